@@ -1,0 +1,407 @@
+"""Requests, their gains, and the dataset that holds them in columns."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rec_gym.catalog import Catalog
+from rec_gym.columns import IdIndex, Ragged, first_few
+
+TRAIN, VAL, TEST, ALL = "train", "val", "test", "all"
+VAL_SHARE = 0.1
+HISTORY_LENGTH = 10
+
+_TEXT_COLUMNS = ("id", "text", "split", "domain", "user", "oracle", "constraints")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a shopper brings. A view for people and policies; batches work on the dataset's columns.
+
+    Attributes:
+        id: unique over all splits of the dataset.
+        text: the query, or the titles of the history, one a line.
+        split: `train`, `val`, `test` or a named shift such as `ood-type`.
+        domain: the part of the catalogue it is about, or an empty text.
+        user: who asks, or an empty text; statistics resample users where one has several requests.
+        gains: `{item id: gain}` of the judged items, gain >= 0.
+        history: ids of the items bought before, oldest first.
+        constraints: `(column, operator, value)` triples that an item must meet, operator `<=`, `>=` or `==`.
+        oracle: a query in the catalogue's own words where the dataset knows one, or an empty text.
+    """
+
+    id: str
+    text: str
+    split: str
+    domain: str = ""
+    user: str = ""
+    gains: Mapping[str, float] = field(default_factory=dict)
+    history: tuple[str, ...] = ()
+    constraints: tuple[tuple[str, str, object], ...] = ()
+    oracle: str = ""
+
+
+class Dataset:
+    """A catalogue and the requests on it, in columns.
+
+    Args:
+        catalog: the items.
+        table: one row a request, in a fixed order: the text columns `id`, `text`, `split`, `domain`, `user`, `oracle`,
+            `constraints` (JSON) and any numeric columns (such as `asked`, by which reports stratify).
+        items: judged item positions of each request, int32, unique within a request.
+        gains: their gains, float64.
+        history: positions of the items bought before, int32.
+        ideal: gains over which the ideal DCG is taken; given only to reproduce figures whose ideal counted duplicate
+            targets.
+        notes: what the loader dropped or repaired, `{reason: count}`.
+
+    Raises:
+        ValueError: a gain is negative or not finite, an item is unknown or judged twice, a request has no relevant
+            item, or its id is not unique.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        table: pa.Table,
+        items: Ragged,
+        gains: Ragged,
+        history: Ragged,
+        *,
+        ideal: Ragged | None = None,
+        notes: Mapping[str, int] | None = None,
+    ) -> None:
+        self.catalog = catalog
+        self.table = table.combine_chunks()  # look-ups in many chunks would join them at every call
+        self._folder: Path | None = None
+        self.judged_items, self.judged_gains, self.history = items, gains, history
+        self._ideal = ideal
+        self._folder: Path | None = None
+        self.notes = dict(notes or {})
+        if len(table) == 0:
+            raise ValueError("the dataset has no request; check that the source holds queries with judgements")
+        _check_gains(self)
+
+    @classmethod
+    def from_requests(
+        cls,
+        catalog: Catalog,
+        requests: Iterable[Mapping[str, object]],
+        *,
+        duplicate_targets: str = "remove",
+        notes: Mapping[str, int] | None = None,
+    ) -> Dataset:
+        """Builds a dataset from one mapping a request.
+
+        Args:
+            catalog: the items.
+            requests: mappings with `id`, `split` and `gains` (`{item: gain}`) or `targets` (a list of items, gain 1);
+                optional `text`, `domain`, `user`, `history` (a list of items), `constraints`, `oracle` and numbers
+                under further names. Items are named by id (str) or position (int).
+            duplicate_targets: `"remove"` counts a repeated target once; `"count"` counts it again in the ideal DCG, as
+                Rec-R1's published figures do.
+            notes: what was dropped before.
+
+        Raises:
+            ValueError: see the class; a request that has neither text nor history is refused too.
+        """
+        if duplicate_targets not in ("remove", "count"):
+            raise ValueError(f"duplicate_targets is 'remove' or 'count', not {duplicate_targets!r}")
+        columns = _Builder(catalog)
+        for request in requests:
+            columns.add(request)
+        return columns.dataset(keep_ideal=duplicate_targets == "count", notes=notes)
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name} {len(self.rows(name)):,}" for name in self.splits)
+        return f"Dataset({len(self.catalog):,} items; requests: {sizes})"
+
+    @cached_property
+    def index(self) -> IdIndex:
+        """From request ids to rows."""
+        return IdIndex(self.table["id"], "request")
+
+    @cached_property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits, train, val and test first."""
+        names = pc.unique(self.table["split"]).to_pylist()
+        return tuple(sorted(names, key=lambda name: ({TRAIN: 0, VAL: 1, TEST: 2}.get(name, 3), name)))
+
+    def rows(self, split: str) -> np.ndarray:
+        """Rows of a split, int64, in the dataset's order; `all` names every row.
+
+        Raises:
+            ValueError: there is no such split.
+        """
+        if split == ALL:
+            return np.arange(len(self))
+        if split not in self.splits:
+            raise ValueError(f"no split {split!r}; there are: {', '.join((*self.splits, ALL))}")
+        return np.flatnonzero(pc.equal(self.table["split"], split).to_numpy())
+
+    def column(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
+        """A column of the requests (of the named rows): numbers as they are, text as objects."""
+        column = self.table[name]
+        return (column if rows is None else column.take(pa.array(np.asarray(rows, np.int64)))).to_numpy()
+
+    @cached_property
+    def is_history(self) -> bool:
+        """Whether requests are purchase histories, to be shown as titles."""
+        return bool(self.history.values.size) and not pc.any(pc.not_equal(self.table["text"], "")).as_py()
+
+    def texts(self, rows: np.ndarray) -> list[str]:
+        """What the shoppers brought: the query, or the last titles of the history as `Item 1: title` lines."""
+        if not self.is_history:
+            return self.column("text", rows).tolist()
+        return ["\n".join(f"Item {i}: {t}" for i, t in enumerate(titles, 1)) for titles in self.history_titles(rows)]
+
+    def history_titles(self, rows: np.ndarray) -> list[list[str]]:
+        """Titles of the last items (ten at the most) that each shopper bought, oldest first."""
+        return [self.catalog.titles(self.history[row][-HISTORY_LENGTH:]) for row in rows]
+
+    @cached_property
+    def relevant(self) -> Ragged:
+        """Positions of each request's relevant items (gain > 0), int32."""
+        return self.judged_items.where(self.judged_gains.values > 0)
+
+    @cached_property
+    def relevant_gains(self) -> Ragged:
+        """Gains of `relevant`, float64."""
+        return self.judged_gains.where(self.judged_gains.values > 0)
+
+    @property
+    def ideal_gains(self) -> Ragged:
+        """Gains over which the ideal DCG is taken: those of `relevant`, unless duplicates were asked to count."""
+        return self.relevant_gains if self._ideal is None else self._ideal
+
+    def constraints(self, row: int) -> tuple[tuple[str, str, object], ...]:
+        """The hard constraints of one request."""
+        text = self.table["constraints"][row].as_py()
+        return tuple((column, operator, value) for column, operator, value in json.loads(text)) if text else ()
+
+    @cached_property
+    def has_constraints(self) -> bool:
+        """Whether any request keeps hard constraints."""
+        return bool(pc.any(pc.not_equal(self.table["constraints"], "")).as_py())
+
+    @cached_property
+    def has_oracle(self) -> bool:
+        """Whether the dataset knows a query in the catalogue's own words."""
+        return bool(pc.any(pc.not_equal(self.table["oracle"], "")).as_py())
+
+    def request(self, request_id: str) -> Request:
+        """One request as a value.
+
+        Raises:
+            KeyError: the id is unknown.
+        """
+        row = int(self.index.positions([request_id])[0])
+        values = {name: self.table[name][row].as_py() for name in ("id", "split", "domain", "user", "oracle")}
+        judged = self.catalog.ids(self.judged_items[row])
+        return Request(
+            **values,
+            text=self.texts(np.array([row]))[0],
+            gains=dict(zip(judged, self.judged_gains[row].tolist(), strict=True)),
+            history=tuple(self.catalog.ids(self.history[row])),
+            constraints=self.constraints(row),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Writes the catalogue and the requests as Arrow and .npy files into an existing folder."""
+        _write_table(folder / "catalog.arrow", self.catalog.stored_table())
+        _write_table(folder / "requests.arrow", self.table)
+        for name, ragged in self._ragged().items():
+            np.save(folder / f"{name}.offsets.npy", ragged.offsets)
+            np.save(folder / f"{name}.values.npy", ragged.values)
+        (folder / "notes.json").write_text(json.dumps(self.notes), encoding="utf-8")
+
+    @classmethod
+    def open(cls, folder: Path) -> Dataset:
+        """Opens what `save` wrote; the columns are memory-mapped, so that processes share them."""
+        ragged = {
+            name: Ragged(_map_array(folder / f"{name}.offsets.npy"), _map_array(folder / f"{name}.values.npy"))
+            for name in ("items", "gains", "history", "ideal")
+            if (folder / f"{name}.values.npy").exists()
+        }
+        notes = json.loads((folder / "notes.json").read_text(encoding="utf-8"))
+        catalog = Catalog.from_stored(_read_table(folder / "catalog.arrow"))
+        dataset = cls(catalog, _read_table(folder / "requests.arrow"), **ragged, notes=notes)
+        dataset._folder = folder
+        return dataset
+
+    def __reduce_ex__(self, protocol: int) -> tuple:  # type: ignore[override]
+        """A dataset that was opened from a folder is pickled as that folder, so that processes share its files."""
+        if self._folder is not None and self._folder.is_dir():
+            return Dataset.open, (self._folder,)
+        return super().__reduce_ex__(protocol)  # type: ignore[return-value]
+
+    def _ragged(self) -> dict[str, Ragged]:
+        ragged = {"items": self.judged_items, "gains": self.judged_gains, "history": self.history}
+        return ragged if self._ideal is None else ragged | {"ideal": self._ideal}
+
+
+def _unpickle(catalog: pa.Table, table: pa.Table, ragged: dict[str, Ragged], notes: dict[str, int]) -> Dataset:
+    return Dataset(Catalog(catalog), table, **ragged, notes=notes)
+
+
+def carve_val(ids: Sequence[str], users: Sequence[str], splits: Sequence[str]) -> list[str]:
+    """Moves a tenth of train to val where a source has no val split.
+
+    A request goes by a hash of its user (of its own id where it has none), so that no user stands in both. Train is
+    never emptied: where every request of a very small train would go, none does.
+    """
+    if VAL in splits or TRAIN not in splits:
+        return list(splits)
+    carved = [
+        VAL if split == TRAIN and _unit_hash(user or name) < VAL_SHARE else split
+        for name, user, split in zip(ids, users, splits, strict=True)
+    ]
+    return carved if TRAIN in carved else list(splits)
+
+
+def _unit_hash(text: str) -> float:
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:6], "big") / 2**48
+
+
+class _RaggedBuilder:
+    """A `Ragged` that grows at its end, without an object a row."""
+
+    def __init__(self, dtype: type[np.generic]) -> None:
+        self.values = array(np.dtype(dtype).char)
+        self.offsets = array("q", [0])
+
+    def append(self, row: np.ndarray) -> None:
+        self.values.frombytes(row.astype(self.values.typecode).tobytes())
+        self.offsets.append(len(self.values))
+
+    def ragged(self) -> Ragged:
+        return Ragged(np.array(self.offsets, np.int64), np.array(self.values, self.values.typecode))
+
+
+class _Builder:
+    """Collects requests into columns."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self.texts: dict[str, list[str]] = {name: [] for name in _TEXT_COLUMNS}
+        self.numbers: dict[str, list[float]] = {}
+        self.items = _RaggedBuilder(np.int32)
+        self.gains = _RaggedBuilder(np.float64)
+        self.history = _RaggedBuilder(np.int32)
+        self.ideal = _RaggedBuilder(np.float64)
+
+    def add(self, request: Mapping[str, object]) -> None:
+        row = dict(request)
+        gains, history = row.pop("gains", None), row.pop("history", ())
+        targets = row.pop("targets", None)
+        if (gains is None) == (targets is None):
+            raise ValueError(f"request {row.get('id')!r} needs either 'gains' ({{item: gain}}) or 'targets' ([item])")
+        row["constraints"] = json.dumps(row["constraints"]) if row.get("constraints") else ""
+        if not row.get("text") and not len(history):  # type: ignore[arg-type]
+            raise ValueError(f"request {row.get('id')!r} has neither a text nor a history")
+        names = list(gains) if gains is not None else list(targets)  # type: ignore[call-overload]
+        values = np.array(list(gains.values()) if gains is not None else [1.0] * len(names), np.float64)  # type: ignore
+        items = self._positions(names, row.get("id"))
+        unique, first = np.unique(items, return_index=True)
+        if gains is not None and len(unique) < len(items):
+            raise ValueError(f"request {row.get('id')!r} judges an item twice; keep one judgement an item")
+        self.items.append(unique)
+        self.gains.append(values[first])
+        self.ideal.append(values[values > 0])
+        self.history.append(self._positions(list(history), row.get("id")))  # type: ignore[call-overload]
+        request_id = row.get("id")
+        for name in _TEXT_COLUMNS:
+            value = row.pop(name, None)
+            self.texts[name].append("" if value is None else str(value))
+        self._add_numbers(row, request_id)
+
+    def _add_numbers(self, row: Mapping[str, object], request_id: object) -> None:
+        """Adds what is left of a request; a number that only some requests have is NaN for the others."""
+        before = len(self.texts["id"]) - 1
+        for name in dict.fromkeys((*self.numbers, *row)):
+            value = row.get(name, math.nan)
+            if not isinstance(value, int | float | np.number):
+                raise ValueError(f"request {request_id!r}: further columns hold numbers, but {name!r} is {value!r}")
+            self.numbers.setdefault(name, [math.nan] * before).append(float(value))
+
+    def dataset(self, keep_ideal: bool, notes: Mapping[str, int] | None) -> Dataset:
+        if not self.texts["id"]:
+            raise ValueError("the dataset has no request; check that the source holds queries with judgements")
+        self.texts["split"] = carve_val(self.texts["id"], self.texts["user"], self.texts["split"])
+        columns = {name: pa.array(values, pa.large_string()) for name, values in self.texts.items()}
+        columns |= {name: pa.array(values, pa.float64()) for name, values in self.numbers.items()}
+        return Dataset(
+            self.catalog,
+            pa.table(columns),
+            self.items.ragged(),
+            self.gains.ragged(),
+            self.history.ragged(),
+            ideal=self.ideal.ragged() if keep_ideal else None,
+            notes=notes,
+        )
+
+    def _positions(self, items: list, request_id: object) -> np.ndarray:
+        if items and isinstance(items[0], str):
+            try:
+                return self.catalog.positions(items)
+            except KeyError as error:
+                raise ValueError(f"request {request_id!r}: {error.args[0]}; drop it or add the item") from error
+        return np.asarray(items, np.int32)
+
+
+def _check_gains(dataset: Dataset) -> None:
+    """Refuses what would make a measure wrong in silence."""
+    items, gains = dataset.judged_items, dataset.judged_gains
+    if not (len(items) == len(gains) == len(dataset.history) == len(dataset)):
+        raise ValueError("items, gains and history need one row a request")
+    if not np.array_equal(items.offsets, gains.offsets):
+        raise ValueError("every judged item needs one gain; rows of items and gains differ in length")
+    if not np.isfinite(gains.values).all() or (gains.values < 0).any():
+        rows = items.row_of[~(gains.values >= 0) | ~np.isfinite(gains.values)]
+        raise ValueError(f"gains must be finite and >= 0; see requests {_names(dataset, rows)}")
+    for ragged in (items, dataset.history):
+        wrong = (ragged.values < 0) | (ragged.values >= len(dataset.catalog))
+        if wrong.any():
+            raise ValueError(f"items outside the catalogue in requests {_names(dataset, ragged.row_of[wrong])}")
+    keys = np.sort(items.row_of * np.int64(len(dataset.catalog)) + items.values)
+    if (keys[1:] == keys[:-1]).any():
+        rows = keys[1:][keys[1:] == keys[:-1]] // len(dataset.catalog)
+        raise ValueError(f"an item is judged twice in requests {_names(dataset, rows)}")
+    without = np.flatnonzero(dataset.relevant.lengths == 0)
+    if without.size:
+        raise ValueError(f"requests without a relevant item (gain > 0): {_names(dataset, without)}; drop them")
+    _ = dataset.index  # unique ids over all splits
+    if ALL in dataset.splits or "" in dataset.splits:
+        raise ValueError(f"every request needs a named split, and {ALL!r} is not a name for one")
+
+
+def _names(dataset: Dataset, rows: np.ndarray) -> str:
+    return first_few(dataset.column("id", np.unique(rows)).tolist())
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=1 << 16)
+
+
+def _read_table(path: Path) -> pa.Table:
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+
+def _map_array(path: Path) -> np.ndarray:
+    """A memory-mapped array as a plain ndarray: rows of a `memmap` are slow to slice, one object each."""
+    return np.load(path, mmap_mode="r").view(np.ndarray)

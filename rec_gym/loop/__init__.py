@@ -1,0 +1,1 @@
+"""The loop: completion -> action -> query -> ranking -> measures -> reward."""

@@ -1,0 +1,386 @@
+"""The task: one function from completions to rewards, and everything that is needed around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property, partial
+
+import numpy as np
+
+from rec_gym.columns import Ragged, first_few
+from rec_gym.dataset import ALL, TRAIN, Dataset
+from rec_gym.loop.actions import STOPPED, Action, Plain, make_action
+from rec_gym.loop.constraints import share_that_meets
+from rec_gym.loop.episode import Episode, Outcomes
+from rec_gym.loop.prompts import Prompt, make_prompt, prompt_values
+from rec_gym.loop.rewards import Reward, make_reward
+from rec_gym.loop.text_stats import text_stats
+from rec_gym.loop.turns import TURN_REWARDS, Turns
+from rec_gym.measures import CONSTRAINTS, Judged, Measure
+from rec_gym.ranking import NOT_RANKED, Rankings
+from rec_gym.recommenders.base import RanksItems, Recommender, RecommenderError, SaysWhatItSearched
+
+OBSERVATIONS = ("request", "prompt")
+
+
+class Task:
+    """One split of a dataset, a prompt, an action format, a recommender and a reward.
+
+    Stateless, thread-safe and picklable: what changes is in the episodes.
+
+    Args:
+        dataset: the requests and their gains.
+        recommender: the black box; fitted to `dataset.catalog`.
+        split: the requests that may be scored; `all` is for evaluation.
+        reward: a measure's name or a table, see `rec_gym.loop.rewards`.
+        measures: further measures to report beside those that the reward needs.
+        cutoffs: `{split: k}` that replaces the cut-off of the reward's measure; `default` for the other splits.
+        action: an action format's name or a table, see `rec_gym.loop.actions`.
+        prompt: a prompt's name or a table of templates; by default what fits the requests.
+        observation: `"request"` for the request's text, `"prompt"` for the rendered prompt.
+        turns: completions in an episode at the most.
+        turn_reward: `"gain"`, `"last"` or `"best"`, see `rec_gym.loop.turns`.
+        feedback_k: titles that the policy sees of each earlier ranking.
+        exclude_history: whether items of the request's own history are left out of the ranking.
+        name: the registered id, for results.
+
+    Raises:
+        ValueError: a setting is not one of those there are; the message lists them.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        recommender: Recommender,
+        *,
+        split: str = TRAIN,
+        reward: str | Mapping[str, object] | Reward = "ndcg@100",
+        measures: Sequence[str | Measure] = (),
+        cutoffs: Mapping[str, int] | None = None,
+        action: str | Mapping[str, object] | Plain = "plain",
+        prompt: str | Mapping[str, str] | Prompt | None = None,
+        observation: str = "request",
+        turns: int = 1,
+        turn_reward: str = "gain",
+        feedback_k: int = 5,
+        exclude_history: bool = True,
+        name: str = "",
+    ) -> None:
+        self._settings = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
+        if not isinstance(recommender, Recommender):
+            raise TypeError(f"a recommender needs rank() and query_language; {type(recommender).__name__} lacks them")
+        if observation not in OBSERVATIONS:
+            raise ValueError(f"observation is one of {', '.join(OBSERVATIONS)}, not {observation!r}")
+        if turn_reward not in TURN_REWARDS:
+            raise ValueError(f"turn_reward is one of {', '.join(TURN_REWARDS)}, not {turn_reward!r}")
+        if turns < 1 or feedback_k < 0:
+            raise ValueError(f"turns must be at least 1 and feedback_k at least 0, not {turns} and {feedback_k}")
+        self.dataset, self.recommender, self.split, self.name = dataset, recommender, split, name
+        self.rows_in_split = dataset.rows(split)
+        self.reward = make_reward(reward, _cutoff(cutoffs, split))
+        self.measures = tuple(dict.fromkeys([*self.reward.measures, *map(Measure.parse, measures)]))
+        if any(measure.name == CONSTRAINTS for measure in self.measures) and not dataset.has_constraints:
+            raise ValueError("constraints@k needs a dataset whose requests keep hard constraints; this one has none")
+        self.action = make_action(action)
+        self.prompt = make_prompt(prompt, dataset.is_history)
+        self.observation, self.exclude_history = observation, exclude_history
+        self.turns = Turns(turns, turn_reward, feedback_k)
+
+    def __repr__(self) -> str:
+        name = self.name or type(self.recommender).__name__
+        return f"Task({name}, split={self.split!r}, reward={self.reward.measure}, {len(self):,} requests)"
+
+    def __len__(self) -> int:
+        return len(self.rows_in_split)
+
+    def replace(self, **overrides: object) -> Task:
+        """The same task with other settings; the fitted recommender is shared.
+
+        Raises:
+            TypeError: there is no such setting.
+        """
+        unknown = [key for key in overrides if key not in self._settings]
+        if unknown:
+            raise TypeError(f"a task has no setting {unknown[0]!r}; there are: {', '.join(self._settings)}")
+        return Task(**(self._settings | overrides))  # type: ignore[arg-type]
+
+    @cached_property
+    def depth(self) -> int:
+        """Places of a ranking that any measure looks at."""
+        size = len(self.dataset.catalog)
+        return min(size, max(size if measure.cutoff is None else measure.cutoff for measure in self.measures))
+
+    @property
+    def reward_range(self) -> tuple[float, float]:
+        """The least and the greatest reward of one step, from measure, transforms, terms and turns."""
+        return self.turns.reward_range(self.reward.range)
+
+    @cached_property
+    def request_ids(self) -> list[str]:
+        """Ids of the requests in the split, in the dataset's order."""
+        return self.dataset.column("id", self.rows_in_split).tolist()
+
+    # The loop
+
+    def score(self, request_ids: Sequence[str], completions: Sequence[str]) -> Outcomes:
+        """Scores one completion for each request id: one turn, one batch, one recommender call.
+
+        Args:
+            request_ids: n ids of the split; an id may stand there more than once.
+            completions: n texts as the policy wrote them.
+
+        Raises:
+            ValueError: the two differ in number, or an id lies outside the split.
+            KeyError: an id is unknown.
+            TypeError: a completion is not a text.
+            RecommenderError: the recommender failed; no reward is made up for it.
+        """
+        return self._score(request_ids, completions)
+
+    def start(self, request_ids: Sequence[str]) -> list[Episode]:
+        """New episodes on requests of the split."""
+        self._rows(request_ids)
+        return [Episode(str(request_id)) for request_id in request_ids]
+
+    def advance(
+        self, episodes: Sequence[Episode], completions: Sequence[str]
+    ) -> tuple[list[Episode], Outcomes, list[str]]:
+        """One turn of each episode; the episodes that were given stay as they are.
+
+        Returns:
+            The episodes after the turn, the outcomes with the turn's rewards, and what the policy observes next.
+
+        Raises:
+            ValueError: an episode has ended. See also `score`.
+        """
+        ended = [episode.request_id for episode in episodes if episode.done]
+        if ended:
+            raise ValueError(f"episodes on {first_few(ended)} have ended; start new ones")
+        advanced, outcomes = self.turns.advance(self, episodes, completions)
+        return advanced, outcomes, self.observe(advanced)
+
+    def observe(self, episodes: Sequence[Episode]) -> list[str]:
+        """What the policy sees of each episode: the request with its history of turns, or the prompt around that."""
+        shown = self._situations(episodes)
+        if self.observation == "request":
+            return shown
+        return [self.prompt.render(self._prompt_values(text)) for text in shown]
+
+    # Rows for trainers and policies
+
+    def rows(self, batch_size: int = 1024) -> Iterator[dict]:
+        """A row for each request of the split: `request_id`, `text`, `prompt`, `messages`, `domain`; never gains."""
+        ids = self.request_ids
+        for start in range(0, len(ids), batch_size):
+            yield from self.rows_of([Episode(name) for name in ids[start : start + batch_size]])
+
+    def rows_of(self, episodes: Sequence[Episode]) -> list[dict]:
+        """A row for each episode; its prompt and messages hold the turns so far."""
+        rows = self._rows([episode.request_id for episode in episodes])
+        domains = self.dataset.column("domain", rows)
+        made = []
+        for episode, text, shown, domain in zip(
+            episodes, self._texts(rows), self._situations(episodes), domains, strict=True
+        ):
+            values = self._prompt_values(shown)
+            made.append(
+                {
+                    "request_id": episode.request_id,
+                    "text": text,
+                    "prompt": self.prompt.render(values),
+                    "messages": self.prompt.messages(values),
+                    "domain": domain,
+                }
+            )
+        return made
+
+    # Inside
+
+    def _score(self, request_ids: Sequence[str], completions: Sequence[str], stops: Sequence[bool] = ()) -> Outcomes:
+        """`score`, but that the completions marked in `stops` end their episode and ask nothing."""
+        rows = self._rows(request_ids)
+        if len(rows) != len(completions):
+            raise ValueError(f"{len(completions)} completions were given for {len(rows)} request ids")
+        for completion in completions:
+            if not isinstance(completion, str):
+                raise TypeError(f"completions are texts, not {type(completion).__name__}; decode and unwrap them first")
+        texts = self._texts(rows)
+        actions = [self.action.parse(text, request) for text, request in zip(completions, texts, strict=True)]
+        actions = [STOPPED if stop else action for stop, action in zip(stops, actions, strict=True)] if stops else actions
+        stats = text_stats([action.written for action in actions], texts)
+        return self._outcomes(list(request_ids), rows, actions, stats)
+
+    def _rows(self, request_ids: Sequence[str]) -> np.ndarray:
+        rows = self.dataset.index.positions(request_ids)
+        if self.split != ALL:
+            outside = self.dataset.column("split", rows) != self.split
+            if outside.any():
+                names = first_few(np.asarray(request_ids, object)[outside].tolist())
+                raise ValueError(
+                    f"requests {names} are not in split {self.split!r}; make the task with the split that you mean"
+                )
+        return rows
+
+    def _texts(self, rows: np.ndarray) -> list[str]:
+        """Texts of the requests; the samples of a group are looked up once."""
+        unique, inverse = np.unique(rows, return_inverse=True)
+        texts = self.dataset.texts(unique)
+        return [texts[i] for i in inverse]
+
+    def _situations(self, episodes: Sequence[Episode]) -> list[str]:
+        texts = self._texts(self._rows([episode.request_id for episode in episodes]))
+        return [self.turns.describe(self, e, text) for e, text in zip(episodes, texts, strict=True)]
+
+    def _prompt_values(self, situation: str) -> dict[str, str]:
+        return prompt_values(situation, self.recommender.query_language, self.action)
+
+    def _outcomes(
+        self, request_ids: list[str], rows: np.ndarray, actions: list[Action], stats: dict[str, np.ndarray]
+    ) -> Outcomes:
+        scored = np.array([action.asks for action in actions], bool)
+        asked = np.flatnonzero(scored)
+        queries = [action.query for action in actions]
+        search = _Search(self, rows[asked], [queries[i] for i in asked])
+        ranks, rankings = search.ranks()
+        values = self._measure(rows[asked], ranks, rankings, asked, len(rows))
+        parse_ok = np.array([action.ok for action in actions], bool)
+        rewards, terms = self.reward(values, stats, parse_ok, scored)
+        clipped = np.array([action.clipped for action in actions], bool)
+        if rankings is not None and rankings.clipped is not None:
+            clipped[asked] |= rankings.clipped
+        return Outcomes(
+            request_ids=request_ids,
+            queries=queries,
+            parse=[action.parse for action in actions],
+            parse_ok=parse_ok,
+            clipped=clipped,
+            scored=scored,
+            rewards=rewards,
+            measures={str(measure): value for measure, value in values.items()},
+            terms=terms,
+            text_stats=stats,
+            ranks=_spread(ranks, asked, self.dataset.relevant.take(rows)),
+            rank_again=partial(search.spread_rankings, asked, len(rows), rankings),
+            search_again=partial(search.searched, asked, len(rows)),
+        )
+
+    def _measure(
+        self, rows: np.ndarray, ranks: Ragged, rankings: Rankings | None, places: np.ndarray, size: int
+    ) -> dict[Measure, np.ndarray]:
+        """Every measure of the task; 0 at the places that were not asked."""
+        gains = self.dataset.relevant_gains.take(rows)
+        ideal = self.dataset.ideal_gains.take(rows)
+        judged = Judged(ranks, gains, ideal, None if rankings is None else rankings.lengths)
+        values: dict[Measure, np.ndarray] = {}
+        for measure in self.measures:
+            values[measure] = np.zeros(size)
+            if measure.name == CONSTRAINTS and rankings is not None and measure.cutoff:
+                values[measure][places] = share_that_meets(self.dataset, rows, rankings, measure.cutoff)
+            else:
+                values[measure][places] = measure(judged)
+        return values
+
+
+class _Search:
+    """The recommender's part in one batch: identical questions are asked once."""
+
+    def __init__(self, task: Task, rows: np.ndarray, queries: list[str]) -> None:
+        self.task, self.rows, self.queries = task, rows, queries
+        history = task.dataset.history
+        self.excludes = task.exclude_history and history.values.size > 0
+
+    def ranks(self) -> tuple[Ragged, Rankings | None]:
+        """Ranks of each question's relevant items, and the rankings if a list had to be made for them."""
+        task = self.task
+        relevant = task.dataset.relevant
+        if any(measure.needs_list for measure in task.measures) or not isinstance(task.recommender, RanksItems):
+            rankings = self.rankings(task.depth)
+            return rankings.ranks_of(relevant.take(self.rows)), rankings
+        first, inverse = self._distinct(by_row=True)
+        rows = self.rows[first]
+        found = self._call(
+            "rank_of", [self.queries[i] for i in first], relevant.take(rows), task.depth, self._exclude(rows)
+        )
+        return found.take(inverse), None
+
+    def rankings(self, k: int) -> Rankings:
+        """The rankings of all questions to depth k."""
+        first, inverse = self._distinct(by_row=self.excludes)
+        exclude = self._exclude(self.rows[first])
+        queries = [self.queries[i] for i in first]
+        if not queries:
+            return Rankings(np.empty((0, k), np.int32), np.empty((0, k), np.float32))
+        rankings = self._call("rank", queries, k, exclude)
+        self._check(rankings, queries, k, exclude)
+        return rankings.take(inverse)
+
+    def spread_rankings(self, places: np.ndarray, size: int, known: Rankings | None) -> Rankings:
+        """Rankings for all completions; those that were not asked are empty."""
+        rankings = self.rankings(self.task.depth) if known is None else known
+        items = np.full((size, rankings.depth), NOT_RANKED, np.int32)
+        scores = np.zeros((size, rankings.depth), np.float32)
+        items[places], scores[places] = rankings.items, rankings.scores
+        return Rankings(items, scores)
+
+    def searched(self, places: np.ndarray, size: int) -> list[str]:
+        """What the engine searched for, for all completions."""
+        recommender = self.task.recommender
+        words = recommender.searched(self.queries) if isinstance(recommender, SaysWhatItSearched) else self.queries
+        spread = [""] * size
+        for place, text in zip(places, words, strict=True):
+            spread[place] = text
+        return spread
+
+    def _distinct(self, by_row: bool) -> tuple[np.ndarray, np.ndarray]:
+        """First place of each distinct question, and the distinct question of each place."""
+        seen: dict[tuple[str, int], int] = {}
+        inverse = np.empty(len(self.queries), np.int64)
+        first = []
+        for place, (query, row) in enumerate(zip(self.queries, self.rows.tolist(), strict=True)):
+            key = (query, row if by_row else -1)
+            if key not in seen:
+                seen[key] = len(seen)
+                first.append(place)
+            inverse[place] = seen[key]
+        return np.array(first, np.int64), inverse
+
+    def _exclude(self, rows: np.ndarray) -> list[np.ndarray] | None:
+        return [self.task.dataset.history[row] for row in rows] if self.excludes else None
+
+    def _call(self, method: str, queries: list[str], *arguments: object):  # type: ignore[no-untyped-def]
+        try:
+            return getattr(self.task.recommender, method)(queries, *arguments)
+        except Exception as error:
+            name = type(self.task.recommender).__name__
+            raise RecommenderError(
+                f"{name}.{method} failed on {len(queries)} queries ({first_few(queries, 3)}): {error}"
+            ) from error
+
+    def _check(self, rankings: Rankings, queries: list[str], k: int, exclude: list[np.ndarray] | None) -> None:
+        """A recommender of one's own may err; what it returns is looked at before it becomes a reward."""
+        name = type(self.task.recommender).__name__
+        try:
+            if len(rankings) != len(queries) or rankings.depth > k:
+                raise ValueError(f"it returned [{len(rankings)}, {rankings.depth}] for {len(queries)} queries, k = {k}")
+            rankings.check(len(self.task.dataset.catalog))
+            if exclude is not None and (rankings.ranks_of(Ragged.from_rows(exclude, np.int32)).values >= 0).any():
+                raise ValueError("it ranked items that were to be excluded")
+        except ValueError as error:
+            raise RecommenderError(f"{name}.rank, asked {first_few(queries, 3)}: {error}") from error
+
+
+def _cutoff(cutoffs: Mapping[str, int] | None, split: str) -> int | None:
+    if not cutoffs:
+        return None
+    if split not in cutoffs and "default" not in cutoffs:
+        raise ValueError(f"cutoffs name no cut-off for split {split!r}; add it, or 'default'")
+    return cutoffs.get(split, cutoffs.get("default"))
+
+
+def _spread(ranks: Ragged, places: np.ndarray, like: Ragged) -> Ragged:
+    """Ranks of the asked places among all; the others' relevant items are not ranked."""
+    values = np.full(len(like.values), NOT_RANKED, np.int32)
+    asked = np.zeros(len(like), bool)
+    asked[places] = True
+    values[np.repeat(asked, like.lengths)] = ranks.values
+    return like.with_values(values)

@@ -1,0 +1,100 @@
+"""Episodes of several turns: what a turn pays, what the policy sees, and when it ends.
+
+`"gain"` pays the first turn its reward and each later one max(0, r - best so far), so that the return is the best turn's
+reward; `"last"` and `"best"` pay nothing until the end, and then the last or the best turn's reward. From the second turn on
+the completion `<stop>` ends the episode; under `"gain"` it pays 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rec_gym.loop.episode import Episode, Outcomes
+
+if TYPE_CHECKING:
+    from rec_gym.loop.task import Task
+
+TURN_REWARDS = ("gain", "last", "best")
+STOP = "<stop>"
+
+
+@dataclass(frozen=True)
+class Turns:
+    """How long episodes are and what their turns pay.
+
+    Attributes:
+        limit: completions at the most.
+        reward: one of `TURN_REWARDS`.
+        feedback_k: titles shown of each earlier ranking.
+    """
+
+    limit: int = 1
+    reward: str = "gain"
+    feedback_k: int = 5
+
+    def reward_range(self, one_turn: tuple[float, float]) -> tuple[float, float]:
+        """The least and the greatest reward of a step, from those of one turn."""
+        low, high = one_turn
+        if self.limit == 1:
+            return one_turn
+        return min(low, 0.0), max(high, 0.0, high - low if self.reward == "gain" else 0.0)
+
+    def describe(self, task: Task, episode: Episode, text: str) -> str:
+        """The request, every earlier query, and the titles of its top items."""
+        if not episode.turn:
+            return text
+        parts = [text]
+        for turn, (query, shown) in enumerate(zip(episode.queries, episode.shown, strict=True), 1):
+            titles = [f"  {place}. {title}" for place, title in enumerate(task.dataset.catalog.titles(shown), 1)]
+            parts.append("\n".join([f"Search {turn}: {query}", *(titles or ["  (no results)"])]))
+        return "\n\n".join(parts)
+
+    def advance(
+        self, task: Task, episodes: Sequence[Episode], completions: Sequence[str]
+    ) -> tuple[list[Episode], Outcomes]:
+        """Scores one turn of each episode and pays it."""
+        stops = [self._stops(episode, text) for episode, text in zip(episodes, completions, strict=True)]
+        outcomes = task._score([episode.request_id for episode in episodes], completions, stops)
+        if self.limit == 1:
+            return [_ended(e, outcomes, i) for i, e in enumerate(episodes)], outcomes
+        shown = self._shown(outcomes)
+        advanced, rewards = [], np.zeros(len(episodes))
+        for i, episode in enumerate(episodes):
+            turn_reward = episode.last if stops[i] else float(outcomes.rewards[i])
+            after = replace(
+                episode,
+                turn=episode.turn + 1,
+                queries=(*episode.queries, outcomes.queries[i]),
+                shown=(*episode.shown, shown[i]),
+                best=max(episode.best, turn_reward),
+                last=turn_reward,
+                done=stops[i] or episode.turn + 1 >= self.limit,
+            )
+            advanced.append(after)
+            rewards[i] = self._pays(episode, after, turn_reward)
+        return advanced, outcomes.with_rewards(rewards)
+
+    def _stops(self, episode: Episode, completion: str) -> bool:
+        return self.limit > 1 and episode.turn > 0 and isinstance(completion, str) and completion.strip() == STOP
+
+    def _pays(self, before: Episode, after: Episode, turn_reward: float) -> float:
+        if self.reward == "gain":
+            return turn_reward if before.turn == 0 else max(0.0, turn_reward - before.best)
+        if not after.done:
+            return 0.0
+        return after.last if self.reward == "last" else after.best
+
+    def _shown(self, outcomes: Outcomes) -> list[tuple[int, ...]]:
+        top = outcomes.rankings.items[:, : self.feedback_k]
+        return [tuple(row[row >= 0].tolist()) for row in top]
+
+
+def _ended(episode: Episode, outcomes: Outcomes, place: int) -> Episode:
+    reward = float(outcomes.rewards[place])
+    return replace(
+        episode, turn=episode.turn + 1, queries=(outcomes.queries[place],), best=reward, last=reward, done=True
+    )

@@ -1,0 +1,155 @@
+"""From text to terms: lower case, Unicode word tokens, stop words, Snowball stems.
+
+Every distinct surface word is analysed once and then found in a dictionary, which makes the cost of a text that of a
+regular expression and one look-up a word.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import unicodedata
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import Stemmer
+
+NO_TERM = -1
+NO_LANGUAGE = "none"
+
+# Lucene's default English stop words (org.apache.lucene.analysis.en.EnglishAnalyzer).
+ENGLISH_STOP_WORDS = frozenset(
+    "a an and are as at be but by for if in into is it no not of on or such that the their then there these they this "
+    "to was will with".split()
+)
+
+# A word that is longer than this is analysed each time that it is met: it will hardly be met again, and a dictionary
+# of megabyte-long words has no bound.
+_LONGEST_KEPT_WORD = 64
+
+_words = re.compile(r"\w+").findall
+_stemmers = threading.local()  # a Snowball stemmer must not be used by two threads at once
+
+
+@dataclass(frozen=True)
+class Analyzer:
+    """The rules by which a word becomes a term.
+
+    Attributes:
+        language: a Snowball language (`"english"`, `"german"`, ...), or `"none"` to leave words as they are.
+        stop_words: whether Lucene's 33 English stop words are dropped; it has no effect for other languages.
+
+    Raises:
+        ValueError: there is no such language.
+    """
+
+    language: str = "english"
+    stop_words: bool = True
+
+    def __post_init__(self) -> None:
+        known = (*Stemmer.algorithms(), NO_LANGUAGE)
+        if self.language not in known:
+            raise ValueError(f"no language {self.language!r}; there are: {', '.join(known)}")
+
+    @property
+    def version(self) -> dict[str, str]:
+        """Versions of what is outside of this file and decides about terms."""
+        return {"unicode": unicodedata.unidata_version, "snowball": Stemmer.version()}
+
+    def words(self, text: str) -> list[str]:
+        r"""The words of `text`: maximal runs of `\w` in its lower case, in order; any Unicode is allowed."""
+        return _words(text.lower())
+
+    def term(self, word: str) -> str | None:
+        """The term of a lower-case word; None for a stop word."""
+        if self.stop_words and self.language == "english" and word in ENGLISH_STOP_WORDS:
+            return None
+        if self.language == NO_LANGUAGE:
+            return word
+        return _stemmer(self.language).stemWord(word) or word
+
+
+def _stemmer(language: str) -> Stemmer.Stemmer:
+    """This thread's stemmer, without the library's own cache: words are kept by `TermIds`."""
+    made = _stemmers.__dict__
+    if language not in made:
+        made[language] = Stemmer.Stemmer(language, 0)
+    return made[language]
+
+
+class TermIds(dict[str, int]):
+    """From surface words to term ids, filled as words are met; `NO_TERM` for stop words and unknown terms.
+
+    Args:
+        analyzer: the rules.
+        find: gives the id of a term, or `NO_TERM`.
+        limit: words that are kept; beyond it the dictionary starts anew, so that a policy which invents words without
+            end does not fill the memory.
+    """
+
+    def __init__(self, analyzer: Analyzer, find: Callable[[str], int], limit: int) -> None:
+        super().__init__()
+        self._analyzer, self._find, self._limit = analyzer, find, limit
+
+    def __missing__(self, word: str) -> int:
+        term = self._analyzer.term(word)
+        term_id = NO_TERM if term is None else self._find(term)
+        if len(word) <= _LONGEST_KEPT_WORD:
+            if len(self) >= self._limit:
+                self.clear()
+            self[word] = term_id
+        return term_id
+
+    def of(self, text: str) -> Iterator[int]:
+        """The term id of every word of `text`, in order."""
+        return map(self.__getitem__, self._analyzer.words(text))
+
+
+class Vocabulary:
+    """The terms of an index in the order of their UTF-8 bytes; a term's id is its place.
+
+    The terms lie in two flat arrays (which may be memory-mapped) and are found by bisection: a process that opens the
+    index pays for the words that it meets, not for the vocabulary.
+
+    Args:
+        characters: the UTF-8 bytes of all terms, uint8.
+        offsets: where each term begins and, last, where the last one ends, int64 [terms + 1].
+    """
+
+    def __init__(self, characters: np.ndarray, offsets: np.ndarray) -> None:
+        self._characters, self._offsets = characters, offsets
+
+    @classmethod
+    def from_terms(cls, terms: Iterable[bytes]) -> Vocabulary:
+        """A vocabulary of the given UTF-8 terms, which must be sorted and unique."""
+        terms = list(terms)
+        offsets = np.zeros(len(terms) + 1, np.int64)
+        np.cumsum([len(term) for term in terms], out=offsets[1:])
+        return cls(np.frombuffer(b"".join(terms), np.uint8), offsets)
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The two arrays, by the names of the constructor's arguments."""
+        return {"characters": self._characters, "offsets": self._offsets}
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def __getitem__(self, term_id: int) -> str:
+        return self._raw(term_id).decode("utf-8", "surrogatepass")
+
+    def find(self, term: str) -> int:
+        """The id of `term`, or `NO_TERM`."""
+        raw = encode(term)
+        place = bisect_left(range(len(self)), raw, key=self._raw)
+        return place if place < len(self) and self._raw(place) == raw else NO_TERM
+
+    def _raw(self, term_id: int) -> bytes:
+        return self._characters[self._offsets[term_id] : self._offsets[term_id + 1]].tobytes()
+
+
+def encode(term: str) -> bytes:
+    """The bytes by which terms are ordered and stored."""
+    return term.encode("utf-8", "surrogatepass")

@@ -1,0 +1,261 @@
+"""Building an index from text in one streaming pass.
+
+Memory holds the vocabulary, the table of runs and one window of items. Each window is turned around (from items with terms
+to terms with items) as soon as it is read, and set aside in a file; when document frequencies and the mean length are
+known, the windows are read again and every run is written to its place.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from rec_gym.recommenders.bm25.analyzer import NO_TERM, Analyzer, TermIds, Vocabulary, encode
+from rec_gym.recommenders.bm25.index import (
+    LEVELS,
+    MAX_IMPACT,
+    WINDOW,
+    WINDOW_BITS,
+    create_array,
+    save_arrays,
+    save_settings,
+)
+
+_TOKENS_AT_ONCE = 1 << 22  # tokens that are sorted at once; a window of long texts is sorted in parts
+_WORDS_KEPT = 1 << 22  # surface words that the analyzer remembers while it reads
+_POSTINGS_AT_ONCE = 1 << 22  # postings whose impacts are sorted at once
+_SPILL = "windows.tmp"
+
+
+class _Window(NamedTuple):
+    """One window turned around: terms rising, items rising within a term."""
+
+    terms: np.ndarray  # of each run, int32
+    lengths: np.ndarray  # postings in each run, int64
+    place: np.ndarray  # of each posting, uint16
+    tf: np.ndarray  # how often the term stands in the item, the narrowest unsigned type
+
+
+def build_index(
+    folder: Path, texts: Iterable[list[str]], size: int, analyzer: Analyzer, k1: float, b: float
+) -> None:
+    """Builds an index in an existing folder.
+
+    The impact of a term in an item is Lucene's BM25 without the factor (k1 + 1):
+    `idf * tf / (tf + k1 * (1 - b + b * length / mean length))`, `idf = ln(1 + (n - df + 0.5) / (df + 0.5))`, with the
+    exact number of words of the item that are no stop words as its length.
+
+    Args:
+        folder: where the files are written.
+        texts: the items' texts in position order, in batches.
+        size: how many texts there are.
+        analyzer: how texts become terms.
+        k1: how slowly repeated words saturate, >= 0.
+        b: how much an item's length counts, from 0 to 1.
+    """
+    with open(folder / _SPILL, "w+b") as spill:
+        with _progress("Reading texts", size) as advance:
+            terms, lengths, runs = _read(texts, analyzer, spill, advance)
+        if len(lengths) != size:
+            raise ValueError(f"the catalogue gave {len(lengths)} texts for {size} items")
+        # Ids follow the order of the terms' bytes, whatever the order in which they were met.
+        raw = [encode(term) for term in terms]
+        order = np.array(sorted(range(len(raw)), key=raw.__getitem__), np.int64)
+        new_id = np.empty(len(raw), np.int64)
+        new_id[order] = np.arange(len(raw))
+        save_arrays(folder, Vocabulary.from_terms([raw[i] for i in order]).arrays)
+        table = _RunTable.from_windows([new_id[window_terms] for window_terms, _ in runs], [n for _, n in runs], len(raw))
+        save_arrays(folder, table.arrays)
+        idf = _idf(table.document_frequencies, size)
+        step = float(idf.max(initial=1.0)) / MAX_IMPACT  # an impact is below idf, so that all fit
+        norm = k1 * (1 - b + b * lengths / max(lengths.mean(), 1e-300))
+        spill.seek(0)
+        with _progress("Writing the index", size) as advance:
+            _write_postings(folder, spill, table, idf / step, norm, advance)
+        save_settings(folder, size, step)
+    (folder / _SPILL).unlink()
+    impact = np.load(folder / "impact.npy", mmap_mode="r")
+    save_arrays(folder, {"kth_impact": _kth_impacts(impact, table.first_posting)})
+
+
+def _read(
+    texts: Iterable[list[str]], analyzer: Analyzer, spill: BinaryIO, advance: Callable[[int], None]
+) -> tuple[list[str], np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+    """Reads all texts; the windows go to `spill`.
+
+    Returns:
+        The terms in the order in which they were met, the length of each item (int64), and the terms and lengths of the
+        runs of each window.
+    """
+    ids: dict[str, int] = {}
+    words = TermIds(analyzer, lambda term: ids.setdefault(term, len(ids)), _WORDS_KEPT)
+    lengths: list[np.ndarray] = []
+    runs: list[tuple[np.ndarray, np.ndarray]] = []
+    for window_texts in _regroup(texts, WINDOW):
+        window, window_lengths = _turn_around(window_texts, words)
+        for part in window:
+            np.save(spill, part)
+        runs.append((window.terms, window.lengths))
+        lengths.append(window_lengths)
+        advance(len(window_texts))
+    return list(ids), np.concatenate(lengths or [np.empty(0, np.int64)]), runs
+
+
+def _regroup(batches: Iterable[list[str]], size: int) -> Iterator[list[str]]:
+    """The same texts in lists of exactly `size`; the last may be shorter."""
+    held: list[str] = []
+    for batch in batches:
+        held += batch
+        while len(held) >= size:
+            yield held[:size]
+            held = held[size:]
+    if held:
+        yield held
+
+
+def _turn_around(texts: list[str], words: TermIds) -> tuple[_Window, np.ndarray]:
+    """One window of texts as runs of postings, and the length of each text (int64)."""
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
+    tokens, ends = array("i"), [0]
+    lengths = []
+    for place, text in enumerate(texts):
+        tokens.extend(words.of(text))
+        ends.append(len(tokens))
+        if len(tokens) >= _TOKENS_AT_ONCE or place == len(texts) - 1:
+            per_text = np.diff(ends)
+            places = np.repeat(np.arange(place + 1 - len(per_text), place + 1), per_text)
+            found = np.array(tokens, np.int64)
+            known = found != NO_TERM
+            lengths.append(np.bincount(places[known] - (place + 1 - len(per_text)), minlength=len(per_text)))
+            parts.append(_counted(np.sort((found[known] << WINDOW_BITS) | places[known])))
+            tokens, ends = array("i"), [0]
+    keys, tf = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    if len(parts) > 1:  # no text was split, so that no key stands in two parts
+        order = np.argsort(keys, kind="stable")
+        keys, tf = keys[order], tf[order]
+    terms, run_lengths = _counted(keys >> WINDOW_BITS)
+    narrow = np.min_scalar_type(int(tf.max(initial=0)))
+    window = _Window(
+        terms.astype(np.int32), run_lengths, (keys & (WINDOW - 1)).astype(np.uint16), tf.astype(narrow)
+    )
+    return window, np.concatenate(lengths)
+
+
+def _counted(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct values of a sorted array, and how often each stands in it (int64)."""
+    starts = np.flatnonzero(np.diff(values, prepend=-1))
+    return values[starts], np.diff(starts, append=len(values))
+
+
+class _RunTable(NamedTuple):
+    """All runs, sorted by term and then by window."""
+
+    first_run: np.ndarray
+    first_posting: np.ndarray
+    run_window: np.ndarray
+    run_length: np.ndarray
+    starts: list[np.ndarray]  # for each window the posting at which each of its runs begins
+    terms: list[np.ndarray]  # for each window the term of each of its runs
+
+    @classmethod
+    def from_windows(cls, terms: list[np.ndarray], lengths: list[np.ndarray], n_terms: int) -> _RunTable:
+        flat_terms = np.concatenate(terms or [np.empty(0, np.int64)])
+        flat_lengths = np.concatenate(lengths or [np.empty(0, np.int64)])
+        windows = np.repeat(np.arange(len(terms)), [len(window) for window in terms])
+        order = np.argsort(flat_terms, kind="stable")
+        ends = np.zeros(len(order) + 1, np.int64)
+        np.cumsum(flat_lengths[order], out=ends[1:])
+        starts = np.empty(len(order), np.int64)
+        starts[order] = ends[:-1]
+        first_run = np.zeros(n_terms + 1, np.int64)
+        np.cumsum(np.bincount(flat_terms, minlength=n_terms), out=first_run[1:])
+        cuts = np.cumsum([len(window) for window in terms])[:-1]
+        return cls(
+            first_run, ends[first_run], windows[order], flat_lengths[order], np.split(starts, cuts), list(terms)
+        )
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What is stored."""
+        return {name: getattr(self, name) for name in ("first_run", "first_posting", "run_window", "run_length")}
+
+    @property
+    def document_frequencies(self) -> np.ndarray:
+        """Items in which each term stands, int64."""
+        return np.diff(self.first_posting)
+
+
+def _idf(df: np.ndarray, size: int) -> np.ndarray:
+    """Lucene's inverse document frequency of each term, float64."""
+    distinct, which = np.unique(df, return_inverse=True)
+    # The C library's logarithm: NumPy's own differs between processors in the last bit.
+    return np.array([math.log(1 + (size - n + 0.5) / (n + 0.5)) for n in distinct.tolist()], np.float64)[which]
+
+
+def _write_postings(
+    folder: Path, spill: BinaryIO, table: _RunTable, idf: np.ndarray, norm: np.ndarray, advance: Callable[[int], None]
+) -> None:
+    """Brings the runs of all windows to their places; `idf` is in steps."""
+    total = int(table.first_posting[-1])
+    place, impact = create_array(folder, "place", total), create_array(folder, "impact", total)
+    for number, (terms, starts) in enumerate(zip(table.terms, table.starts, strict=True)):
+        window = _Window(*(np.load(spill) for _ in _Window._fields))
+        before = np.cumsum(window.lengths) - window.lengths
+        target = np.repeat(starts - before, window.lengths) + np.arange(len(window.place))
+        window_norm = norm[number * WINDOW : (number + 1) * WINDOW]
+        value = np.repeat(idf[terms], window.lengths) * (window.tf / (window.tf + window_norm[window.place]))
+        place[target] = window.place
+        impact[target] = np.maximum(np.floor(value + 0.5), 1)
+        advance(len(window_norm))
+
+
+def _kth_impacts(impact: np.ndarray, first_posting: np.ndarray) -> np.ndarray:
+    """The k-th highest impact of each term for k in `LEVELS`, 0 where a term has fewer postings, uint16 [terms, 6]."""
+    df = np.diff(first_posting)
+    table = np.zeros((len(df), len(LEVELS)), np.uint16)
+    start = 0
+    while start < len(df):
+        limit = first_posting[start] + _POSTINGS_AT_ONCE
+        stop = max(start + 1, int(np.searchsorted(first_posting, limit, side="right")) - 1)
+        begin, end = first_posting[start], first_posting[stop]
+        # One sort for many terms: by term, then by falling impact.
+        keys = np.repeat(np.arange(stop - start), df[start:stop]) << 16 | (MAX_IMPACT - impact[begin:end].astype(np.int64))
+        keys.sort()
+        for column, k in enumerate(LEVELS):
+            enough = np.flatnonzero(df[start:stop] >= k)
+            table[start + enough, column] = MAX_IMPACT - (keys[first_posting[start + enough] - begin + k - 1] & MAX_IMPACT)
+        start = stop
+    return table
+
+
+@contextmanager
+def _progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on the error stream that appears only when the work lasts."""
+    started, done = time.monotonic(), 0
+    bar = task = None
+
+    def advance(count: int) -> None:
+        nonlocal bar, task, done
+        done += count
+        if bar is None and time.monotonic() - started > 1:
+            from rich.console import Console
+            from rich.progress import Progress
+
+            bar = Progress(console=Console(stderr=True), transient=True)
+            bar.start()
+            task = bar.add_task(label, total=total)
+        if bar is not None:
+            bar.update(task, completed=done)
+
+    try:
+        yield advance
+    finally:
+        if bar is not None:
+            bar.stop()

@@ -1,0 +1,148 @@
+"""The index on disk: flat arrays, memory-mapped, so that every process shares one copy.
+
+The catalogue is cut into windows of 2**15 items. A posting (a term stands in an item) is an item's place in its window and
+an impact, two bytes each. The postings of a term lie together in the order of items; those of one window are a run.
+
+    term  ── first_run ──▶ runs: window and length   ── lengths add up from first_posting ──▶ postings: place and impact
+
+An impact is what the term adds to the item's score, in steps: BM25's float value divided by `step` and rounded, at least 1.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from rec_gym.recommenders.bm25.analyzer import Vocabulary
+
+FORMAT = 1  # raise it when the files or what they mean change; a stored index of another format is built anew
+
+WINDOW_BITS = 15
+WINDOW = 1 << WINDOW_BITS
+MAX_IMPACT = (1 << 16) - 1
+
+# Ranks k for which the k-th highest impact of each term is kept: k items score at least that much.
+LEVELS = (10, 50, 100, 500, 1000, 5000)
+
+_SETTINGS = "index.json"
+
+
+class DamagedIndexError(ValueError):
+    """The files of an index contradict one another or cannot be read."""
+
+
+class Postings(NamedTuple):
+    """What the kernels read. All arrays are read-only and contiguous; V terms, R runs, P postings.
+
+    Attributes:
+        place: item's place in its window, uint16 [P].
+        impact: score in steps, uint16 [P], from 1.
+        first_posting: where a term's postings begin, int64 [V + 1].
+        first_run: where a term's runs begin, int64 [V + 1].
+        run_window: window of each run, uint16 [R], rising within a term.
+        run_length: postings in each run, uint16 [R], from 1.
+        kth_impact: the term's k-th highest impact for k in `LEVELS`, 0 where it has fewer postings, uint16 [V, 6].
+    """
+
+    place: np.ndarray
+    impact: np.ndarray
+    first_posting: np.ndarray
+    first_run: np.ndarray
+    run_window: np.ndarray
+    run_length: np.ndarray
+    kth_impact: np.ndarray
+
+
+_DTYPES = dict(zip(Postings._fields, ("<u2", "<u2", "<i8", "<i8", "<u2", "<u2", "<u2"), strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """An opened index.
+
+    Attributes:
+        size: items in the catalogue.
+        step: what one unit of impact is worth in BM25's own unit. A score differs from float64 BM25 by at most half a
+            step for each word of the query (counted as often as it is repeated), or by less than one step for a word
+            whose impact was below half a step and was raised to 1.
+        postings: the arrays.
+        vocabulary: the terms.
+    """
+
+    size: int
+    step: float
+    postings: Postings
+    vocabulary: Vocabulary
+
+    @classmethod
+    def open(cls, folder: Path) -> Index:
+        """Opens the index in `folder`; nothing is read before it is needed, but for the tables of runs.
+
+        Raises:
+            DamagedIndexError: a file is missing or unreadable, or the arrays do not fit each other.
+        """
+        try:
+            settings = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
+            size, step = int(settings["size"]), float(settings["step"])
+            postings = Postings(*(_open_array(folder, name) for name in Postings._fields))
+            vocabulary = Vocabulary(_open_array(folder, "characters"), _open_array(folder, "offsets"))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DamagedIndexError(f"the index in {folder} cannot be read: {error}") from error
+        problem = _contradiction(size, postings, vocabulary)
+        if problem:
+            raise DamagedIndexError(f"the index in {folder} is damaged: {problem}")
+        return cls(size, step, postings, vocabulary)
+
+
+def save_settings(folder: Path, size: int, step: float) -> None:
+    """Writes the numbers of an index; JSON keeps every digit of a float."""
+    (folder / _SETTINGS).write_text(json.dumps({"size": size, "step": step}), encoding="utf-8")
+
+
+def save_arrays(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays that fit into memory."""
+    for name, array in arrays.items():
+        np.save(array_path(folder, name), array.astype(_DTYPES.get(name, array.dtype)))
+
+
+def create_array(folder: Path, name: str, length: int) -> np.ndarray:
+    """A new array on disk that is filled through memory-mapping."""
+    return np.lib.format.open_memmap(array_path(folder, name), mode="w+", dtype=_DTYPES[name], shape=(length,))
+
+
+def array_path(folder: Path, name: str) -> Path:
+    """Where an array is stored."""
+    return folder / f"{name}.npy"
+
+
+def _open_array(folder: Path, name: str) -> np.ndarray:
+    # A plain view of the mapping: numba looks at the exact type, and a memmap costs more at each slice.
+    return np.asarray(np.load(array_path(folder, name), mmap_mode="r"))
+
+
+def _contradiction(size: int, postings: Postings, vocabulary: Vocabulary) -> str | None:
+    """Why the kernels would read or write outside of an array; None if all is well."""
+    terms = len(vocabulary)
+    wrong = [name for name, array in postings._asdict().items() if array.dtype != np.dtype(_DTYPES[name])]
+    if wrong:
+        return f"arrays of another type: {', '.join(wrong)}"
+    if not len(postings.first_posting) == len(postings.first_run) == terms + 1:
+        return "the numbers of terms differ"
+    if postings.kth_impact.shape != (terms, len(LEVELS)):
+        return "the table of impacts has another shape"
+    if not len(postings.run_window) == len(postings.run_length) == postings.first_run[-1]:
+        return "the numbers of runs differ"
+    if not len(postings.place) == len(postings.impact) == postings.first_posting[-1]:
+        return "the numbers of postings differ"
+    ends = np.zeros(len(postings.run_length) + 1, np.int64)
+    np.cumsum(postings.run_length, out=ends[1:])
+    if (np.diff(postings.first_run) < 0).any() or not np.array_equal(ends[postings.first_run], postings.first_posting):
+        return "runs and postings do not agree"
+    if len(postings.run_window) and int(postings.run_window.max()) << WINDOW_BITS >= size:
+        return "a run lies outside of the catalogue"
+    return None

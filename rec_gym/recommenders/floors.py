@@ -1,0 +1,95 @@
+"""Floors: recommenders that ignore the query. A policy that does not beat them has learned nothing about the request."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from rec_gym.catalog import Catalog
+from rec_gym.ranking import NOT_RANKED, Rankings
+
+POPULARITY_COLUMN = "popularity"
+
+
+class RandomRecommender:
+    """Ranks the catalogue in a random order that the query and a seed decide.
+
+    Args:
+        seed: another seed, another order.
+    """
+
+    query_language = "any"
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+        self._size = 0
+
+    def fit(self, catalog: Catalog) -> RandomRecommender:
+        """Takes the number of items."""
+        fitted = RandomRecommender(self.seed)
+        fitted._size = len(catalog)
+        return fitted
+
+    def rank(self, queries: Sequence[str], k: int, exclude: Sequence[np.ndarray] | None = None) -> Rankings:
+        """Ranks the catalogue for each query; see `Recommender.rank`."""
+        keys = [self._keys(query) for query in queries]
+        return _top(np.array(keys, np.float64).reshape(len(queries), self._size), k, exclude)
+
+    def _keys(self, query: str) -> np.ndarray:
+        """A draw for every item; raw draws are the same in every NumPy version."""
+        digest = hashlib.sha256(f"{self.seed}\0{query}".encode("utf-8", "surrogatepass")).digest()
+        draws = np.random.PCG64(np.random.SeedSequence(int.from_bytes(digest, "big"))).random_raw(self._size)
+        return draws >> np.uint64(40)  # 24 bits stay exact in float32
+
+
+class PopularityRecommender:
+    """Ranks the most popular items first, whatever is asked.
+
+    Popularity is the catalogue's numeric column `popularity`, which a loader counts from the train split only.
+    """
+
+    query_language = "any"
+
+    def __init__(self) -> None:
+        self._popularity = np.empty(0)
+
+    def fit(self, catalog: Catalog) -> PopularityRecommender:
+        """Reads the items' popularity.
+
+        Raises:
+            ValueError: the catalogue has no numeric column `popularity`.
+        """
+        if POPULARITY_COLUMN not in catalog.table.column_names or POPULARITY_COLUMN in catalog.text_columns:
+            raise ValueError(
+                f"popularity needs a numeric catalogue column {POPULARITY_COLUMN!r}, counted from the train split; "
+                "this catalogue has none, choose another recommender"
+            )
+        fitted = PopularityRecommender()
+        fitted._popularity = catalog.values(POPULARITY_COLUMN).astype(np.float64)
+        return fitted
+
+    def rank(self, queries: Sequence[str], k: int, exclude: Sequence[np.ndarray] | None = None) -> Rankings:
+        """Ranks the catalogue for each query; see `Recommender.rank`."""
+        return _top(np.broadcast_to(self._popularity, (len(queries), len(self._popularity))), k, exclude)
+
+
+def _top(scores: np.ndarray, k: int, exclude: Sequence[np.ndarray] | None) -> Rankings:
+    """The k best of every item, ties by lower position; excluded items are left out.
+
+    Args:
+        scores: float64 [queries, items].
+        k: places.
+        exclude: positions to leave out, for each query.
+    """
+    k = min(k, scores.shape[1])
+    items = np.full((len(scores), k), NOT_RANKED, np.int32)
+    best = np.zeros((len(scores), k), np.float32)
+    for row, values in enumerate(scores):
+        kept = np.arange(len(values))
+        if exclude is not None:
+            kept = np.delete(kept, exclude[row])
+        order = kept[np.argsort(-values[kept], kind="stable")[:k]]
+        items[row, : len(order)], best[row, : len(order)] = order, values[order]
+    return Rankings(items, best)

@@ -1,0 +1,72 @@
+"""The library rank_bm25 as it is: a second opinion for small catalogues."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import rank_bm25
+
+from rec_gym.catalog import Catalog
+from rec_gym.ranking import NOT_RANKED, Rankings
+
+_WORD = re.compile(r"\w+")
+
+
+class RankBM25:
+    """`rank_bm25.BM25Okapi` over lower-case words, without stop words or stemming.
+
+    It scores every item in NumPy for each query: a catalogue of 100,000 items takes it a second or so a query.
+
+    Args:
+        fields: text columns that are searched; empty for all.
+        k1: saturation of repeated words.
+        b: how much long texts are held back.
+        epsilon: the library's floor for negative idf, as a share of the mean idf.
+    """
+
+    query_language = "bag of words"
+
+    def __init__(self, fields: Sequence[str] = (), k1: float = 1.5, b: float = 0.75, epsilon: float = 0.25) -> None:
+        self.fields, self.k1, self.b, self.epsilon = tuple(fields), k1, b, epsilon
+        self._engine: rank_bm25.BM25Okapi | None = None
+
+    def fit(self, catalog: Catalog) -> RankBM25:
+        """Indexes the catalogue in memory.
+
+        Raises:
+            ValueError: no item has a word.
+        """
+        fitted = RankBM25(self.fields, self.k1, self.b, self.epsilon)
+        texts = [_words(text) for batch in catalog.texts(self.fields) for text in batch]
+        if not any(texts):
+            raise ValueError("no item has a word to search for; check the fields of the recommender")
+        fitted._engine = rank_bm25.BM25Okapi(texts, k1=self.k1, b=self.b, epsilon=self.epsilon)
+        return fitted
+
+    def rank(self, queries: Sequence[str], k: int, exclude: Sequence[np.ndarray] | None = None) -> Rankings:
+        """Ranks the catalogue for each query; see `Recommender.rank`."""
+        if self._engine is None:
+            raise ValueError("the recommender is not fitted; call fit(catalog) first")
+        k = min(k, self._engine.corpus_size)
+        items = np.full((len(queries), k), NOT_RANKED, np.int32)
+        scores = np.zeros((len(queries), k), np.float32)
+        for row, query in enumerate(queries):
+            words = _words(query)
+            values = np.asarray(self._engine.get_scores(words), np.float64)
+            # A score of 0 may be earned too (idf can be 0), so a match is looked up, not read off the score.
+            matches = [doc for doc, counts in enumerate(self._engine.doc_freqs) if any(word in counts for word in words)]
+            kept = np.setdiff1d(matches, exclude[row]) if exclude is not None else np.array(matches, np.int64)
+            order = kept[np.argsort(-values[kept.astype(np.int64)], kind="stable")[:k]].astype(np.int64)
+            items[row, : len(order)], scores[row, : len(order)] = order, values[order]
+        return Rankings(items, scores)
+
+    def searched(self, queries: Sequence[str]) -> list[str]:
+        """The lower-case words of each query that some item holds."""
+        known = self._engine.idf if self._engine is not None else {}
+        return [" ".join(word for word in _words(query) if word in known) for query in queries]
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
