@@ -87,7 +87,6 @@ class Dataset:
         self._folder: Path | None = None
         self.judged_items, self.judged_gains, self.history = items, gains, history
         self._ideal = ideal
-        self._folder: Path | None = None
         self.notes = dict(notes or {})
         if len(table) == 0:
             raise ValueError("the dataset has no request; check that the source holds queries with judgements")

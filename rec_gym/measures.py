@@ -94,15 +94,16 @@ def _discounts(ranks: np.ndarray) -> np.ndarray:
 
 def _ndcg(judged: Judged, cutoff: int | None) -> np.ndarray:
     """DCG over the ideal DCG; Järvelin and Kekäläinen 2002 with linear gains and log2(rank + 1), ranks from 1."""
-    hits = judged.hits(cutoff)
-    dcg = judged.total(np.where(hits, judged.gains.values * _discounts(np.where(hits, judged.ranks.values, 0)), 0.0))
+    # Summed in the order of ranks, as the ideal is: a perfect ranking then scores exactly 1.
+    order = np.lexsort((judged.ranks.values, judged.ranks.row_of))
+    hits, ranks = judged.hits(cutoff)[order], np.maximum(judged.ranks.values[order], 0)
+    dcg = judged.total(np.where(hits, judged.gains.values[order] * _discounts(ranks), 0.0))
     ideal = judged.ideal
     order = np.lexsort((-ideal.values, ideal.row_of))
     places = np.arange(len(ideal.values)) - np.repeat(ideal.offsets[:-1], ideal.lengths)
     counted = places < (len(ideal.values) if cutoff is None else cutoff)
     best = judged.total(np.where(counted, ideal.values[order] * _discounts(places), 0.0), of=ideal)
-    # Summation order may leave a perfect ranking an ulp above 1.
-    return np.minimum(_ratio(dcg, best), 1.0)
+    return np.minimum(_ratio(dcg, best), 1.0)  # rounding must not lift a near-perfect ranking above 1
 
 
 def _recall(judged: Judged, cutoff: int | None) -> np.ndarray:

@@ -80,6 +80,15 @@ class Outcomes:
         """The words that the engine used of each query, separated by spaces."""
         return self.search_again()
 
+    def columns(self) -> dict[str, np.ndarray]:
+        """What an environment's info says of each completion; always the same keys for one task."""
+        texts = {"query": self.queries, "parse": self.parse}
+        flags = {"parse_ok": self.parse_ok, "clipped": self.clipped, "scored": self.scored}
+        columns = {key: np.array(values, dtype=object) for key, values in texts.items()} | flags
+        for kind, named in (("measure", self.measures), ("term", self.terms), ("text", self.text_stats)):
+            columns |= {f"{kind}/{name}": values for name, values in named.items()}
+        return columns
+
     def with_rewards(self, rewards: np.ndarray) -> Outcomes:
         """The same outcomes with other rewards."""
         return replace(self, rewards=rewards)

@@ -45,12 +45,13 @@ class Turns:
 
     def describe(self, task: Task, episode: Episode, text: str) -> str:
         """The request, every earlier query, and the titles of its top items."""
-        if not episode.turn:
+        if self.limit == 1 or not episode.turn:
             return text
         parts = [text]
         for turn, (query, shown) in enumerate(zip(episode.queries, episode.shown, strict=True), 1):
             titles = [f"  {place}. {title}" for place, title in enumerate(task.dataset.catalog.titles(shown), 1)]
-            parts.append("\n".join([f"Search {turn}: {query}", *(titles or ["  (no results)"])]))
+            asked = query or "(not understood)"
+            parts.append("\n".join([f"Search {turn}: {asked}", *(titles or ["  (no results)"])]))
         return "\n\n".join(parts)
 
     def advance(
@@ -64,26 +65,29 @@ class Turns:
         shown = self._shown(outcomes)
         advanced, rewards = [], np.zeros(len(episodes))
         for i, episode in enumerate(episodes):
-            turn_reward = episode.last if stops[i] else float(outcomes.rewards[i])
-            after = replace(
-                episode,
-                turn=episode.turn + 1,
-                queries=(*episode.queries, outcomes.queries[i]),
-                shown=(*episode.shown, shown[i]),
-                best=max(episode.best, turn_reward),
-                last=turn_reward,
-                done=stops[i] or episode.turn + 1 >= self.limit,
-            )
+            if stops[i]:
+                after = replace(episode, turn=episode.turn + 1, done=True)
+            else:
+                turn_reward = float(outcomes.rewards[i])
+                after = replace(
+                    episode,
+                    turn=episode.turn + 1,
+                    queries=(*episode.queries, outcomes.queries[i]),
+                    shown=(*episode.shown, shown[i]),
+                    best=max(episode.best, turn_reward),
+                    last=turn_reward,
+                    done=episode.turn + 1 >= self.limit,
+                )
             advanced.append(after)
-            rewards[i] = self._pays(episode, after, turn_reward)
+            rewards[i] = self._pays(episode, after)
         return advanced, outcomes.with_rewards(rewards)
 
     def _stops(self, episode: Episode, completion: str) -> bool:
         return self.limit > 1 and episode.turn > 0 and isinstance(completion, str) and completion.strip() == STOP
 
-    def _pays(self, before: Episode, after: Episode, turn_reward: float) -> float:
+    def _pays(self, before: Episode, after: Episode) -> float:
         if self.reward == "gain":
-            return turn_reward if before.turn == 0 else max(0.0, turn_reward - before.best)
+            return after.last if before.turn == 0 else max(0.0, after.best - before.best)
         if not after.done:
             return 0.0
         return after.last if self.reward == "last" else after.best

@@ -1,0 +1,1 @@
+"""Cards: one TOML file a dataset, read by `rec_gym.cards`."""

@@ -1,0 +1,233 @@
+"""Cards: TOML files that declare a dataset, its recommenders and the registered ids.
+
+This file is read at `import rec_gym`; it loads nothing heavy until a task is made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+
+if TYPE_CHECKING:
+    from rec_gym.loop.task import Task
+
+_CARD_KEYS = {
+    "title", "task", "summary", "loader", "licence", "citation", "homepage", "source", "options", "sizes", "recommenders",
+    "settings", "protocols", "env", "baselines", "catalog_sha256",
+}  # fmt: skip
+_REQUIRED = ("title", "summary", "loader", "licence", "env")
+_registered: dict[str, Card] = {}
+
+
+@dataclass(frozen=True)
+class Card:
+    """One TOML file.
+
+    Attributes:
+        path: where it stands, for messages and relative folders.
+        text: its content.
+    """
+
+    path: str
+    text: str
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """The parsed file.
+
+        Raises:
+            ValueError: it is not TOML, a required key is missing, or a key is unknown.
+        """
+        try:
+            content = tomllib.loads(self.text)
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"{self.path} is not valid TOML: {error}") from error
+        missing = [key for key in _REQUIRED if key not in content]
+        unknown = [key for key in content if key not in _CARD_KEYS]
+        if missing or unknown:
+            problem = f"lacks {missing[0]!r}" if missing else f"has an unknown key {unknown[0]!r}"
+            raise ValueError(f"{self.path} {problem}; a card holds: {', '.join(sorted(_CARD_KEYS))}")
+        if any("id" not in env or "recommender" not in env for env in content["env"]):
+            raise ValueError(f"{self.path}: every [[env]] needs 'id' and 'recommender'")
+        return content
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the file; a saved result holds it."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids that the card registers."""
+        return [env["id"] for env in self.content["env"]]
+
+    def env(self, task_id: str) -> dict[str, Any]:
+        """The `[[env]]` table of an id."""
+        return next(env for env in self.content["env"] if env["id"] == task_id)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The loader's options and their defaults; `data_dir = ""` has to be given by the caller."""
+        return dict(self.content.get("options", {}))
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether a folder with the data has to be named."""
+        return self.options.get("data_dir") == ""
+
+
+def cards() -> dict[str, Card]:
+    """The card of every registered id."""
+    return dict(_registered)
+
+
+def card_of(task_id: str) -> Card:
+    """The card that registers an id.
+
+    Raises:
+        ValueError: no card does; the message lists the ids there are.
+    """
+    if task_id not in _registered:
+        raise ValueError(f"unknown id {task_id!r}; there are: {', '.join(sorted(_registered))}")
+    return _registered[task_id]
+
+
+def register_card(path: str | Path) -> list[str]:
+    """Registers a card of your own with Gymnasium.
+
+    Args:
+        path: the TOML file; a relative `data_dir` in it counts from the file's folder.
+
+    Returns:
+        The ids that are registered now.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the card is not right, or an id is taken by another card.
+    """
+    path = Path(path).resolve()
+    return _register(Card(str(path), path.read_text(encoding="utf-8")), {"card": str(path)})
+
+
+def register_packaged_cards() -> None:
+    """Registers every card that is installed with the package."""
+    for file in sorted(resources.files("rec_gym.envs").iterdir(), key=lambda file: file.name):
+        if file.name.endswith(".toml"):
+            _register(Card(file.name, file.read_text(encoding="utf-8")), {})
+
+
+def make_task(task_id: str, *, card: str | None = None, **overrides: Any) -> Task:
+    """Makes the task of a registered id.
+
+    Args:
+        task_id: a registered id.
+        card: a TOML file that registers the id, should it not be registered yet.
+        overrides: settings of `Task` (`split`, `reward`, `action`, `turns`, ...), `recommender` (a name, or a table
+            `{name = ..., settings}`), `protocol`, and the options of the card's loader (`data_dir`, ...).
+
+    Raises:
+        ValueError: an unknown id, or a setting that is not one of those there are.
+        TypeError: an unknown keyword; the message lists those there are.
+    """
+    from rec_gym.datasets.store import open_dataset
+    from rec_gym.loop.task import Task
+    from rec_gym.recommenders import make_recommender
+
+    if card is not None and task_id not in _registered:
+        register_card(card)
+    chosen = card_of(task_id)
+    env = chosen.env(task_id)
+    options = {**chosen.options, **env.get("options", {})}
+    _check_keywords(task_id, overrides, options)
+    defaults = {**chosen.content.get("settings", {}), **env}
+    for key in ("id", "summary", "options"):
+        defaults.pop(key, None)
+    given = {key: value for key, value in overrides.items() if key not in options}
+    protocol = _protocol(chosen, given.pop("protocol", defaults.pop("protocol", None)))
+    options |= protocol.get("options", {}) | {key: value for key, value in overrides.items() if key in options}
+    dataset = open_dataset(chosen.content["loader"], _located(chosen, options))
+    settings = {**defaults, **_protocol_settings(protocol, dataset.is_history, given), **given}
+    name, recommender_options = _recommender(chosen, settings.pop("recommender"))
+    recommender = make_recommender(name, recommender_options, dataset.catalog)
+    return Task(dataset, recommender, name=task_id, **settings)
+
+
+def _register(card: Card, kwargs: Mapping[str, str]) -> list[str]:
+    for task_id in card.ids:
+        known = _registered.get(task_id)
+        if known is not None and known.path != card.path:
+            raise ValueError(f"{card.path}: the id {task_id!r} is registered by {known.path}; choose another id")
+        if task_id in gym.registry:
+            del gym.registry[task_id]  # the same file, read again
+        gym.register(
+            id=task_id,
+            entry_point="rec_gym.env:make_env",
+            vector_entry_point="rec_gym.vector_env:make_vector_env",
+            kwargs={"task_id": task_id, **kwargs},
+        )
+        _registered[task_id] = card
+    return card.ids
+
+
+def _task_keywords() -> Iterator[str]:
+    import inspect
+
+    from rec_gym.loop.task import Task
+
+    hidden = ("self", "dataset", "recommender", "name")
+    yield from (key for key in inspect.signature(Task.__init__).parameters if key not in hidden)
+    yield from ("recommender", "protocol")
+
+
+def _check_keywords(task_id: str, overrides: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    known = [*_task_keywords(), *options]
+    unknown = [key for key in overrides if key not in known]
+    if unknown:
+        raise TypeError(f"{task_id} has no keyword {unknown[0]!r}; there are: {', '.join(known)}")
+
+
+def _protocol(card: Card, name: str | None) -> dict[str, Any]:
+    """The card's table for a protocol, with its name; empty for none."""
+    protocols = card.content.get("protocols", {})
+    if name is not None and name not in protocols:
+        raise ValueError(f"{card.path} has no protocol {name!r}; there are: {', '.join(protocols) or 'none'}")
+    return {} if name is None else {"name": name, **protocols[name]}
+
+
+def _protocol_settings(protocol: dict[str, Any], is_history: bool, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a protocol sets; a reward that the caller names keeps the cut-off that stands in it."""
+    from rec_gym.loop.protocols import PROTOCOLS
+
+    if not protocol:
+        return {}
+    settings = {"cutoffs": protocol["cutoffs"], **PROTOCOLS[protocol["name"]](is_history)}
+    return {key: value for key, value in settings.items() if key != "cutoffs" or "reward" not in given}
+
+
+def _located(card: Card, options: dict[str, Any]) -> dict[str, Any]:
+    """Options with the data folder as an absolute path."""
+    if "data_dir" not in options:
+        return options
+    if not options["data_dir"]:
+        how = card.content.get("source", card.content.get("homepage", ""))
+        raise ValueError(f"{card.content['title']} is read from disk: pass data_dir=<folder>. {how}".strip())
+    folder = Path(options["data_dir"]).expanduser()
+    base = Path(card.path).parent if options["data_dir"] == card.options["data_dir"] else Path.cwd()
+    return options | {"data_dir": str(folder if folder.is_absolute() else (base / folder).resolve())}
+
+
+def _recommender(card: Card, spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Name and settings; the card's settings for that recommender lie under those that were given."""
+    given = {"name": spec} if isinstance(spec, str) else dict(spec)
+    name = given.pop("name", None)
+    if not isinstance(name, str):
+        raise ValueError("a recommender is a name or a table with 'name', such as {name = 'bm25', k1 = 0.9}")
+    return name, {**card.content.get("recommenders", {}).get(name, {}), **given}

@@ -1,0 +1,105 @@
+"""The single environment: a shell around `Task` with the interface of Gymnasium."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+
+from rec_gym.cards import make_task
+from rec_gym.loop.episode import Episode, Outcomes
+from rec_gym.loop.sampling import RequestSampler
+from rec_gym.loop.task import Task
+from rec_gym.rendering import render_outcome, render_request
+from rec_gym.spaces import UnicodeText
+
+
+class RecommenderEnv(gym.Env[str, str]):
+    """Text in, text out: the observation is a request, the action is what the policy wrote.
+
+    Args:
+        task: what scores it.
+        render_mode: `"ansi"` or None.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 1}  # type: ignore[misc]
+
+    def __init__(self, task: Task, render_mode: str | None = None) -> None:
+        if render_mode not in (None, "ansi"):
+            raise ValueError(f"render_mode is 'ansi' or None, not {render_mode!r}")
+        self.task = task
+        self.render_mode = render_mode
+        self.observation_space = UnicodeText()
+        self.action_space = UnicodeText()
+        self.reward_range = task.reward_range
+        self.last_outcome: Outcomes | None = None
+        self._sampler: RequestSampler | None = None
+        self._count = 0
+        self._episode: Episode | None = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+        """Starts an episode on the next request, or on the one that `options={"request_id": ...}` names.
+
+        Raises:
+            ValueError: another option, or a request outside the split.
+            KeyError: an unknown request id.
+        """
+        super().reset(seed=seed)
+        if seed is not None or self._sampler is None:
+            self._sampler = make_sampler(self.task, self.np_random_seed)
+            self._count = 0
+        named = named_request(options, "request_id")
+        if named is None:
+            place = self._sampler.at(0, self._count)
+            named = self.task.request_ids[place]
+            self._count += 1
+        [self._episode] = self.task.start([named])
+        self.last_outcome = None
+        [observation] = self.task.observe([self._episode])
+        return observation, {"request_id": self._episode.request_id, "turn": 0}
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        """Scores what the policy wrote; the episode ends after the task's last turn or a stop.
+
+        Raises:
+            RuntimeError: there is no running episode.
+        """
+        if self._episode is None or self._episode.done:
+            raise RuntimeError("there is no running episode; call reset() first")
+        [self._episode], outcomes, [observation] = self.task.advance([self._episode], [action])
+        self.last_outcome = outcomes
+        info: dict[str, Any] = {"request_id": self._episode.request_id, "turn": self._episode.turn}
+        info |= {key: _plain(values[0]) for key, values in outcomes.columns().items()}
+        return observation, float(outcomes.rewards[0]), self._episode.done, False, info
+
+    def render(self) -> str | None:  # type: ignore[override]
+        """The request, what was asked, the ranking with relevant items marked, and the measures."""
+        if self.render_mode is None or self._episode is None:
+            return None
+        parts = [render_request(self.task, self._episode.request_id)]
+        if self.last_outcome is not None:
+            parts.append(render_outcome(self.task, self.last_outcome, 0))
+        return "\n\n".join(parts)
+
+
+def make_env(task_id: str, render_mode: str | None = None, **overrides: Any) -> RecommenderEnv:
+    """The entry point of every registered id; see `rec_gym.make_task` for the overrides."""
+    return RecommenderEnv(make_task(task_id, **overrides), render_mode)
+
+
+def make_sampler(task: Task, seed: int | None, groups: int = 1) -> RequestSampler:
+    """Deals out the requests of the task's split; Gymnasium's seed -1 (unknown) is not a seed."""
+    return RequestSampler(len(task), max(seed or 0, 0), groups)
+
+
+def named_request(options: dict[str, Any] | None, key: str) -> Any:
+    """What `options` names under `key`, or None; any other option is an error."""
+    unknown = [name for name in options or {} if name not in (key, "reset_mask")]
+    if unknown:
+        raise ValueError(f"unknown reset option {unknown[0]!r}; there is: {key!r}")
+    return (options or {}).get(key)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

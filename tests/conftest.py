@@ -1,0 +1,93 @@
+"""Fixtures that every test file may use."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# One cache for the whole run, workers included, that no earlier run has filled. Set before rec_gym is imported.
+os.environ.setdefault("REC_GYM_HOME", tempfile.mkdtemp(prefix="rec-gym-tests-"))
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import rec_gym  # noqa: E402
+from rec_gym.cards import cards  # noqa: E402
+
+EMBEDDED = sorted(name for name, card in cards().items() if not card.needs_data)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that takes `embedded_id` runs over every registered id whose data is in the package."""
+    if "embedded_id" in metafunc.fixturenames:
+        metafunc.parametrize("embedded_id", EMBEDDED)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with real data sets; tests that need it are skipped where it is not given."""
+    folder = os.environ.get("REC_GYM_TEST_DATA")
+    if not folder:
+        pytest.skip("set REC_GYM_TEST_DATA to the folder with the real data sets")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def catalog() -> rec_gym.Catalog:
+    """Six items, one of them without a description."""
+    return rec_gym.Catalog.from_columns(
+        {
+            "item_id": ["lamp-r", "lamp-b", "chair-r", "chair-b", "desk", "rug"],
+            "title": ["red lamp", "blue lamp", "red chair", "blue chair", "oak desk", "wool rug"],
+            "description": ["a bright lamp", "a calm lamp", "a soft seat", "a hard seat", "room to work", None],
+            "price": [10.0, 12.0, 40.0, 35.0, 120.0, 60.0],
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def dataset(catalog: rec_gym.Catalog) -> rec_gym.Dataset:
+    """Three searches in train, one in val, one in test."""
+    return rec_gym.Dataset.from_requests(
+        catalog,
+        [
+            {
+                "id": "q1",
+                "text": "something red to sit on",
+                "split": "train",
+                "gains": {"chair-r": 1.0, "chair-b": 0.1, "rug": 0.0},
+                "constraints": [["price", "<=", 50.0]],
+                "oracle": "red chair",
+            },
+            {"id": "q2", "text": "light for the evening", "split": "train", "targets": ["lamp-r", "lamp-b"]},
+            {"id": "q3", "text": "a place to write", "split": "train", "targets": ["desk"], "domain": "office"},
+            {"id": "q4", "text": "warm feet", "split": "val", "targets": ["rug"]},
+            {"id": "q5", "text": "blue seat", "split": "test", "targets": ["chair-b"]},
+        ],
+    )
+
+
+class WordOverlap:
+    """A recommender of one's own in a few lines: items by the number of words that they share with the query."""
+
+    query_language = "bag of words"
+
+    def __init__(self, catalog: rec_gym.Catalog) -> None:
+        self.catalog = catalog
+        self.words = [set(text.split()) for batch in catalog.texts() for text in batch]
+        self.calls: list[tuple[str, ...]] = []
+
+    def rank(self, queries, k, exclude=None):
+        self.calls.append(tuple(queries))
+        ids, scores = [], []
+        for i, query in enumerate(queries):
+            left_out = set() if exclude is None else set(exclude[i].tolist())
+            found = [(len(set(query.split()) & words), p) for p, words in enumerate(self.words) if p not in left_out]
+            best = sorted((f for f in found if f[0]), key=lambda f: (-f[0], f[1]))[:k]
+            ids.append(self.catalog.ids([p for _, p in best]))
+            scores.append([float(s) for s, _ in best])
+        return rec_gym.Rankings.from_ids(self.catalog, ids, scores)
+
+
+@pytest.fixture
+def overlap(catalog: rec_gym.Catalog) -> WordOverlap:
+    return WordOverlap(catalog)

@@ -1,0 +1,160 @@
+"""Action formats on what models really write, and on anything else."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rec_gym.loop.actions import ACTIONS, MAX_CHARS, Answer, Append, Plain, make_action
+
+# Any Unicode with control characters and lone surrogates, and pieces of the formats themselves.
+any_text = st.text(st.characters(exclude_categories=()), max_size=200)
+pieces = st.lists(
+    st.sampled_from(["<think>", "</think>", "<answer>", "</answer>", "```json", "```", '{"query": "x"}', "{", '"', "\n", "\0"])
+    | any_text,
+    max_size=8,
+).map("".join)  # fmt: skip
+FORMATS = [Plain(), Append(), Answer(), Answer(strict=True), Answer(think_opened=True, strict=True), Plain(max_chars=3)]
+
+
+@pytest.mark.parametrize("action", FORMATS, ids=repr)
+@given(text=any_text | pieces, request=any_text)
+@settings(max_examples=150, deadline=None)
+def test_no_text_raises_and_every_parse_is_said(action, text, request):
+    parsed = action.parse(text, request)
+    assert parsed.parse.isidentifier()
+    assert parsed.ok == bool(parsed.query)
+    assert len(parsed.query) <= action.max_chars
+
+
+@pytest.mark.parametrize("action", FORMATS[:4], ids=repr)
+@given(query=st.text(min_size=1, max_size=50).map(str.strip).filter(lambda q: q and not q.startswith("<think>")))
+@settings(max_examples=100, deadline=None)
+def test_compose_is_the_inverse_of_parse(action, query):
+    parsed = action.parse(action.compose(query, "request"), "request")
+    expected = f"request {query.removeprefix('request').strip()}".strip() if isinstance(action, Append) else query
+    if "<answer>" not in query and "</answer>" not in query and "think>" not in query:
+        assert (parsed.query, parsed.ok) == (expected, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "query"),
+    [
+        ("red lamp", "ok", "red lamp"),
+        ("  red lamp\n", "ok", "red lamp"),
+        ("<think>lamps?\n</think> red lamp", "think_removed", "red lamp"),
+        ("red <think>lamp</think>", "ok", "red <think>lamp</think>"),
+        ("", "empty", ""),
+        (" \n", "empty", ""),
+        ("<think>a</think>", "empty", ""),
+        ("<think>for ever", "unclosed_think", ""),
+    ],
+)
+def test_plain(text, word, query):
+    parsed = Plain().parse(text, "request")
+    assert (parsed.parse, parsed.query) == (word, query)
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "query", "written"),
+    [
+        ("lamp", "ok", "light please lamp", "lamp"),
+        ("", "nothing_added", "light please", ""),
+        ("<think>x</think>lamp", "think_removed", "light please lamp", "lamp"),
+        ("<think>x", "unclosed_think", "", ""),
+    ],
+)
+def test_append(text, word, query, written):
+    parsed = Append().parse(text, "light please")
+    assert (parsed.parse, parsed.query, parsed.written) == (word, query, written)
+
+
+JSON = '{"query": "red lamp"}'
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "query"),
+    [
+        (f"<think>x</think><answer>{JSON}</answer>", "ok", "red lamp"),
+        (f"<think>x</think>\n<answer>\n{JSON}\n</answer>\n", "ok", "red lamp"),
+        (f"x</think><answer>{JSON}</answer> Hope this helps!", "ok", "red lamp"),
+        (f"<answer>{JSON}</answer>", "ok", "red lamp"),
+        (f"<answer>```json\n{JSON}\n```</answer>", "fenced", "red lamp"),
+        (f"<answer>```\n{JSON}```</answer>", "fenced", "red lamp"),
+        (f"<answer>{JSON}", "unclosed_answer", "red lamp"),
+        (f'<answer>{{"query": "a"}}</answer> no: <answer>{JSON}</answer>', "last_answer", "red lamp"),
+        (f"<answer>{JSON} because</answer>", "trailing", "red lamp"),
+        ("<answer>red lamp</answer>", "bare", "red lamp"),
+        ('<answer>"red lamp"</answer>', "bare", "red lamp"),
+        ('<answer>{"query": "red\nlamp"}</answer>', "ok", "red\nlamp"),
+        ('<answer>{"query": ["red", "lamp"]}</answer>', "list", "red lamp"),
+        ("red lamp", "no_answer", ""),
+        ("<think>for ever", "unclosed_think", ""),
+        ("<answer></answer>", "empty", ""),
+        ('<answer>{"query": "  "}</answer>', "empty", ""),
+        ('<answer>{"q": "lamp"}</answer>', "no_query", ""),
+        ('<answer>{"query": {"a": 1}}</answer>', "query_not_text", ""),
+        ('<answer>{"query": null}</answer>', "query_not_text", ""),
+        ('<answer>{"query": "lamp</answer>', "bad_json", ""),
+        ("<answer>" + "{" * 100_000 + "</answer>", "bad_json", ""),
+        ('<answer>{"query": ' + "[" * 100_000 + "</answer>", "bad_json", ""),
+        ('<answer>{"query": ' + "1" * 10_000 + "}</answer>", "query_not_text", ""),
+    ],
+)
+def test_answer(text, word, query):
+    parsed = Answer().parse(text, "request")
+    # Python limits the digits of an integer: a parse error then, which is a failure too.
+    assert parsed.parse == word or (parsed.parse, word) == ("bad_json", "query_not_text")
+    assert (parsed.query, parsed.ok) == (query, bool(query))
+
+
+@pytest.mark.parametrize(
+    ("text", "ok"),
+    [
+        (f"<think>x</think><answer>{JSON}</answer>", True),
+        (f"<think>x</think> so: <answer>\n{JSON}\n</answer> bye", True),
+        (f"<answer>{JSON}</answer>", False),
+        (f"<think>x</think><answer>{JSON}", False),
+        (f"<answer>{JSON}</answer><think>x</think>", False),
+        (f"<think>x</think><think>x</think><answer>{JSON}</answer>", False),
+        (f"<think>x</think><answer>{JSON}</answer><answer>{JSON}</answer>", False),
+        ("<think>x</think><answer>red lamp</answer>", False),
+        (f"<think>x</think><answer>```json\n{JSON}\n```</answer>", False),
+        ('<think>x</think><answer>{"q": "x"}</answer>', False),
+    ],
+)
+def test_strict_answer_is_the_papers_check(text, ok):
+    assert Answer(strict=True).parse(text, "").ok is ok
+
+
+def test_a_prompt_that_opens_think_need_not_be_repeated():
+    strict = Answer(strict=True, think_opened=True)
+    assert strict.parse(f"x</think><answer>{JSON}</answer>", "").ok
+    assert strict.parse(f"<think>x</think><answer>{JSON}</answer>", "").ok
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_a_megabyte_is_clipped_and_said(name):
+    action = make_action(name)
+    words = "lamp " * 200_000
+    text = f"<answer>{json.dumps({'query': words})}</answer>" if name == "answer" else words
+    parsed = action.parse(text, "request")
+    assert parsed.clipped
+    assert len(parsed.query) == MAX_CHARS
+    assert len(parsed.written) <= MAX_CHARS
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("plane", "unknown action format 'plane'; there are: plain, append, answer"),
+        ({"name": "plain", "strict": True}, "has no option 'strict'; there are: max_chars"),
+        ({"strict": True}, "unknown action format None"),
+        ({"name": "plain", "max_chars": 0}, "max_chars must lie in"),
+        ({"name": "plain", "max_chars": 10**6}, "max_chars must lie in"),
+    ],
+)
+def test_wrong_settings_list_the_right_ones(spec, message):
+    with pytest.raises(ValueError, match=message):
+        make_action(spec)
