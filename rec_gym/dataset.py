@@ -182,10 +182,11 @@ class Dataset:
         """Gains of `relevant`, float64."""
         return self.judged_gains.where(self.judged_gains.values > 0)
 
-    @property
+    @cached_property
     def ideal_gains(self) -> Ragged:
-        """Gains over which the ideal DCG is taken: those of `relevant`, unless duplicates were asked to count."""
-        return self.relevant_gains if self._ideal is None else self._ideal
+        """Gains of the ideal ranking, falling: those of `relevant`, unless duplicates were asked to count."""
+        gains = self.relevant_gains if self._ideal is None else self._ideal
+        return gains.with_values(gains.values[np.lexsort((-gains.values, gains.row_of))])
 
     def constraints(self, row: int) -> tuple[tuple[str, str, object], ...]:
         """The hard constraints of one request."""
@@ -251,10 +252,6 @@ class Dataset:
     def _ragged(self) -> dict[str, Ragged]:
         ragged = {"items": self.judged_items, "gains": self.judged_gains, "history": self.history}
         return ragged if self._ideal is None else ragged | {"ideal": self._ideal}
-
-
-def _unpickle(catalog: pa.Table, table: pa.Table, ragged: dict[str, Ragged], notes: dict[str, int]) -> Dataset:
-    return Dataset(Catalog(catalog), table, **ragged, notes=notes)
 
 
 def carve_val(ids: Sequence[str], users: Sequence[str], splits: Sequence[str]) -> list[str]:

@@ -68,7 +68,7 @@ class Judged:
     Attributes:
         ranks: rank (from 0) of each relevant item, -1 where it is not ranked; int [total], row by row.
         gains: their gains (> 0), float64, the same rows.
-        ideal: gains over which the ideal DCG is taken, float64; usually `gains`.
+        ideal: gains over which the ideal DCG is taken, float64, falling along each row; usually those of `gains`.
         lengths: items ranked for each request, int [n]; needed by `precision` without a cut-off only.
     """
 
@@ -94,15 +94,16 @@ def _discounts(ranks: np.ndarray) -> np.ndarray:
 
 def _ndcg(judged: Judged, cutoff: int | None) -> np.ndarray:
     """DCG over the ideal DCG; Järvelin and Kekäläinen 2002 with linear gains and log2(rank + 1), ranks from 1."""
+    hits = np.flatnonzero(judged.hits(cutoff))
+    rows, ranks = judged.ranks.row_of[hits], judged.ranks.values[hits]
     # Summed in the order of ranks, as the ideal is: a perfect ranking then scores exactly 1.
-    order = np.lexsort((judged.ranks.values, judged.ranks.row_of))
-    hits, ranks = judged.hits(cutoff)[order], np.maximum(judged.ranks.values[order], 0)
-    dcg = judged.total(np.where(hits, judged.gains.values[order] * _discounts(ranks), 0.0))
+    order = np.lexsort((ranks, rows))
+    paid = judged.gains.values[hits] * _discounts(ranks)
+    dcg = np.bincount(rows[order], weights=paid[order], minlength=len(judged.ranks))
     ideal = judged.ideal
-    order = np.lexsort((-ideal.values, ideal.row_of))
     places = np.arange(len(ideal.values)) - np.repeat(ideal.offsets[:-1], ideal.lengths)
     counted = places < (len(ideal.values) if cutoff is None else cutoff)
-    best = judged.total(np.where(counted, ideal.values[order] * _discounts(places), 0.0), of=ideal)
+    best = judged.total(np.where(counted, ideal.values * _discounts(places), 0.0), of=ideal)
     return np.minimum(_ratio(dcg, best), 1.0)  # rounding must not lift a near-perfect ranking above 1
 
 
@@ -196,7 +197,8 @@ def evaluate(
         relevant = {item: gain for item, gain in _checked(pairs, row) if gain > 0}
         ranks.append([places.get(item, -1) for item in relevant])
         kept.append(list(relevant.values()))
-        ideal.append([gain for _, gain in pairs if gain > 0] if duplicate_targets == "count" else kept[-1])
+        counted = [gain for _, gain in pairs if gain > 0] if duplicate_targets == "count" else kept[-1]
+        ideal.append(sorted(counted, reverse=True))
     judged = Judged(
         Ragged.from_rows(ranks, np.int64),
         Ragged.from_rows(kept, np.float64),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -60,7 +60,7 @@ class Bar:
 
 def track(iterable: Iterable[T], description: str, total: float | None = None) -> Iterator[T]:
     """Yields from `iterable` and shows how far it is; `total` is taken from its length where it has one."""
-    if total is None and hasattr(iterable, "__len__"):
+    if total is None and isinstance(iterable, Sized):
         total = len(iterable)
     with Bar(description, total) as bar:
         for value in iterable:

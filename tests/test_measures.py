@@ -78,7 +78,8 @@ def test_batch_path_over_rankings_gives_the_same_numbers(cases):
     kept = [{item: gain for item, gain in g.items() if gain > 0} for _, g in cases]
     gains = Ragged.from_rows([list(g.values()) for g in kept], np.float64)
     ranks = lists.ranks_of(Ragged.from_rows([catalog.positions(list(g)) for g in kept], np.int32))
-    judged = Judged(ranks, gains, gains, lists.lengths)
+    ideal = Ragged.from_rows([sorted(g.values(), reverse=True) for g in kept], np.float64)
+    judged = Judged(ranks, gains, ideal, lists.lengths)
     for name in names:
         np.testing.assert_array_equal(Measure.parse(name)(judged), expected[name])
 

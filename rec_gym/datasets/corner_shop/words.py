@@ -1,10 +1,10 @@
 """The building blocks of CornerShop's language: what the shop calls a thing, and what shoppers say instead.
 
-Every wording of an attribute is a predicate that stands both after "it should be ..." and directly after "something ...":
-`made of copper`, `in a pale green`, `for two people`, `big enough for a week away`. So one list serves every sentence.
+Every wording of an attribute is a predicate that stands both after "it should be ..." and directly after
+"something ...": `made of copper`, `in a pale green`, `for two people`. So one list serves every sentence.
 
-A need is either a verb phrase (`fry eggs without them sticking`), which follows "I want to ...", or a noun phrase with a
-bar (`something | to fry eggs in`), which follows "I need ..."; wishes are put in at the bar.
+A need is either a verb phrase (`flip pancakes without tearing them`), which follows "I want to ...", or a noun phrase
+with a bar (`something | to do eggs and bacon in`), which follows "I need ..."; wishes are put in at the bar.
 """
 
 from __future__ import annotations

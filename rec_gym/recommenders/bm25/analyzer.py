@@ -10,10 +10,12 @@ import re
 import threading
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import Stemmer
 
 NO_TERM = -1
@@ -21,15 +23,24 @@ NO_LANGUAGE = "none"
 
 # Lucene's default English stop words (org.apache.lucene.analysis.en.EnglishAnalyzer).
 ENGLISH_STOP_WORDS = frozenset(
-    "a an and are as at be but by for if in into is it no not of on or such that the their then there these they this "
-    "to was will with".split()
+    re.findall(
+        r"\w+",
+        """a an and are as at be but by for if in into is it no not of on or such
+        that the their then there these they this to was will with""",
+    )
 )
 
 # A word that is longer than this is analysed each time that it is met: it will hardly be met again, and a dictionary
 # of megabyte-long words has no bound.
 _LONGEST_KEPT_WORD = 64
 
+_FEW_CHARACTERS = 1 << 12  # below it, a look-up a word is quicker than setting up `Analyzer.split`
+
 _words = re.compile(r"\w+").findall
+# For ASCII bytes, what lower case and `\w` do; other bytes stay as they are.
+_BLANK_OUT = bytes(ord(chr(i).lower()) if chr(i).isalnum() or chr(i) == "_" else ord(" ") for i in range(128)) + bytes(
+    range(128, 256)
+)
 _stemmers = threading.local()  # a Snowball stemmer must not be used by two threads at once
 
 
@@ -62,9 +73,30 @@ class Analyzer:
         r"""The words of `text`: maximal runs of `\w` in its lower case, in order; any Unicode is allowed."""
         return _words(text.lower())
 
+    def split(self, texts: Sequence[str]) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """The words of many texts at once, as `words` gives them, without a Python object for each.
+
+        Returns:
+            The distinct words; for each word of all texts in order the place of its like among them, int32; how many
+            words each text has, int64. There may be empty words between the others.
+        """
+        # Text becomes words with blanks between them: by its bytes where it is ASCII, by the rule where it is not.
+        raw = [text.encode() if text.isascii() else " ".join(self.words(text)).encode() for text in texts]
+        offsets = np.zeros(len(raw) + 1, np.int64)
+        np.cumsum([len(text) for text in raw], out=offsets[1:])
+        blanked = pa.py_buffer(b"".join(raw).translate(_BLANK_OUT))
+        column = pa.LargeStringArray.from_buffers(len(raw), pa.py_buffer(offsets), blanked)
+        words = pc.ascii_split_whitespace(column)
+        coded = words.flatten().dictionary_encode()
+        return (
+            coded.dictionary.to_pylist(),
+            coded.indices.to_numpy(),
+            np.diff(words.offsets.to_numpy()).astype(np.int64),
+        )
+
     def term(self, word: str) -> str | None:
-        """The term of a lower-case word; None for a stop word."""
-        if self.stop_words and self.language == "english" and word in ENGLISH_STOP_WORDS:
+        """The term of a lower-case word; None for a stop word or an empty one."""
+        if not word or (self.stop_words and self.language == "english" and word in ENGLISH_STOP_WORDS):
             return None
         if self.language == NO_LANGUAGE:
             return word
@@ -102,9 +134,15 @@ class TermIds(dict[str, int]):
             self[word] = term_id
         return term_id
 
-    def of(self, text: str) -> Iterator[int]:
-        """The term id of every word of `text`, in order."""
-        return map(self.__getitem__, self._analyzer.words(text))
+    def of(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The term id of every word of all texts in order, int64, and how many words each text has, int64."""
+        if sum(map(len, texts)) < _FEW_CHARACTERS:
+            rows = [[self[word] for word in self._analyzer.words(text)] for text in texts]
+            return np.array([term for row in rows for term in row], np.int64), np.array(
+                [len(row) for row in rows], np.int64
+            )
+        words, codes, counts = self._analyzer.split(texts)
+        return np.array([self[word] for word in words], np.int64)[codes], counts
 
 
 class Vocabulary:

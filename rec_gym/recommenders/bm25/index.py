@@ -1,11 +1,12 @@
 """The index on disk: flat arrays, memory-mapped, so that every process shares one copy.
 
-The catalogue is cut into windows of 2**15 items. A posting (a term stands in an item) is an item's place in its window and
-an impact, two bytes each. The postings of a term lie together in the order of items; those of one window are a run.
+The catalogue is cut into windows of 2**15 items. A posting (a term stands in an item) is an item's place in its window
+and an impact, two bytes each. The postings of a term lie together in the order of items; those of one window are a run.
 
-    term  ── first_run ──▶ runs: window and length   ── lengths add up from first_posting ──▶ postings: place and impact
+    term ── first_run ──▶ runs: window and length ── lengths add up from first_posting ──▶ postings: place and impact
 
-An impact is what the term adds to the item's score, in steps: BM25's float value divided by `step` and rounded, at least 1.
+An impact is what the term adds to the item's score, in steps: BM25's float value divided by `step` and rounded, at
+least 1.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Postings(NamedTuple):
     kth_impact: np.ndarray
 
 
-_DTYPES = dict(zip(Postings._fields, ("<u2", "<u2", "<i8", "<i8", "<u2", "<u2", "<u2"), strict=True))
+DTYPES = dict(zip(Postings._fields, ("<u2", "<u2", "<i8", "<i8", "<u2", "<u2", "<u2"), strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,12 +108,12 @@ def save_settings(folder: Path, size: int, step: float) -> None:
 def save_arrays(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes arrays that fit into memory."""
     for name, array in arrays.items():
-        np.save(array_path(folder, name), array.astype(_DTYPES.get(name, array.dtype)))
+        np.save(array_path(folder, name), array.astype(DTYPES.get(name, array.dtype)))
 
 
 def create_array(folder: Path, name: str, length: int) -> np.ndarray:
     """A new array on disk that is filled through memory-mapping."""
-    return np.lib.format.open_memmap(array_path(folder, name), mode="w+", dtype=_DTYPES[name], shape=(length,))
+    return np.lib.format.open_memmap(array_path(folder, name), mode="w+", dtype=DTYPES[name], shape=(length,))
 
 
 def array_path(folder: Path, name: str) -> Path:
@@ -128,7 +129,7 @@ def _open_array(folder: Path, name: str) -> np.ndarray:
 def _contradiction(size: int, postings: Postings, vocabulary: Vocabulary) -> str | None:
     """Why the kernels would read or write outside of an array; None if all is well."""
     terms = len(vocabulary)
-    wrong = [name for name, array in postings._asdict().items() if array.dtype != np.dtype(_DTYPES[name])]
+    wrong = [name for name, array in postings._asdict().items() if array.dtype != np.dtype(DTYPES[name])]
     if wrong:
         return f"arrays of another type: {', '.join(wrong)}"
     if not len(postings.first_posting) == len(postings.first_run) == terms + 1:

@@ -1,0 +1,118 @@
+"""What `rec-gym list` and `rec-gym info` print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import typer
+
+from rec_gym.cards import Card, card_of, cards, make_task
+
+
+def print_ids() -> None:
+    """Prints a table of the registered ids."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from rec_gym.evaluation.report import print_table
+
+    table = Table()
+    for name in ("id", "task", "data", "recommender", "reward", "needs"):
+        table.add_column(name, overflow="fold")
+    for task_id, card in sorted(cards().items()):
+        env = card.env(task_id)
+        table.add_row(
+            task_id,
+            str(card.content.get("task", "")),
+            card.content["title"],
+            _name(env["recommender"]),
+            _reward(card, env),
+            "--data-dir" if card.needs_data else "nothing",
+        )
+    print_table(Console(), table)
+
+
+def print_info(task_id: str, overrides: Mapping[str, Any]) -> None:
+    """Prints the card of an id, and the sizes of its data where they are at hand."""
+    card = card_of(task_id)
+    content, env = card.content, card.env(task_id)
+    _line("id", task_id)
+    _line("data", content["title"])
+    _line("task", f"{content.get('task', '')}: {env.get('summary', '')}".strip(": "))
+    _line("summary", content["summary"])
+    for key in ("licence", "citation", "homepage", "source"):
+        _line(key, content.get(key))
+    _line("card", f"SHA-256 {card.hash}")
+    _line("reward", _reward(card, env))
+    name = _name(env["recommender"])
+    _line("recommender", f"{name}{_bracketed(content.get('recommenders', {}).get(name))}")
+    _line("turns", env.get("turns", 1))
+    _line("options", _flat({**card.options, **env.get("options", {})}))
+    _line("protocols", ", ".join(content.get("protocols", {})))
+    _line("stated sizes", _flat(content.get("sizes", {})))
+    _print_baselines(content.get("baselines"))
+    if card.needs_data and "data_dir" not in overrides:
+        _line("sizes", "pass --data-dir DIR to count the data")
+        return
+    _print_sizes(task_id, overrides)
+
+
+def _print_sizes(task_id: str, overrides: Mapping[str, Any]) -> None:
+    task = make_task(task_id, **overrides)
+    dataset = task.dataset
+    _line("items", f"{len(dataset.catalog):,} ({', '.join(dataset.catalog.table.column_names)})")
+    _line("splits", ", ".join(f"{name} {len(dataset.rows(name)):,}" for name in dataset.splits))
+    judged = dataset.relevant.lengths
+    _line("relevant items", f"{judged.mean():.2f} a request, {judged.max()} at the most")
+    _line("dropped", _flat(dataset.notes))
+    _line("measures", ", ".join(map(str, task.measures)))
+    low, high = task.reward_range
+    _line("reward range", f"{low:g} to {high:g}")
+    _line("query language", task.recommender.query_language)
+    _line("constraints", "yes: constraints@k is known" if dataset.has_constraints else None)
+    histories = ["last-title", "all-titles"] if dataset.history.values.size else []
+    _line("policies", ", ".join(["raw", *histories, "rm3", *(["oracle"] if dataset.has_oracle else [])]))
+
+
+def _print_baselines(baselines: Any) -> None:
+    """The figures that the card states, whatever their form."""
+    if isinstance(baselines, list):
+        for entry in baselines:
+            _line("baseline", _flat(entry) if isinstance(entry, Mapping) else entry)
+    elif isinstance(baselines, Mapping):
+        for name, entry in baselines.items():
+            _line("baseline", f"{name}: {_flat(entry) if isinstance(entry, Mapping) else entry}")
+
+
+def _line(label: str, value: object) -> None:
+    """One labelled line; nothing for what the card does not say."""
+    if value not in (None, ""):
+        typer.echo(f"{label + ':':16}{' '.join(str(value).split())}")
+
+
+def _flat(table: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{key} {value:,}" if isinstance(value, int) else f"{key} {value!r}" for key, value in _leaves(table)
+    )
+
+
+def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _bracketed(table: Mapping[str, Any] | None) -> str:
+    return f" ({_flat(table)})" if table else ""
+
+
+def _name(spec: str | Mapping[str, Any]) -> str:
+    return spec if isinstance(spec, str) else str(spec.get("name", ""))
+
+
+def _reward(card: Card, env: Mapping[str, Any]) -> str:
+    reward = env.get("reward", card.content.get("settings", {}).get("reward", "ndcg@100"))
+    return reward if isinstance(reward, str) else f"{reward.get('measure')} ({_flat(reward)})"

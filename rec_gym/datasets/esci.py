@@ -1,0 +1,161 @@
+"""ESCI, Amazon's shopping queries, from parquet files in either of their two published layouts."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rec_gym.catalog import ID_COLUMN, Catalog
+from rec_gym.columns import first_few
+from rec_gym.dataset import Dataset
+from rec_gym.datasets.files import need_file, read_parquet
+from rec_gym.datasets.judgements import Judgements, catalog_of, dataset_of, split_name
+
+EXAMPLES = "shopping_queries_dataset_examples.parquet"
+PRODUCTS = "shopping_queries_dataset_products.parquet"
+HOLDS = f"either {EXAMPLES} and {PRODUCTS}, or the parquet shards of tasksource/esci (train-*.parquet, test-*.parquet)"
+GET_DATA = (
+    "Clone https://github.com/amazon-science/esci-data with Git LFS and name its folder shopping_queries_dataset, or "
+    "fetch the Hugging Face data set tasksource/esci (hf download tasksource/esci --repo-type dataset --local-dir DIR) "
+    "and name DIR."
+)
+
+_GAINS = {
+    "graded": {"E": 1.0, "S": 0.1, "C": 0.01, "I": 0.0},
+    "exact": {"E": 1.0, "S": 0.0, "C": 0.0, "I": 0.0},
+}
+_LABELS = {"Exact": "E", "Substitute": "S", "Complement": "C", "Irrelevant": "I"}
+_TEXTS = ("title", "description", "bullet_point", "brand", "color")
+_SPLITS = ("train", "test", "validation", "valid", "dev", "val")
+
+Examples = list[tuple[Path, str | None]]
+
+
+def load(data_dir: str, locale: str = "us", version: str = "small", gains: str = "graded") -> Dataset:
+    """Loads the queries of one locale, and all of its products as the catalogue.
+
+    A request's id is its `query_id`. The catalogue is the same for both versions. In `tasksource/esci`'s layout the
+    file's name tells the split, and a product's text is taken from the first row that holds it.
+
+    Args:
+        data_dir: the folder with the parquet files.
+        locale: `"us"`, `"es"` or `"jp"`.
+        version: `"small"` (the harder queries) or `"large"`.
+        gains: `"graded"` (exact 1, substitute 0.1, complement 0.01, irrelevant 0) or `"exact"` (exact 1, others 0).
+
+    Raises:
+        FileNotFoundError: the folder holds neither layout.
+        ValueError: an option is unknown, or a file does not hold what it should.
+    """
+    if gains not in _GAINS:
+        raise ValueError(f"gains is one of {', '.join(_GAINS)}, not {gains!r}")
+    if version not in ("small", "large"):
+        raise ValueError(f"version is small or large, not {version!r}")
+    folder, notes = Path(data_dir), Counter[str]()
+    products, examples = _find_files(folder)
+    catalog = _read_products(folder, products, locale, notes)
+    judgements = Judgements(catalog, str(folder), notes)
+    texts: dict[str, str] = {}
+    for path, split in examples:
+        _read_examples(path, split, locale, version, _GAINS[gains], judgements, texts)
+    return dataset_of(catalog, judgements.requests(texts.get), str(folder), notes)
+
+
+def _find_files(folder: Path) -> tuple[list[Path], Examples]:
+    """Files that hold products, and files that hold judgements with the split that the file's name tells."""
+    if (folder / EXAMPLES).is_file() or (folder / PRODUCTS).is_file():
+        return [need_file(folder, PRODUCTS, HOLDS)], [(need_file(folder, EXAMPLES, HOLDS), None)]
+    examples: Examples = []
+    for path in sorted(folder.rglob("*.parquet")):
+        # `train-00000-of-00006.parquet`, or `train/0000.parquet` among a hub's converted files
+        words = [re.split(r"[-_.]", path.name)[0], path.parent.name]
+        split = next((word for word in words if word in _SPLITS), None)
+        if split is None:
+            raise ValueError(f"{path}: its name does not tell its split; {folder} should hold {HOLDS}")
+        examples.append((path, split_name(split)))
+    if not examples:
+        need_file(folder, EXAMPLES, HOLDS)
+    return [path for path, _ in examples], examples
+
+
+def _read_products(folder: Path, paths: list[Path], locale: str, notes: Counter[str]) -> Catalog:
+    """The locale's products. Two passes, so that only one batch of text is held beside the catalogue itself."""
+    ids: list[pa.Array] = []
+    locales = Counter[str]()
+    for path in paths:
+        for batch in read_parquet(path, ["product_id", "product_locale"]):
+            locales.update({v["values"]: v["counts"] for v in pc.value_counts(batch["product_locale"]).to_pylist()})
+            ids.append(_text(batch["product_id"]).filter(pc.equal(batch["product_locale"], locale)))
+    if not locales[locale]:
+        raise ValueError(f"{folder} holds no product of locale {locale!r}; there are: {first_few(sorted(locales))}")
+    wanted = _first_rows(pa.chunked_array(ids)) if len(paths) > 1 or paths[0].name != PRODUCTS else None
+    batches, row = [], 0
+    columns = ["product_id", *(f"product_{name}" for name in _TEXTS)]
+    for path in paths:
+        for batch in read_parquet(path, [*columns, "product_locale"]):
+            batch = batch.filter(pc.equal(batch["product_locale"], locale))
+            kept = batch if wanted is None else batch.filter(pa.array(wanted[row : row + len(batch)]))
+            row += len(batch)
+            batches.append(pa.record_batch([_text(kept[name]) for name in columns], names=[ID_COLUMN, *_TEXTS]))
+    return catalog_of(pa.Table.from_batches(batches), str(folder), notes)
+
+
+def _first_rows(ids: pa.ChunkedArray) -> np.ndarray:
+    """Which rows are the first of their id, bool [n]: codes of a dictionary count up at each new id."""
+    codes = ids.combine_chunks().dictionary_encode().indices.to_numpy()
+    highest = np.maximum.accumulate(codes)
+    return np.diff(highest, prepend=-1) > 0
+
+
+def _read_examples(
+    path: Path,
+    split: str | None,
+    locale: str,
+    version: str,
+    gain_of: dict[str, float],
+    judgements: Judgements,
+    texts: dict[str, str],
+) -> None:
+    flag = f"{version}_version"
+    columns = ["query_id", "query", "product_id", "esci_label", "product_locale", flag]
+    for batch in read_parquet(path, columns if split else [*columns, "split"]):
+        batch = batch.filter(pc.and_(pc.equal(batch["product_locale"], locale), pc.equal(batch[flag], 1)))
+        queries = _text(batch["query_id"]).to_pylist()
+        if None in queries:
+            raise ValueError(f"{path}: a row has no query_id; the file is damaged")
+        gains = list(_gains(path, batch["esci_label"], gain_of))
+        splits = [split] * len(batch) if split else [split_name(name) for name in _splits(path, batch["split"])]
+        items = [item or "" for item in _text(batch["product_id"]).to_pylist()]
+        judgements.add(queries, items, gains, splits)
+        for name, text in zip(queries, _text(batch["query"]).to_pylist(), strict=True):
+            texts.setdefault(name, text or "")
+
+
+def _gains(path: Path, labels: pa.Array, gain_of: dict[str, float]) -> Iterator[float]:
+    for label in labels.to_pylist():
+        letter = _LABELS.get(label, label)
+        if letter not in gain_of:
+            known = ", ".join((*gain_of, *_LABELS))
+            raise ValueError(f"{path}: unknown esci_label {label!r}; known are {known}")
+        yield gain_of[letter]
+
+
+def _splits(path: Path, splits: pa.Array) -> list[str]:
+    names = splits.to_pylist()
+    wrong = [name for name in names if name not in _SPLITS]
+    if wrong:
+        raise ValueError(f"{path}: unknown split {first_few(set(wrong))}; known are {', '.join(_SPLITS)}")
+    return names
+
+
+def _text(column: pa.Array) -> pa.Array:
+    """The column as text that may exceed 2 GB in all."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    return column.cast(pa.large_string())

@@ -1,0 +1,198 @@
+"""Reading text and parquet files so that every error names the file, the line and what to do."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rec_gym.columns import first_few
+from rec_gym.progress import Bar
+
+_CHUNK = 8192
+_BUFFER = 1 << 20
+_BOM = b"\xef\xbb\xbf"
+
+
+def need_file(folder: Path, name: str, expected: str) -> Path:
+    """The file `name` of a data folder.
+
+    Raises:
+        FileNotFoundError: it is not there; the message says what the folder should hold.
+    """
+    path = folder / name
+    if not path.is_file():
+        there = first_few(sorted(entry.name for entry in folder.iterdir())) if folder.is_dir() else "no such folder"
+        raise FileNotFoundError(f"{path} is missing. {folder} should hold {expected}. There: {there or 'nothing'}")
+    return path
+
+
+def read_lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
+    """Yields `(line number, line)`; blank lines, a byte order mark and the ends of lines (LF or CRLF) are left out.
+
+    Raises:
+        ValueError: a line is not text in `encoding`.
+    """
+    try:
+        one_byte = "\n".encode(encoding) == b"\n"
+    except LookupError as error:
+        raise ValueError(f"unknown encoding {encoding!r}; Python's names are meant, such as 'latin-1'") from error
+    if not one_byte:
+        raise ValueError(f"{encoding} cannot be read line by line; convert {path} to UTF-8")
+    with open(path, "rb") as file, Bar(f"reading {path.name}", path.stat().st_size) as bar:
+        for number, raw in enumerate(file, 1):
+            bar.advance(len(raw))
+            if number == 1:
+                raw = raw.removeprefix(_BOM)
+            if not raw.strip():
+                continue
+            try:
+                yield number, raw.rstrip(b"\r\n").decode(encoding)
+            except UnicodeDecodeError as error:
+                raise ValueError(
+                    f"{path}, line {number}: not {encoding} (byte {error.object[error.start]:#04x} at column "
+                    f"{error.start + 1}); convert the file to UTF-8, or name its encoding with encoding='...'"
+                ) from error
+
+
+def read_jsonl(path: Path, notes: Counter[str], encoding: str = "utf-8") -> Iterator[tuple[int, dict]]:
+    """Yields `(line number, object)` for each line; half surrogate pairs are replaced by U+FFFD and counted.
+
+    Raises:
+        ValueError: a line is not a JSON object.
+    """
+    for number, line in read_lines(path, encoding):
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path}, line {number}: not JSON ({error}); the file may be truncated") from error
+        if not isinstance(record, dict):
+            raise ValueError(f"{path}, line {number}: expected a JSON object, found {type(record).__name__}")
+        if "\\ud" in line or "\\uD" in line:
+            record = {key: _repaired(value, notes) for key, value in record.items()}
+        yield number, record
+
+
+def _repaired(value: object, notes: Counter[str]) -> object:
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            notes["texts with half a surrogate pair, repaired"] += 1
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return value
+
+
+def text_field(record: dict, name: str, where: str, default: str | None = None) -> str:
+    """The text of a field; a whole number counts as its digits, null as empty.
+
+    Raises:
+        ValueError: the field is missing and there is no default, or it holds something else.
+    """
+    if name not in record and default is None:
+        raise ValueError(f"{where}: no field {name!r}; there are: {', '.join(map(str, record))}")
+    value = record.get(name, default)
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise ValueError(f"{where}: field {name!r} must be text, not {type(value).__name__}")
+
+
+def number_of(text: str, where: str, what: str) -> float:
+    """A finite number.
+
+    Raises:
+        ValueError: `text` is not one.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{where}: {what} must be a number, not {text!r}")
+    return value
+
+
+def read_tsv(path: Path, encoding: str = "utf-8") -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """The header's cells, and `(line number, cells)` of every further line; quotes mean nothing.
+
+    Raises:
+        ValueError: there is no line at all, or (later) a line has another number of cells than the header.
+    """
+    lines = read_lines(path, encoding)
+    first = next(lines, None)
+    if first is None:
+        raise ValueError(f"{path} is empty; it should begin with a header line")
+    header = first[1].split("\t")
+
+    def rows() -> Iterator[tuple[int, list[str]]]:
+        for number, line in lines:
+            cells = line.split("\t")
+            if len(cells) != len(header):
+                raise ValueError(
+                    f"{path}, line {number}: {len(cells)} tab-separated cells, but the header has {len(header)}; "
+                    "the file may be truncated, or a cell may hold a tab or a line break"
+                )
+            yield number, cells
+
+    return header, rows()
+
+
+def read_parquet(path: Path, columns: Sequence[str], batch_size: int = 1 << 15) -> Iterator[pa.RecordBatch]:
+    """Yields the named columns in batches; of the file no more than a buffer a column is held.
+
+    Raises:
+        ValueError: the file cannot be read, or a column is missing.
+    """
+    try:
+        with pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False) as file:
+            names = file.schema_arrow.names
+            missing = [name for name in columns if name not in names]
+            if missing:
+                raise ValueError(f"{path} has no column {first_few(missing)}; there are: {', '.join(names)}")
+            with Bar(f"reading {path.name}", file.metadata.num_rows) as bar:
+                for batch in file.iter_batches(batch_size, columns=list(columns)):
+                    yield batch.select(list(columns))
+                    bar.advance(len(batch))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path} cannot be read as parquet ({error}); it may be truncated: fetch it again") from error
+
+
+class TableBuilder:
+    """Collects rows into an Arrow table; no more than one chunk is held as Python objects.
+
+    Args:
+        columns: `{name: type}`, the type `str` or `float`.
+    """
+
+    def __init__(self, columns: dict[str, type]) -> None:
+        kinds = {str: pa.large_string(), float: pa.float64()}
+        self._schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
+        self._batches: list[pa.RecordBatch] = []
+        self._rows: list[Sequence[object]] = []
+
+    def add(self, *values: object) -> None:
+        """Adds one row, one value a column."""
+        self._rows.append(values)
+        if len(self._rows) == _CHUNK:
+            self._flush()
+
+    def table(self) -> pa.Table:
+        """The rows added so far."""
+        self._flush()
+        return pa.Table.from_batches(self._batches, self._schema)
+
+    def _flush(self) -> None:
+        if self._rows:
+            columns = zip(*self._rows, strict=True)
+            arrays = [pa.array(values, field.type) for values, field in zip(columns, self._schema, strict=True)]
+            self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+            self._rows = []

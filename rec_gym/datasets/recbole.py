@@ -1,0 +1,247 @@
+"""RecBole's atomic files: purchase histories whose next item is to be recommended."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from rec_gym.catalog import ID_COLUMN
+from rec_gym.columns import IdIndex, first_few
+from rec_gym.dataset import TEST, TRAIN, VAL, Dataset, carve_val
+from rec_gym.datasets.files import TableBuilder, need_file, number_of, read_tsv
+from rec_gym.datasets.judgements import catalog_of, dataset_of, split_name
+
+HOLDS = (
+    "<name>.item and either <name>.train.inter, <name>.valid.inter and <name>.test.inter (user_id:token, "
+    "item_id_list:token_seq, item_id:token) or one <name>.inter (user_id:token, item_id:token, timestamp:float)"
+)
+GET_DATA = (
+    "Any data set in RecBole's atomic files (https://recbole.io/dataset_list.html) that has an .item file will do; so "
+    f"will a folder of your own that holds {HOLDS}."
+)
+POPULARITY = "popularity"
+
+_TYPES = ("token", "token_seq", "float", "float_seq")
+_LEAST = 4  # interactions a user needs: a history, and one target for each split
+_CHUNK = 1 << 16
+
+
+class _Row(NamedTuple):
+    """One history with its next item, as catalogue positions (-1 where the catalogue does not hold an item)."""
+
+    id: str
+    split: str
+    user: str
+    history: np.ndarray
+    target: int
+
+
+class _Fields(NamedTuple):
+    """The names of the columns in the files."""
+
+    user: str
+    item: str
+    time: str
+
+
+def load(
+    data_dir: str,
+    stem: str = "",
+    user_field: str = "user_id",
+    item_field: str = "item_id",
+    time_field: str = "timestamp",
+    encoding: str = "utf-8",
+) -> Dataset:
+    """Loads atomic files: a request is a history, its only relevant item is the next one.
+
+    With split files each line is a request and its id is `<split file>-<line>`, lines counted from 1 after the header
+    (`test-17`). With one `.inter` file each user's interactions are put in order of time (ties in the file's order):
+    the last is the target in test, the one before in val, the one before that in train, and ids are `<split>-<user>`.
+    Every interaction counts, whatever its rating. Where both are there the split files are read.
+
+    The catalogue has the `token` and `token_seq` columns as text, the `float` columns as numbers, and `popularity`: how
+    many users of the train split have the item in a history or as a target there (after val was carved from it).
+
+    Args:
+        data_dir: the folder.
+        stem: the files' name before the first dot; needed only where the folder holds several data sets.
+        user_field: name of the user's (or session's) column.
+        item_field: name of the item's column.
+        time_field: name of the column by which interactions are put in order.
+        encoding: how the files are encoded.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file does not hold what it should; the message names the line.
+    """
+    folder, notes, fields = Path(data_dir), Counter[str](), _Fields(user_field, item_field, time_field)
+    item_file = _item_file(folder, stem)
+    items = _read_items(item_file, item_field, encoding, notes)
+    try:
+        index = IdIndex(items[ID_COLUMN], "item")
+    except ValueError as error:
+        raise ValueError(f"{item_file}: {error}") from error
+    name = item_file.name.removesuffix(".item")
+    parts = sorted(folder.glob(f"{_escaped(name)}.*.inter"))
+    if parts:
+        rows = [row for path in parts for row in _read_part(path, index, fields, encoding)]
+    else:
+        whole = need_file(folder, f"{name}.inter", HOLDS)
+        rows = list(_leave_one_out(whole, index, fields, encoding, notes))
+    rows = _usable(rows, notes)
+    splits = carve_val([row.id for row in rows], [row.user for row in rows], [row.split for row in rows])
+    rows = [row._replace(split=split) for row, split in zip(rows, splits, strict=True)]
+    if POPULARITY in items.column_names:
+        notes[f"columns {POPULARITY!r} replaced by the count in train"] += 1
+        items = items.drop_columns([POPULARITY])
+    items = items.append_column(POPULARITY, pa.array(_popularity(rows, len(index))))
+    return dataset_of(catalog_of(items, str(item_file), notes), map(_request, rows), str(folder), notes)
+
+
+def _item_file(folder: Path, stem: str) -> Path:
+    found = sorted(folder.glob("*.item"))
+    if stem or not found:
+        return need_file(folder, f"{stem or '<name>'}.item", HOLDS)
+    if len(found) > 1:
+        names = first_few(path.name.removesuffix(".item") for path in found)
+        raise ValueError(f"{folder} holds several data sets; choose one with stem=...: {names}")
+    return found[0]
+
+
+def _escaped(name: str) -> str:
+    """`name` for a glob pattern, in which brackets would have a meaning."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+def _header(path: Path, cells: list[str]) -> dict[str, str]:
+    """`{column: type}` of a header line, in order."""
+    types: dict[str, str] = {}
+    for cell in cells:
+        name, colon, kind = cell.strip().rpartition(":")
+        if not colon or kind not in _TYPES:
+            raise ValueError(f"{path}: header cell {cell!r} is not name:type with a type of {', '.join(_TYPES)}")
+        if name in types:
+            raise ValueError(f"{path}: the header names {name!r} twice")
+        types[name] = kind
+    return types
+
+
+def _columns(path: Path, types: dict[str, str], wanted: list[str]) -> list[int]:
+    """Places of the wanted columns."""
+    missing = [name for name in wanted if name not in types]
+    if missing:
+        raise ValueError(
+            f"{path} has no column {first_few(missing)}; there are: {', '.join(types)}. Name yours with user_field=, "
+            "item_field= or time_field="
+        )
+    return [list(types).index(name) for name in wanted]
+
+
+def _read_items(path: Path, item_field: str, encoding: str, notes: Counter[str]) -> pa.Table:
+    header, rows = read_tsv(path, encoding)
+    types = _header(path, header)
+    (id_place,) = _columns(path, types, [item_field])
+    kinds: dict[str, type] = {ID_COLUMN: str}
+    places: list[int] = []
+    for place, (name, kind) in enumerate(types.items()):
+        if kind == "float_seq":
+            notes["columns of number lists, left out"] += 1
+        elif place != id_place:
+            kinds[name] = float if kind == "float" else str
+            places.append(place)
+    if len(kinds) != len(places) + 1:
+        raise ValueError(f"{path}: a column beside {item_field!r} is called {ID_COLUMN!r}; rename it")
+    table, names = TableBuilder(kinds), list(kinds)
+    numeric = [kinds[name] is float for name in names[1:]]
+    for number, cells in rows:
+        values = [
+            _number_or_none(cells[place], f"{path}, line {number}", name) if is_number else cells[place]
+            for place, name, is_number in zip(places, names[1:], numeric, strict=True)
+        ]
+        table.add(cells[id_place], *values)
+    return table.table()
+
+
+def _number_or_none(cell: str, where: str, name: str) -> float | None:
+    return number_of(cell, where, f"column {name!r}") if cell.strip() else None
+
+
+def _read_part(path: Path, index: IdIndex, fields: _Fields, encoding: str) -> Iterator[_Row]:
+    """The requests of one split file."""
+    header, lines = read_tsv(path, encoding)
+    types = _header(path, header)
+    user, history, item = _columns(path, types, [fields.user, f"{fields.item}_list", fields.item])
+    part = path.name.split(".")[-2]
+    for place, (_, cells) in enumerate(lines, 1):
+        positions = index.find([*cells[history].split(), cells[item]])
+        yield _Row(f"{part}-{place}", split_name(part), cells[user], positions[:-1], int(positions[-1]))
+
+
+def _leave_one_out(path: Path, index: IdIndex, fields: _Fields, encoding: str, notes: Counter[str]) -> Iterator[_Row]:
+    """Three requests a user: the last interaction is the target in test, the one before in val, then in train."""
+    users, items, bounds = _in_order_of_time(path, index, fields, encoding)
+    for code, user in enumerate(users):
+        own = items[bounds[code] : bounds[code + 1]]
+        if len(own) < _LEAST:
+            notes[f"users with fewer than {_LEAST} interactions, left out"] += 1
+            continue
+        for back, split in ((3, TRAIN), (2, VAL), (1, TEST)):
+            yield _Row(f"{split}-{user}", split, user, own[:-back], int(own[-back]))
+
+
+def _in_order_of_time(
+    path: Path, index: IdIndex, fields: _Fields, encoding: str
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Users in order of appearance; item positions of all users, each user's in order of time; where users begin."""
+    header, lines = read_tsv(path, encoding)
+    user, item, when = _columns(path, _header(path, header), [fields.user, fields.item, fields.time])
+    users: dict[str, int] = {}
+    codes, times, items = array("i"), array("d"), array("i")
+    names: list[str] = []
+    for number, cells in lines:
+        codes.append(users.setdefault(cells[user], len(users)))
+        times.append(number_of(cells[when], f"{path}, line {number}", f"column {fields.time!r}"))
+        names.append(cells[item])
+        if len(names) == _CHUNK:
+            items.frombytes(index.find(names).tobytes())
+            names = []
+    items.frombytes(index.find(names).tobytes())
+    order = np.lexsort((np.array(times), np.array(codes)))  # stable: ties stay in the file's order
+    bounds = np.searchsorted(np.array(codes)[order], np.arange(len(users) + 1))
+    return list(users), np.array(items, np.int32)[order], bounds
+
+
+def _usable(rows: list[_Row], notes: Counter[str]) -> list[_Row]:
+    """Leaves out what the catalogue does not hold, and counts it."""
+    kept = []
+    for row in rows:
+        known = row.history[row.history >= 0]
+        notes["items of histories that are not in the catalogue, dropped"] += len(row.history) - len(known)
+        if row.target < 0:
+            notes["requests whose target is not in the catalogue, dropped"] += 1
+        elif not len(known):
+            notes["requests without a history, dropped"] += 1
+        else:
+            notes["requests whose target is in their own history, kept"] += bool((known == row.target).any())
+            kept.append(row._replace(history=known))
+    return kept
+
+
+def _popularity(rows: list[_Row], items: int) -> np.ndarray:
+    """Users of the train split that have each item in a history or as a target there, int64 [items]."""
+    users: dict[str, int] = {}
+    train = [row for row in rows if row.split == TRAIN]
+    if not train:
+        return np.zeros(items, np.int64)
+    pairs = [users.setdefault(row.user, len(users)) * items + np.append(row.history, row.target) for row in train]
+    return np.bincount(np.unique(np.concatenate(pairs)) % items, minlength=items)
+
+
+def _request(row: _Row) -> dict[str, object]:
+    return {"id": row.id, "split": row.split, "user": row.user, "history": row.history, "targets": [row.target]}

@@ -1,0 +1,250 @@
+"""Comparisons: policies on the same requests (paired), and splits with each other (unpaired, stratified)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rec_gym.columns import first_few
+from rec_gym.evaluation.evaluate import REWARD, Evaluation
+from rec_gym.evaluation.resampling import (
+    RESAMPLES,
+    bootstrap_means,
+    bootstrap_weighted,
+    holm,
+    sign_flip_p,
+    units_of,
+)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and its 95% bootstrap interval; the bounds are NaN where nothing could be resampled.
+
+    Attributes:
+        mean: over requests.
+        low: lower bound.
+        high: upper bound.
+        covered: for a mean over strata the share of the weights whose stratum has requests, else 1.
+    """
+
+    mean: float
+    low: float
+    high: float
+    covered: float = 1.0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired difference to the first policy.
+
+    Attributes:
+        mean: over requests.
+        low: lower bound of its 95% bootstrap interval.
+        high: upper bound.
+        p: of the sign-flip permutation test, two-sided.
+        p_holm: the same, with Holm's correction over the policies.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Policies on the same requests.
+
+    Attributes:
+        evaluations: one a policy; the first is what the others are compared to.
+        measures: names of what is compared.
+        means: for each policy and measure.
+        differences: for each policy but the first, and measure.
+        unit: what was resampled, `"requests"` or `"users"`.
+        units: how many of them there are.
+        seed: of the resampling.
+        resamples: how many were drawn.
+    """
+
+    evaluations: tuple[Evaluation, ...]
+    measures: tuple[str, ...]
+    means: dict[str, dict[str, Interval]]
+    differences: dict[str, dict[str, Difference]]
+    unit: str
+    units: int
+    seed: int
+    resamples: int
+
+
+def compare(
+    evaluations: Sequence[Evaluation],
+    measures: Sequence[str] | None = None,
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Comparison:
+    """Means with intervals, and paired differences to the first policy with p values.
+
+    Everything is resampled over requests, or over users where a user has several. Each measure is a family of its own
+    for Holm's correction: it corrects for the number of policies.
+
+    Args:
+        evaluations: of the same task, split and requests; names differ.
+        measures: what to compare; by default every measure of the first evaluation, and the reward where it is not one
+            of them.
+        seed: of the resampling.
+        resamples: bootstrap resamples, and sign patterns.
+
+    Raises:
+        ValueError: there is nothing to compare, or the evaluations are not of the same requests.
+    """
+    _check_same_requests(evaluations)
+    names = tuple(measures) if measures is not None else _default_measures(evaluations)
+    values = np.stack([[e.values(name) for name in names] for e in evaluations])  # policies, measures, requests
+    series = np.concatenate([values, values[1:] - values[0]])
+    units = units_of(series.reshape(-1, series.shape[2]).T, evaluations[0].users)
+    shape = series.shape[:2]
+    mean = units.means.reshape(shape)
+    low, high = (bound.reshape(shape) for bound in bootstrap_means(units, seed=seed, resamples=resamples))
+    paired = units._replace(sums=units.sums[:, len(evaluations) * len(names) :])
+    p = sign_flip_p(paired, seed=seed, resamples=resamples).reshape(-1, len(names))
+    means = {
+        e.name: {name: Interval(*_row(mean, low, high, at=(i, j))) for j, name in enumerate(names)}
+        for i, e in enumerate(evaluations)
+    }
+    p_holm = np.stack([holm(column) for column in p.T], axis=1)
+    differences = {
+        e.name: {
+            name: Difference(*_row(mean, low, high, at=(len(evaluations) + i, j)), *_row(p, p_holm, at=(i, j)))
+            for j, name in enumerate(names)
+        }
+        for i, e in enumerate(evaluations[1:])
+    }
+    return Comparison(tuple(evaluations), names, means, differences, units.kind, len(units.counts), seed, resamples)
+
+
+def _row(*arrays: np.ndarray, at: tuple[int, int]) -> tuple[float, ...]:
+    return tuple(float(array[at]) for array in arrays)
+
+
+def stratum_weights(evaluation: Evaluation, column: str = "asked") -> dict[float, float]:
+    """The share of the requests in each stratum: the weights that a reference split lends to others.
+
+    Args:
+        evaluation: on the reference split.
+        column: a numeric column of the dataset.
+
+    Raises:
+        ValueError: there is no such column.
+    """
+    values, counts = np.unique(_stratum(evaluation, column), return_counts=True)
+    return dict(zip(values.tolist(), (counts / counts.sum()).tolist(), strict=True))
+
+
+def stratified_mean(
+    evaluation: Evaluation,
+    weights: Mapping[float, float],
+    measure: str,
+    *,
+    column: str = "asked",
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """The mean of a measure as if the split had the strata of another one.
+
+    Splits are made of different requests, so that their comparison is unpaired, and a split of easier requests would look
+    better than it is; with the same weights for every split (`stratum_weights` of the reference) it cannot.
+
+    Args:
+        evaluation: on the split in question.
+        weights: share of each stratum in the reference split. A stratum in which this split has no request is left out,
+            and `covered` of the result says how much of the weights is left.
+        measure: a measure's name, or `reward`.
+        column: the numeric column that tells the strata.
+        seed: of the resampling, within strata.
+        resamples: bootstrap resamples.
+
+    Raises:
+        ValueError: there is no such column, no stratum is shared, or a user has several requests (they are not
+            independent, which this interval would not see).
+    """
+    samples, shares, covered = _strata(evaluation, weights, measure, column)
+    mean = sum(share * float(values.mean()) for values, share in zip(samples, shares, strict=True))
+    low, high = bootstrap_weighted(samples, shares, seed=seed, resamples=resamples)
+    return Interval(mean, low, high, covered)
+
+
+def stratified_difference(
+    evaluation: Evaluation,
+    reference: Evaluation,
+    measure: str,
+    *,
+    column: str = "asked",
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """How much a split lies above a reference split, stratum by stratum, in the reference's weights; unpaired.
+
+    Strata that only one of the two has are left out on both sides. Arguments and errors are those of `stratified_mean`.
+    """
+    here = set(stratum_weights(evaluation, column))
+    weights = {stratum: share for stratum, share in stratum_weights(reference, column).items() if stratum in here}
+    covered = sum(weights.values())
+    samples, shares, _ = _strata(evaluation, weights, measure, column)
+    others, _, _ = _strata(reference, weights, measure, column)
+    signed = [*shares, *(-share for share in shares)]
+    both = [*samples, *others]
+    mean = sum(weight * float(values.mean()) for values, weight in zip(both, signed, strict=True))
+    low, high = bootstrap_weighted(both, signed, seed=seed, resamples=resamples)
+    return Interval(mean, low, high, covered)
+
+
+def _strata(
+    evaluation: Evaluation, weights: Mapping[float, float], measure: str, column: str
+) -> tuple[list[np.ndarray], list[float], float]:
+    """The values in each shared stratum, the strata's weights (which sum to 1), and the share that they cover."""
+    known = evaluation.users[evaluation.users != ""]
+    if len(set(known.tolist())) < len(known):
+        raise ValueError("users of this split have several requests, which are not independent; strata need others")
+    values, strata = evaluation.values(measure), _stratum(evaluation, column)
+    shared = [(values[strata == stratum], share) for stratum, share in sorted(weights.items()) if share > 0]
+    shared = [(sample, share) for sample, share in shared if len(sample)]
+    covered = sum(share for _, share in shared) / sum(weights.values()) if shared else 0.0
+    if not shared:
+        raise ValueError(f"split {evaluation.split!r} shares no value of {column!r} with the weights")
+    total = sum(share for _, share in shared)
+    return [sample for sample, _ in shared], [share / total for _, share in shared], covered
+
+
+def _stratum(evaluation: Evaluation, column: str) -> np.ndarray:
+    if column not in evaluation.strata:
+        there = ", ".join(evaluation.strata) or "none"
+        raise ValueError(f"the requests have no numeric column {column!r}; there are: {there}")
+    return evaluation.strata[column]
+
+
+def _default_measures(evaluations: Sequence[Evaluation]) -> tuple[str, ...]:
+    """All measures; the reward too, unless it equals one of them for every policy."""
+    names = tuple(evaluations[0].measures)
+    same = [name for name in names if all(np.array_equal(e.values(name), e.rewards) for e in evaluations)]
+    return names if same else (*names, REWARD)
+
+
+def _check_same_requests(evaluations: Sequence[Evaluation]) -> None:
+    if not evaluations:
+        raise ValueError("there is no evaluation to compare")
+    first = evaluations[0]
+    names = [e.name for e in evaluations]
+    twice = [name for place, name in enumerate(names) if name in names[:place]]
+    if twice:
+        raise ValueError(f"policies need different names; repeated: {first_few(twice)}")
+    for e in evaluations[1:]:
+        if e.task_id != first.task_id or e.split != first.split or e.request_ids != first.request_ids:
+            raise ValueError(
+                f"{e.name!r} and {first.name!r} were not evaluated on the same requests: {e.task_id} {e.split} "
+                f"({len(e)}) and {first.task_id} {first.split} ({len(first)}); splits are compared by stratified_mean"
+            )

@@ -1,0 +1,225 @@
+"""Evaluation: a policy plays every request of a split, and what came of it is kept request by request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rec_gym._version import __version__
+from rec_gym.cards import cards
+from rec_gym.columns import is_number
+from rec_gym.loop.episode import Outcomes
+from rec_gym.loop.task import Task
+from rec_gym.policies.base import Policy
+from rec_gym.progress import Bar
+
+MEASURES = ("ndcg@10", "ndcg@100", "recall@100")
+BATCH_SIZE = 1024
+REWARD = "reward"
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a policy achieved on a split, request by request; n requests, samples of one request averaged.
+
+    Attributes:
+        name: the policy.
+        reference: why its score is a reference and no policy's; empty if it is a policy's.
+        task_id: the registered id; empty for a task that was not made from one.
+        card_hash: SHA-256 of the id's card; empty without a card.
+        version: of the package.
+        split: the requests.
+        samples: completions drawn for each request.
+        seed: of the policy's draws, as the caller states it.
+        settings: the task's recommender, reward, action format and turns.
+        request_ids: n ids.
+        users: who asked, object [n]; an empty text where it is not known.
+        measures: `{name: float64 [n]}`.
+        rewards: what the episodes paid in all, float64 [n].
+        text_stats: `{name: float64 [n]}`.
+        parse_ok: share of the completions that parsed, float64 [n].
+        clipped: share of the completions whose query was cut, float64 [n].
+        turns: completions in an episode, float64 [n].
+        strata: `{name: float64 [n]}`, the dataset's numeric columns, such as `asked`.
+    """
+
+    name: str
+    reference: str
+    task_id: str
+    card_hash: str
+    version: str
+    split: str
+    samples: int
+    seed: int
+    settings: dict[str, Any]
+    request_ids: list[str]
+    users: np.ndarray
+    measures: dict[str, np.ndarray]
+    rewards: np.ndarray
+    text_stats: dict[str, np.ndarray]
+    parse_ok: np.ndarray
+    clipped: np.ndarray
+    turns: np.ndarray
+    strata: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.request_ids)
+
+    def __repr__(self) -> str:
+        means = ", ".join(f"{name} {self.values(name).mean():.4f}" for name in (*self.measures, REWARD))
+        return f"Evaluation({self.name!r}, split={self.split!r}, {len(self):,} requests: {means})"
+
+    def values(self, name: str) -> np.ndarray:
+        """A measure, or `reward`, of each request, float64 [n].
+
+        Raises:
+            ValueError: it was not evaluated.
+        """
+        if name == REWARD:
+            return self.rewards
+        if name not in self.measures:
+            raise ValueError(f"{name!r} was not evaluated; there are: {', '.join((*self.measures, REWARD))}")
+        return self.measures[name]
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What the numbers were made from: id, card, version, split, settings."""
+        return {
+            "id": self.task_id,
+            "card_sha256": self.card_hash,
+            "version": self.version,
+            "split": self.split,
+            "n": len(self),
+            "samples": self.samples,
+            "seed": self.seed,
+            "settings": self.settings,
+        }
+
+
+def evaluate(
+    task: Task,
+    policy: Policy,
+    *,
+    name: str = "",
+    measures: Sequence[str] = MEASURES,
+    samples: int = 1,
+    seed: int = 0,
+    batch_size: int = BATCH_SIZE,
+    progress: bool = True,
+) -> Evaluation:
+    """Plays every request of the task's split to its end.
+
+    In a task of several turns the measures and text statistics of a request are those of the turn with the best reward
+    (the first of equals), its reward is what the whole episode paid, and the shares of parsed and clipped completions
+    are over all its turns.
+
+    Args:
+        task: its split says which requests are evaluated.
+        policy: a callable from rows to completions; it is called once a turn and batch.
+        name: of the policy, for tables; by default the policy's own.
+        measures: what to measure beside what the reward needs.
+        samples: completions for each request, averaged before any statistic; the policy finds a request's rows side by
+            side.
+        seed: the seed of the policy's draws; it is recorded, and nothing is drawn here.
+        batch_size: completions at once, at the most.
+        progress: whether a progress bar is shown on standard error when the work lasts.
+
+    Raises:
+        ValueError: an unknown measure, `samples` or `batch_size` below 1, or the policy wrote another number of
+            completions than there were rows.
+        TypeError: the policy wrote something else than texts.
+    """
+    if samples < 1 or batch_size < 1:
+        raise ValueError(f"samples and batch_size must be at least 1, not {samples} and {batch_size}")
+    name = name or str(getattr(policy, "__name__", type(policy).__name__))
+    measured = task.replace(measures=[*measures, *task.measures])
+    ids = measured.request_ids
+    step = max(1, batch_size // samples)
+    parts = []
+    with Bar(f"Evaluating {name}", len(ids)) if progress else nullcontext() as bar:
+        for start in range(0, len(ids), step):
+            group = ids[start : start + step]
+            played = _play(measured, policy, name, [request for request in group for _ in range(samples)])
+            parts.append({key: value.reshape(-1, samples).mean(axis=1) for key, value in played.items()})
+            if bar is not None:
+                bar.advance(len(group))
+    columns = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    rows = measured.rows_in_split
+    table = task.dataset.table
+    card = cards().get(task.name)
+    # The measures that were asked for come first, in the order in which they were asked for.
+    wanted = dict.fromkeys([*map(str, measures), *map(str, measured.measures)])
+    return Evaluation(
+        name=name,
+        reference=str(getattr(policy, "reference", "")),
+        task_id=task.name,
+        card_hash=card.hash if card else "",
+        version=__version__,
+        split=task.split,
+        samples=samples,
+        seed=seed,
+        settings=_settings(task),
+        request_ids=ids,
+        users=task.dataset.column("user", rows),
+        measures={key: columns[f"measure/{key}"] for key in wanted},
+        rewards=columns[REWARD],
+        text_stats={key.removeprefix("text/"): value for key, value in columns.items() if key.startswith("text/")},
+        parse_ok=columns["parse_ok"],
+        clipped=columns["clipped"],
+        turns=columns["turns"],
+        strata={f.name: task.dataset.column(f.name, rows).astype(float) for f in table.schema if is_number(f.type)},
+    )
+
+
+def _play(task: Task, policy: Policy, name: str, request_ids: list[str]) -> dict[str, np.ndarray]:
+    """Plays one episode for each id to its end; a float64 column for everything that is kept."""
+    episodes = task.start(request_ids)
+    size = len(episodes)
+    kept: dict[str, np.ndarray] = {}
+    sums = {key: np.zeros(size) for key in (REWARD, "parse_ok", "clipped", "turns")}
+    live = np.arange(size)
+    while live.size:
+        before = [episodes[i] for i in live]
+        rows = task.rows_of(before)
+        after, outcomes, _ = task.advance(before, _completions(policy, name, rows))
+        better = np.array([new.last > old.best for old, new in zip(before, after, strict=True)])
+        for key, values in _columns(outcomes).items():
+            kept.setdefault(key, np.zeros(size))[live[better]] = values[better]
+        sums[REWARD][live] += outcomes.rewards
+        sums["parse_ok"][live] += outcomes.parse_ok
+        sums["clipped"][live] += outcomes.clipped
+        sums["turns"][live] += 1
+        for place, episode in zip(live.tolist(), after, strict=True):
+            episodes[place] = episode
+        live = live[[not episode.done for episode in after]]
+    shares = {key: sums[key] / sums["turns"] for key in ("parse_ok", "clipped")}
+    return {**kept, **sums, **shares}
+
+
+def _columns(outcomes: Outcomes) -> dict[str, np.ndarray]:
+    measures = {f"measure/{key}": values for key, values in outcomes.measures.items()}
+    return measures | {f"text/{key}": values for key, values in outcomes.text_stats.items()}
+
+
+def _completions(policy: Policy, name: str, rows: list[dict[str, Any]]) -> list[str]:
+    completions = policy(rows)
+    if isinstance(completions, str) or not hasattr(completions, "__len__"):
+        raise TypeError(f"policy {name!r} must return a list of texts, not {type(completions).__name__}")
+    if len(completions) != len(rows):
+        raise ValueError(f"policy {name!r} wrote {len(completions)} completions for {len(rows)} rows; write one a row")
+    return list(completions)
+
+
+def _settings(task: Task) -> dict[str, Any]:
+    return {
+        "recommender": type(task.recommender).__name__,
+        "reward": str(task.reward.measure),
+        "action": task.action.name,
+        "turns": task.turns.limit,
+        "turn_reward": task.turns.reward,
+        "exclude_history": task.exclude_history,
+    }

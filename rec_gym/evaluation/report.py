@@ -1,0 +1,221 @@
+"""Reports of a comparison: a table for people, JSON and CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from rec_gym.cache import atomic_path, write_json
+from rec_gym.evaluation.compare import Comparison, Difference, Interval
+from rec_gym.evaluation.evaluate import REWARD, Evaluation
+from rec_gym.loop.text_stats import COPY, LENGTH, REPETITION
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_NBSP = "\N{NO-BREAK SPACE}"
+# Names of columns, and what they are the mean of.
+_TEXT_COLUMNS = {"words": LENGTH, "repeated": REPETITION, "copied": COPY}
+_CSV_COLUMNS = (
+    "id", "card_sha256", "version", "split", "policy", "reference", "n", "samples", "seed", "measure", "mean", "low",
+    "high", "difference", "difference_low", "difference_high", "p", "p_holm", "words", "repeated", "copied", "parse_ok",
+    "clipped", "turns",
+)  # fmt: skip
+
+
+def text_summary(evaluation: Evaluation) -> dict[str, float]:
+    """Means that show what a policy's text looks like: `words`, `repeated`, `copied`, `parse_ok`, `clipped`, `turns`."""
+    means = {name: float(evaluation.text_stats[stat].mean()) for name, stat in _TEXT_COLUMNS.items()}
+    shares = {name: float(getattr(evaluation, name).mean()) for name in ("parse_ok", "clipped", "turns")}
+    return means | shares
+
+
+def make_table(comparison: Comparison, space: str = " ") -> Table:
+    """The comparison as a rich table.
+
+    A policy's cell holds the mean and its interval and, below, the difference to the first policy and its corrected p
+    value. References are marked with `*`.
+
+    Args:
+        comparison: the policies.
+        space: stands inside an interval; a no-break space keeps a narrow terminal from breaking it.
+    """
+    from rich.table import Table
+
+    table = Table()
+    table.add_column("policy", overflow="fold")
+    table.add_column("n", justify="right", no_wrap=True)
+    for name in comparison.measures:
+        table.add_column(name)
+    clips = any(evaluation.clipped.any() for evaluation in comparison.evaluations)
+    shown = [*_TEXT_COLUMNS, "parse_ok", *(["clipped"] if clips else [])]
+    for name in shown:
+        table.add_column(name.replace("_", " "), justify="right")
+    for evaluation in comparison.evaluations:
+        summary = text_summary(evaluation)
+        mark = "*" if evaluation.reference else ""
+        table.add_row(
+            _plain(evaluation.name + mark),
+            f"{len(evaluation):,}",
+            *(_cell(comparison, evaluation.name, name, space) for name in comparison.measures),
+            *(f"{summary[name]:.1f}" if name == "words" else f"{summary[name]:.2f}" for name in shown),
+        )
+    return table
+
+
+def heading(comparison: Comparison) -> str:
+    """What was evaluated, in one line."""
+    first = comparison.evaluations[0]
+    return ", ".join(filter(None, (first.task_id, f"split {first.split}", f"{len(first):,} requests")))
+
+
+def caption(comparison: Comparison) -> str:
+    """What the numbers of the table are, in words."""
+    resampled = f"{comparison.resamples:,} resamples over {comparison.units:,} {comparison.unit}"
+    lines = [f"mean [95% bootstrap interval], {resampled}"]
+    others = len(comparison.evaluations) - 1
+    if others:
+        first = comparison.evaluations[0].name
+        lines.append(
+            f"below: paired difference to {first}, p of a sign-flip permutation test"
+            + (f" with Holm's correction over {others} policies" if others > 1 else "")
+        )
+    reasons: dict[str, list[str]] = {}
+    for evaluation in comparison.evaluations:
+        if evaluation.reference:
+            reasons.setdefault(evaluation.reference, []).append(evaluation.name)
+    lines += [f"* {', '.join(names)}: a reference, not a policy ({reason})" for reason, names in reasons.items()]
+    samples = comparison.evaluations[0].samples
+    if samples > 1:
+        lines.append(f"{samples} samples of each request, averaged first")
+    return "\n".join(lines)
+
+
+def print_report(comparison: Comparison, file: TextIO | None = None) -> None:
+    """Prints the table and what it is; without colours and as wide as it needs where the output is no terminal."""
+    from rich.console import Console
+
+    console = Console(file=file, highlight=False)
+    console.print(heading(comparison), markup=False, soft_wrap=True)
+    print_table(console, make_table(comparison, _NBSP if console.is_terminal else " "))
+    console.print(caption(comparison), markup=False, soft_wrap=True)
+
+
+def print_table(console: Console, table: Table) -> None:
+    """Prints a rich table; where the output is no terminal, no cell is broken into lines for a width that nobody set."""
+    if not console.is_terminal:
+        console.width = max(console.width, console.measure(table, options=console.options.update(width=10_000)).maximum)
+    console.print(table)
+
+
+def as_json(comparison: Comparison, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The comparison as plain data, request by request too, so that it can be compared again later.
+
+    Args:
+        comparison: the policies.
+        extra: further entries of the top level, such as the settings that were overridden.
+    """
+    first = comparison.evaluations[0]
+    return {
+        **{key: value for key, value in first.origin.items() if key not in ("samples", "seed")},
+        **(extra or {}),
+        "statistics": {
+            "resampled": comparison.unit,
+            "units": comparison.units,
+            "resamples": comparison.resamples,
+            "seed": comparison.seed,
+            "compared_to": first.name,
+        },
+        "policies": [_policy_json(comparison, evaluation) for evaluation in comparison.evaluations],
+        "request_ids": first.request_ids,
+    }
+
+
+def save_json(path: Path | str, comparison: Comparison, extra: Mapping[str, Any] | None = None) -> None:
+    """Writes `as_json` to a file, whole or not at all."""
+    write_json(path, as_json(comparison, extra))
+
+
+def save_csv(path: Path | str, comparison: Comparison) -> None:
+    """Writes a CSV file, one row a policy and measure, whole or not at all."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, _CSV_COLUMNS, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    for evaluation in comparison.evaluations:
+        policy = {"policy": evaluation.name, "reference": evaluation.reference}
+        summary = {key: _number(value) for key, value in text_summary(evaluation).items()}
+        for name in comparison.measures:
+            interval = _interval_json(comparison.means[evaluation.name][name])
+            difference = comparison.differences.get(evaluation.name, {}).get(name)
+            writer.writerow(
+                {**evaluation.origin, **policy, "measure": name, **interval, **_difference_csv(difference), **summary}
+            )
+    with atomic_path(path) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
+
+
+def _cell(comparison: Comparison, policy: str, measure: str, space: str) -> str:
+    interval = comparison.means[policy][measure]
+    text = f"{interval.mean:.4f}"
+    if not math.isnan(interval.low):
+        text += f" [{interval.low:.3f},{space}{interval.high:.3f}]"
+    difference = comparison.differences.get(policy, {}).get(measure)
+    if difference:
+        p = "p < 0.001" if difference.p_holm < 0.001 else f"p = {difference.p_holm:.3f}"
+        text += f"\n{difference.mean:+.4f} {p.replace(' ', space)}"
+    return _plain(text)
+
+
+def _plain(text: str) -> str:
+    """Text in which rich finds no markup: brackets of names and intervals stay."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _policy_json(comparison: Comparison, evaluation: Evaluation) -> dict[str, Any]:
+    differences = comparison.differences.get(evaluation.name, {})
+    measured = {
+        name: {
+            **_interval_json(interval),
+            **({"difference": _difference_json(differences[name])} if name in differences else {}),
+        }
+        for name, interval in comparison.means[evaluation.name].items()
+    }
+    columns = {**evaluation.measures, REWARD: evaluation.rewards, **evaluation.text_stats}
+    columns |= {name: getattr(evaluation, name) for name in ("parse_ok", "clipped", "turns")}
+    return {
+        "policy": evaluation.name,
+        "reference": evaluation.reference,
+        "samples": evaluation.samples,
+        "seed": evaluation.seed,
+        "measures": measured,
+        "text": {key: _number(value) for key, value in text_summary(evaluation).items()},
+        "requests": {name: values.tolist() for name, values in columns.items()},
+    }
+
+
+def _interval_json(interval: Interval) -> dict[str, float | None]:
+    return {"mean": _number(interval.mean), "low": _number(interval.low), "high": _number(interval.high)}
+
+
+def _difference_json(difference: Difference) -> dict[str, float | None]:
+    return {name: _number(getattr(difference, name)) for name in ("mean", "low", "high", "p", "p_holm")}
+
+
+def _difference_csv(difference: Difference | None) -> dict[str, float | None]:
+    if difference is None:
+        return {}
+    values = _difference_json(difference)
+    names = {"mean": "difference", "low": "difference_low", "high": "difference_high"}
+    return {names.get(name, name): value for name, value in values.items()}
+
+
+def _number(value: float) -> float | None:
+    """JSON knows no NaN."""
+    return None if math.isnan(value) else value

@@ -1,0 +1,158 @@
+"""The statistics: bootstrap intervals, sign-flip permutation tests, Holm's correction.
+
+Requests of one user are not independent, so that users are resampled where a user has several requests. Every series of a
+table is resampled with the same draws, at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+RESAMPLES = 10_000
+CONFIDENCE = 0.95
+_CELLS_AT_ONCE = 2_000_000  # of resampled units that are held at a time, which bounds the memory
+
+
+class Units(NamedTuple):
+    """What is resampled: requests, or users with all of their requests.
+
+    Attributes:
+        sums: summed values of each unit, float64 [units, series].
+        counts: requests of each unit, float64 [units].
+        kind: `"requests"` or `"users"`.
+    """
+
+    sums: np.ndarray
+    counts: np.ndarray
+    kind: str
+
+    @property
+    def means(self) -> np.ndarray:
+        """Mean over requests of each series, float64 [series]."""
+        return self.sums.sum(axis=0) / self.counts.sum()
+
+
+def units_of(values: np.ndarray, users: np.ndarray | Sequence[str] = ()) -> Units:
+    """Groups the requests into units.
+
+    Args:
+        values: float64 [requests, series].
+        users: the user of each request; an empty text stands for one who has no other request. Empty: no users.
+    """
+    users = np.asarray(users, object)
+    if len(users) == 0:
+        return Units(values, np.ones(len(values)), "requests")
+    if len(users) != len(values):
+        raise ValueError(f"{len(users)} users were given for {len(values)} requests; name one a request")
+    # A request without a user is a unit of its own.
+    numbers: dict[object, int] = {}
+    unit = np.array([numbers.setdefault(user or (place,), len(numbers)) for place, user in enumerate(users.tolist())])
+    if len(numbers) == len(values):
+        return Units(values, np.ones(len(values)), "requests")
+    sums = np.zeros((len(numbers), values.shape[1]))
+    np.add.at(sums, unit, values)
+    return Units(sums, np.bincount(unit, minlength=len(numbers)).astype(np.float64), "users")
+
+
+def bootstrap_means(units: Units, *, seed: int = 0, resamples: int = RESAMPLES) -> tuple[np.ndarray, np.ndarray]:
+    """95% percentile bootstrap intervals of each series' mean over requests.
+
+    Returns:
+        Lower and upper bounds, float64 [series]; NaN where there is one unit only.
+    """
+    size = len(units.counts)
+    if size < 2:
+        unknown = np.full(units.sums.shape[1], np.nan)
+        return unknown, unknown
+
+    def means(drawn: np.ndarray, axis: int) -> np.ndarray:
+        # How often each unit was drawn; one matrix product then resamples every series.
+        rows = drawn.astype(np.int64).reshape(-1, size)
+        cells = (rows + np.arange(len(rows))[:, None] * size).ravel()
+        times = np.bincount(cells, minlength=rows.size).reshape(rows.shape).astype(np.float64)
+        return (times @ units.sums / (times @ units.counts)[:, None]).T
+
+    result = stats.bootstrap(
+        (np.arange(size),),
+        means,
+        n_resamples=resamples,
+        batch=_batch(size),
+        vectorized=True,
+        method="percentile",
+        confidence_level=CONFIDENCE,
+        rng=np.random.default_rng(seed),
+    )
+    return result.confidence_interval.low, result.confidence_interval.high
+
+
+def sign_flip_p(units: Units, *, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
+    """Two-sided p value of each series of paired differences, float64 [series].
+
+    Under the null hypothesis a unit's difference has either sign with the same probability. All patterns of signs are
+    looked at where there are no more of them than `resamples`; else so many are drawn, and the observed one is counted
+    among them, so that p is never 0 (Phipson and Smyth 2010).
+    """
+    # Units that differ in no series take part in no sum; without them the test is exact more often.
+    sums = units.sums[units.sums.any(axis=1)]
+    size = len(sums)
+    # What rounding may change must not turn a tie into a smaller value.
+    observed = np.abs(sums.sum(axis=0)) - 1e-12 * np.abs(sums).sum(axis=0)
+    exact = size < resamples.bit_length() and 2**size <= resamples
+    total = 2**size if exact else resamples
+    generator = np.random.default_rng(seed)
+    reached = np.zeros(sums.shape[1])
+    step = _batch(max(size, 1))
+    for start in range(0, total, step):
+        rows = min(step, total - start)
+        if exact:
+            bits = np.arange(start, start + rows)[:, None] >> np.arange(size) & 1
+        else:
+            bits = generator.integers(0, 2, (rows, size), dtype=np.int8)
+        reached += (np.abs((2.0 * bits - 1.0) @ sums) >= observed).sum(axis=0)
+    return reached / total if exact else (reached + 1) / (total + 1)
+
+
+def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """P values adjusted for their number (Holm 1979), in the order in which they came."""
+    values = np.asarray(p_values, np.float64)
+    order = np.argsort(values, kind="stable")
+    adjusted = np.empty(len(values))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)))
+    return adjusted
+
+
+def bootstrap_weighted(
+    samples: Sequence[np.ndarray], weights: Sequence[float], *, seed: int = 0, resamples: int = RESAMPLES
+) -> tuple[float, float]:
+    """95% percentile bootstrap interval of a weighted sum of the means of independent samples.
+
+    A sample of one value stays as it is: nothing can be resampled there.
+    """
+    fixed = sum(w * float(s[0]) for s, w in zip(samples, weights, strict=True) if len(s) == 1)
+    drawn = [(s, w) for s, w in zip(samples, weights, strict=True) if len(s) > 1]
+    if not drawn:
+        return np.nan, np.nan
+
+    def weighted(*resampled: np.ndarray, axis: int) -> np.ndarray:
+        means = [w * values.mean(axis=axis) for values, (_, w) in zip(resampled, drawn, strict=True)]
+        return fixed + np.sum(means, axis=0)
+
+    result = stats.bootstrap(
+        [values for values, _ in drawn],
+        weighted,
+        n_resamples=resamples,
+        batch=_batch(sum(len(values) for values, _ in drawn)),
+        vectorized=True,
+        method="percentile",
+        confidence_level=CONFIDENCE,
+        rng=np.random.default_rng(seed),
+    )
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+def _batch(size: int) -> int:
+    return max(1, _CELLS_AT_ONCE // size)

@@ -1,0 +1,165 @@
+"""A small policy that learns from the reward alone, in NumPy: what the demo trains.
+
+It reads a request as a bag of words and letter trigrams, and writes up to `draws` words of a fixed vocabulary, drawn
+independently from one softmax. It is trained with REINFORCE (Williams 1992) with the mean of a request's group as baseline,
+as GRPO takes it. It is no language model: it shows that the loop teaches, and what it teaches, within a minute.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from rec_gym.loop.text_stats import words
+
+_SPACES = re.compile(r"\s+")
+
+
+def english_nouns() -> list[str]:
+    """Nouns for things and what they are made of, chosen from WordNet by a rule that knows no catalogue (see the file)."""
+    text = resources.files("rec_gym.policies").joinpath("wordnet_nouns.txt").read_text(encoding="utf-8")
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+@dataclass(frozen=True)
+class LearnerSettings:
+    """Settings of the policy and of its training.
+
+    Attributes:
+        draws: words in a completion at the most.
+        buckets: features are hashed into so many.
+        learning_rate: of Adam.
+        damping: added to a group's deviation before the advantages are divided by it.
+        entropy: weight of the entropy bonus that keeps the draws apart.
+        seed: of the draws.
+    """
+
+    draws: int = 8
+    buckets: int = 1 << 13
+    learning_rate: float = 0.02
+    damping: float = 0.05
+    entropy: float = 0.0
+    seed: int = 0
+
+
+class WordPolicy:
+    """Request text in, a few words out.
+
+    Args:
+        vocabulary: the words that it may write.
+        settings: see there.
+    """
+
+    def __init__(self, vocabulary: Sequence[str], settings: LearnerSettings = LearnerSettings()) -> None:  # noqa: B008
+        self.vocabulary = [*vocabulary, ""]  # the last "word" writes nothing, so that a completion may be short
+        self.settings = settings
+        self._weights = np.zeros((settings.buckets, len(self.vocabulary)), np.float32)
+        self._optimiser = _Adam(self._weights, settings.learning_rate)
+        self._random = np.random.Generator(np.random.PCG64(settings.seed))
+
+    def __call__(self, rows: Sequence[dict]) -> list[str]:
+        """The likeliest words for each row: those of which at least half a draw is expected."""
+        probabilities = self.probabilities([row["text"] for row in rows])
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, : self.settings.draws]
+        likely = np.take_along_axis(probabilities, order, 1) * self.settings.draws >= 0.5
+        return [self._text(places[kept]) for places, kept in zip(order, likely, strict=True)]
+
+    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
+        """Chance of each word in one draw, float32 [n, vocabulary + 1]."""
+        return _softmax(self._features(texts) @ self._weights)
+
+    def sample(self, texts: Sequence[str], group_size: int) -> tuple[list[str], np.ndarray]:
+        """Draws `group_size` completions for each text.
+
+        Returns:
+            The completions, group after group, and the drawn words int [n * group_size, draws].
+        """
+        cumulative = np.cumsum(self.probabilities(texts), axis=1, dtype=np.float64)
+        points = self._random.random((len(texts), group_size * self.settings.draws))
+        drawn = [np.searchsorted(row / row[-1], point, side="right") for row, point in zip(cumulative, points, strict=True)]
+        places = np.minimum(drawn, len(self.vocabulary) - 1).reshape(-1, self.settings.draws)
+        return [self._text(row) for row in places], places
+
+    def learn(self, texts: Sequence[str], drawn: np.ndarray, rewards: np.ndarray) -> dict[str, float]:
+        """One step up the policy gradient.
+
+        Args:
+            texts: the n requests of the groups.
+            drawn: words drawn, int [n * group_size, draws].
+            rewards: float64 [n * group_size].
+
+        Returns:
+            Mean reward, share of groups without any difference of reward, and mean entropy of a draw in nats.
+        """
+        groups = rewards.reshape(len(texts), -1)
+        deviation = groups.std(axis=1, keepdims=True)
+        advantages = ((groups - groups.mean(axis=1, keepdims=True)) / (deviation + self.settings.damping)).ravel()
+        features = self._features(texts)
+        probabilities = _softmax(features @ self._weights)
+        entropy = -(probabilities * np.log(probabilities + 1e-12)).sum(axis=1, keepdims=True)
+        # The gradient of sum(advantage * log p(word)); advantages of a group sum to 0, so that the softmax's own part
+        # of it cancels.
+        size = len(self.vocabulary)
+        rows = np.repeat(np.arange(len(texts)), drawn.size // len(texts))
+        pull = np.bincount(
+            rows * size + drawn.ravel(), weights=np.repeat(advantages, drawn.shape[1]), minlength=len(texts) * size
+        ).reshape(len(texts), size)
+        pull = pull / drawn.shape[0]
+        if self.settings.entropy:
+            pull -= self.settings.entropy / len(texts) * probabilities * (np.log(probabilities + 1e-12) + entropy)
+        touched = np.unique(features.indices)
+        self._optimiser.ascend(touched, (features[:, touched].T @ pull.astype(np.float32)))
+        return {
+            "reward": float(rewards.mean()),
+            "flat_groups": float((deviation < 1e-12).mean()),
+            "entropy": float(entropy.mean()),
+        }
+
+    def _features(self, texts: Sequence[str]) -> csr_matrix:
+        """Hashed words and letter trigrams, one row a text, each of length 1."""
+        columns, offsets = [], [0]
+        for text in texts:
+            found = {zlib.crc32(piece.encode()) % self.settings.buckets for piece in _pieces(text)}
+            columns += sorted(found)
+            offsets.append(len(columns))
+        counts = np.maximum(np.diff(offsets), 1)
+        values = np.repeat(1.0 / np.sqrt(counts), np.diff(offsets)).astype(np.float32)
+        return csr_matrix((values, columns, offsets), shape=(len(texts), self.settings.buckets))
+
+    def _text(self, places: np.ndarray) -> str:
+        chosen = dict.fromkeys(self.vocabulary[place] for place in places)
+        return " ".join(filter(None, chosen))
+
+
+class _Adam:
+    """Adam (Kingma and Ba 2015) that moves the touched rows only; the others keep their moments."""
+
+    def __init__(self, weights: np.ndarray, rate: float) -> None:
+        self.weights, self.rate = weights, rate
+        self.first, self.second = np.zeros_like(weights), np.zeros_like(weights)
+        self.steps = np.zeros(len(weights), np.float32)
+
+    def ascend(self, rows: np.ndarray, gradient: np.ndarray) -> None:
+        self.steps[rows] += 1
+        age = self.steps[rows, None]
+        self.first[rows] = 0.9 * self.first[rows] + 0.1 * gradient
+        self.second[rows] = 0.999 * self.second[rows] + 0.001 * gradient**2
+        mean, square = self.first[rows] / (1 - 0.9**age), self.second[rows] / (1 - 0.999**age)
+        self.weights[rows] += self.rate * mean / (np.sqrt(square) + 1e-8)
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _pieces(text: str) -> list[str]:
+    """Words, and trigrams of letters with the words' borders marked."""
+    found = words(text)
+    return found + [f"#{marked[i : i + 3]}" for word in found for marked in (f"<{word}>",) for i in range(len(marked) - 2)]

@@ -1,0 +1,139 @@
+"""References: baselines that look at what a policy must not see. Tables mark them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rec_gym.catalog import Catalog
+from rec_gym.columns import first_few
+from rec_gym.loop.task import Task
+from rec_gym.loop.text_stats import words
+from rec_gym.policies.base import Baseline
+
+_SAMPLED_ITEMS = 20_000  # items from which common words are told
+_COMMON_SHARE, _COMMON_ITEMS = 0.1, 10
+_WORD_LENGTHS = range(2, 21)
+
+
+class Oracle(Baseline):
+    """Asks the query that the dataset knows to be right.
+
+    Raises:
+        ValueError: the dataset knows no such query, or not for every request of the split.
+    """
+
+    reference: ClassVar[str] = "knows the relevant items"
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        if not task.dataset.has_oracle:
+            raise ValueError("the policy 'oracle' needs a dataset that knows an oracle query; this one knows none")
+        queries = task.dataset.column("oracle", task.rows_in_split)
+        without = [name for name, query in zip(task.request_ids, queries, strict=True) if not query]
+        if without:
+            raise ValueError(f"the dataset knows no oracle query for requests {first_few(without)}")
+
+    def queries(self, rows: list[dict[str, Any]], places: np.ndarray) -> list[str]:
+        """The query for each row."""
+        return self.task.dataset.column("oracle", places).tolist()
+
+
+class RM3(Baseline):
+    """Pseudo-relevance feedback: the request's words and the words of the items that it finds.
+
+    The relevance model RM1 is P(w|R) ~ sum over the first `fb_docs` items of score(d) * P(w|d) (Lavrenko and Croft
+    2001, "Relevance-Based Language Models"); RM3 keeps its `fb_terms` likeliest words and mixes them with the request:
+    P(w) = weight * P(w|request) + (1 - weight) * P(w|R) (Abdul-Jaleel et al. 2004, "UMass at TREC 2004: Novelty and
+    HARD"). Parameters, the limits on a word's length and the rule that words of more than a tenth of the items are left
+    out are Anserini's. Weights are written as repeated words, and words are taken as they stand: the recommender is a
+    black box, so its weights and its stems are out of reach.
+
+    Args:
+        task: the task.
+        fb_docs: items that are read.
+        fb_terms: words that are added.
+        original_weight: weight of the request's own words, above 0 and at most 1.
+    """
+
+    reference: ClassVar[str] = "reads the catalogue"
+
+    def __init__(self, task: Task, fb_docs: int = 10, fb_terms: int = 10, original_weight: float = 0.5) -> None:
+        super().__init__(task)
+        if fb_docs < 1 or fb_terms < 1 or not 0 < original_weight <= 1:
+            raise ValueError("RM3 needs fb_docs and fb_terms of at least 1 and an original_weight in (0, 1]")
+        self.fb_docs, self.fb_terms, self.original_weight = fb_docs, fb_terms, original_weight
+        # A task of one turn whose depth is what is read; it asks as the task itself would, exclusions included.
+        self._search = task.replace(reward=f"ndcg@{fb_docs}", measures=(), cutoffs=None, action="plain", turns=1)
+        self._fields = tuple(getattr(task.recommender, "fields", ())) or task.dataset.catalog.text_columns
+
+    def queries(self, rows: list[dict[str, Any]], places: np.ndarray) -> list[str]:
+        """The query for each row."""
+        _, first, inverse = np.unique(places, return_index=True, return_inverse=True)
+        distinct = [rows[i] for i in first]
+        texts = self.words_of_request(distinct, places[first])
+        rankings = self._search.score([row["request_id"] for row in distinct], texts).rankings
+        found = np.unique(rankings.items[rankings.items >= 0])
+        models = dict(zip(found.tolist(), self._word_models(found), strict=True))
+        expanded = []
+        for text, items, scores in zip(texts, rankings.items, rankings.scores, strict=True):
+            ranked = items >= 0
+            docs = [models[item] for item in items[ranked].tolist()]
+            expanded.append(self._mix(text, self._relevance_model(docs, scores[ranked])))
+        return [expanded[i] for i in inverse]
+
+    @cached_property
+    def common_words(self) -> frozenset[str]:
+        """Words that stand in more than a tenth of the items (of a sample, where there are very many items)."""
+        catalog = self.task.dataset.catalog
+        sample = np.arange(0, len(catalog), math.ceil(len(catalog) / _SAMPLED_ITEMS))
+        frequency: Counter[str] = Counter()
+        for text in _item_texts(catalog, sample, self._fields):
+            frequency.update(set(words(text)))
+        limit = max(_COMMON_SHARE * len(sample), _COMMON_ITEMS)
+        return frozenset(word for word, count in frequency.items() if count > limit)
+
+    def _word_models(self, items: np.ndarray) -> list[dict[str, float]]:
+        """P(w|d) of each item, over the words that may be added."""
+        models = []
+        for text in _item_texts(self.task.dataset.catalog, items, self._fields):
+            found = Counter(words(text))
+            kept = {w: n for w, n in found.items() if len(w) in _WORD_LENGTHS and w not in self.common_words}
+            total = sum(kept.values())
+            models.append({word: count / total for word, count in kept.items()})
+        return models
+
+    def _relevance_model(self, docs: Sequence[dict[str, float]], scores: np.ndarray) -> dict[str, float]:
+        """The likeliest words and their probabilities; ties by the word."""
+        weights = np.maximum(scores.astype(np.float64), 0.0)
+        if not weights.any():  # a recommender whose scores say nothing about likelihood
+            weights = np.ones(len(docs))
+        likely: Counter[str] = Counter()
+        for doc, weight in zip(docs, weights.tolist(), strict=True):
+            for word, share in doc.items():
+                likely[word] += weight * share
+        top = sorted(likely.items(), key=lambda pair: (-pair[1], pair[0]))[: self.fb_terms]
+        total = sum(weight for _, weight in top)
+        return {word: weight / total for word, weight in top} if total > 0 else {}
+
+    def _mix(self, text: str, model: dict[str, float]) -> str:
+        """The request's text, repeated, and each further word as often as its weight says."""
+        if not model:
+            return text
+        own = max(1, sum(word not in self.common_words for word in words(text)))
+        # Enough repetitions for an added word of average weight to stand there ten times, so that rounding is small.
+        repeats = math.ceil(10 * self.fb_terms / own)
+        added = repeats * own * (1 - self.original_weight) / self.original_weight
+        counts = {word: round(share * added) for word, share in model.items()}
+        return " ".join([text] * repeats + [word for word, count in counts.items() for _ in range(count)])
+
+
+def _item_texts(catalog: Catalog, positions: np.ndarray, fields: Sequence[str]) -> list[str]:
+    """The joined texts of some items; values are read one by one, which copies no column."""
+    columns = [catalog.table[name] for name in fields]
+    return [" ".join(filter(None, (column[i].as_py() for column in columns))) for i in positions.tolist()]

@@ -1,0 +1,380 @@
+"""The `bm25` recommender."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import shutil
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from rec_gym.cache import cache_home, prepared_folder
+from rec_gym.catalog import Catalog
+from rec_gym.columns import Ragged, first_few
+from rec_gym.ranking import NOT_RANKED, Rankings
+from rec_gym.recommenders.bm25.analyzer import NO_TERM, Analyzer, TermIds
+from rec_gym.recommenders.bm25.build import build_index
+from rec_gym.recommenders.bm25.compilation import load_kernels
+from rec_gym.recommenders.bm25.index import FORMAT, LEVELS, DamagedIndexError, Index
+
+MAX_QUERY_WEIGHT = (1 << 15) - 1  # times the highest impact it still fits a signed 32-bit sum
+
+_WORDS_KEPT = 1 << 18  # surface words of queries whose term ids are remembered
+_PARTS_A_THREAD = 4  # so that a thread which got short queries can take more of them
+
+_logger = logging.getLogger(__name__)
+_opened: WeakValueDictionary[Path, Index] = WeakValueDictionary()  # one index a process
+_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
+
+
+class _Batch(NamedTuple):
+    """A batch as the kernels read it: distinct queries only."""
+
+    offsets: np.ndarray
+    terms: np.ndarray
+    weights: np.ndarray
+    excluded_offsets: np.ndarray
+    excluded: np.ndarray
+    levels: np.ndarray
+    clipped: np.ndarray
+
+
+class BM25:
+    r"""BM25 over a bag of words, exact up to the rounding of impacts, for large batches.
+
+    An item's score is the sum over the query's words of
+    `idf * tf / (tf + k1 * (1 - b + b * length / mean length))` with `idf = ln(1 + (n - df + 0.5) / (df + 0.5))`:
+    Lucene's formula, with exact lengths (in words that are no stop words) and without the factor (k1 + 1), which
+    changes no order. Words are runs of `\w` in lower case, without Lucene's 33 English stop words, stemmed; a repeated word
+    counts each time.
+
+    Each word's share of an item's score is stored as a 16-bit number of steps (a step is the highest idf / 65,535), and
+    the sum of steps is the score. It differs from the float64 score by at most half a step a word, or by less than a
+    step for a word whose share was raised to the least, one step. So two items stand in the order of float64 BM25
+    unless their scores are closer than the two errors together.
+
+    Args:
+        fields: text columns of the catalogue that are searched; empty means all.
+        k1: how slowly repeated words saturate, >= 0.
+        b: how much an item's length counts, from 0 to 1.
+        language: a Snowball language, or `"none"` for words as they are.
+        stop_words: whether English stop words are dropped; other languages have none.
+        threads: threads that share a batch; None means all cores that the process may use. Results do not depend on it.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+
+    query_language = "bag of words"
+
+    def __init__(
+        self,
+        fields: Sequence[str] = (),
+        k1: float = 1.2,
+        b: float = 0.75,
+        language: str = "english",
+        stop_words: bool = True,
+        threads: int | None = None,
+    ) -> None:
+        if not (math.isfinite(k1) and k1 >= 0 and 0 <= b <= 1):
+            raise ValueError(f"k1 must be a number >= 0 and b lie between 0 and 1; got k1={k1!r}, b={b!r}")
+        if threads is not None and (not isinstance(threads, int) or threads < 1):
+            raise ValueError(f"threads must be a whole number >= 1 or None for all cores, not {threads!r}")
+        self.fields = (fields,) if isinstance(fields, str) else tuple(fields)
+        self.k1, self.b = float(k1), float(b)
+        self.analyzer = Analyzer(language, bool(stop_words))
+        self.threads = threads
+        self._folder: Path | None = None
+        self._forget()
+
+    def __repr__(self) -> str:
+        settings = f"fields={self.fields}, k1={self.k1}, b={self.b}, language={self.analyzer.language!r}"
+        return f"BM25({settings}, stop_words={self.analyzer.stop_words}, threads={self.threads})"
+
+    def __getstate__(self) -> dict[str, object]:
+        """Settings and the index's folder: the arrays are mapped anew where the pickle is opened."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_index", "_words", "_lock")}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Starts without what is opened lazily in each process."""
+        self._index: Index | None = None
+        self._words: TermIds | None = None
+        self._lock = threading.Lock()
+
+    def fit(self, catalog: Catalog) -> BM25:
+        """Opens the index of `catalog` in the cache folder, and builds it first if it is missing, stale or damaged.
+
+        Returns:
+            A recommender with the same settings that ranks `catalog`; this one stays as it is.
+
+        Raises:
+            KeyError: a field is not a text column of the catalogue.
+        """
+        made = {
+            "recommender": "bm25",
+            "catalog": catalog.content_hash,
+            "fields": list(self.fields),
+            "k1": self.k1,
+            "b": self.b,
+            "language": self.analyzer.language,
+            "stop_words": self.analyzer.stop_words,
+        }
+        key = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:24]
+        folder = cache_home() / "indexes" / f"bm25-{key}"
+        manifest = {**made, "format": FORMAT, **self.analyzer.version}
+
+        def build(target: Path) -> None:
+            _logger.info("building the BM25 index of %s items in %s", f"{len(catalog):,}", folder)
+            build_index(target, catalog.texts(self.fields), len(catalog), self.analyzer, self.k1, self.b)
+
+        prepared_folder(folder, manifest, build, _logger.warning)
+        try:
+            index = _open(folder)
+        except DamagedIndexError as error:
+            _logger.warning("%s; it is built anew", error)
+            shutil.rmtree(folder, ignore_errors=True)
+            prepared_folder(folder, manifest, build, _logger.warning)
+            index = _open(folder)
+        fitted = BM25(self.fields, self.k1, self.b, self.analyzer.language, self.analyzer.stop_words, self.threads)
+        fitted._folder, fitted._index = folder, index
+        return fitted
+
+    @property
+    def index(self) -> Index:
+        """The opened index.
+
+        Raises:
+            RuntimeError: `fit` was not called, or the index is no longer in its folder.
+        """
+        if self._index is None:
+            if self._folder is None:
+                raise RuntimeError("this BM25 holds no index; call fit(catalog) and use what it returns")
+            try:
+                self._index = _open(self._folder)
+            except DamagedIndexError as error:
+                raise RuntimeError(f"{error}; call fit(catalog) again") from error
+        return self._index
+
+    def rank(self, queries: Sequence[str], k: int, exclude: Sequence[np.ndarray] | None = None) -> Rankings:
+        """Ranks the catalogue for each query.
+
+        Args:
+            queries: n texts, any Unicode. Of a query with more than 32,767 words that the index knows, the first 32,767
+                count.
+            k: places in each ranking, >= 1.
+            exclude: for each query the item positions that must not be ranked.
+
+        Returns:
+            Rankings [n, k]: scores are float32 in BM25's unit; ties go to the lower item position; items that hold none
+            of the words are not ranked; `clipped` names the queries of which only the first words counted.
+
+        Raises:
+            ValueError: k is below 1, `exclude` does not fit the queries, or an excluded item is not in the catalogue.
+            TypeError: a query is not a text.
+        """
+        index = self.index
+        _check(queries, k)
+        excluded = _excluded(exclude, len(queries), index.size)
+        first, copy_of = _distinct(queries, excluded)
+        batch = self._prepare([queries[i] for i in first], excluded.take(first), k)
+        depth = min(k, index.size)
+        keys = np.empty((len(first), depth), np.int64)
+        kernels = load_kernels()
+
+        def rank_part(start: int, stop: int) -> None:
+            kernels.rank_keys(index.postings, index.size, *_part(batch, start, stop), depth, keys[start:stop])
+            keys[start:stop].sort(axis=1)
+
+        self._share(rank_part, len(first))
+        items = np.full((len(first), k), NOT_RANKED, np.int32)
+        scores = np.zeros((len(first), k), np.float32)
+        ranked = keys != kernels.NO_KEY
+        items[:, :depth] = np.where(ranked, keys & 0xFFFFFFFF, NOT_RANKED)
+        scores[:, :depth] = np.where(ranked, (kernels.MAX_SUM - (keys >> 32)) * index.step, 0)
+        rankings = Rankings(items, scores, batch.clipped)
+        return rankings if len(first) == len(queries) else rankings.take(copy_of)
+
+    def rank_of(
+        self, queries: Sequence[str], items: Ragged, k: int, exclude: Sequence[np.ndarray] | None = None
+    ) -> Ragged:
+        """The exact ranks of given items, without building a list.
+
+        Args:
+            queries: n texts.
+            items: for each query the item positions whose ranks are wanted; they may repeat.
+            k: an item outside the top k is not ranked.
+            exclude: as for `rank`.
+
+        Returns:
+            A rank from 0 for each of `items`, int32; -1 for an item that `rank` with the same arguments does not list.
+
+        Raises:
+            ValueError: as for `rank`, or `items` does not fit the queries or the catalogue.
+            TypeError: a query is not a text.
+        """
+        index = self.index
+        _check(queries, k)
+        if len(items) != len(queries):
+            raise ValueError(f"{len(items)} rows of items were given for {len(queries)} queries")
+        _check_items(items.values, index.size, "items")
+        excluded = _excluded(exclude, len(queries), index.size)
+        order = np.lexsort((items.values, items.row_of))
+        rising = Ragged(np.asarray(items.offsets, np.int64), items.values[order].astype(np.int32))
+        first, copy_of = _distinct(queries, excluded, rising)
+        batch = self._prepare([queries[i] for i in first], excluded.take(first), k)
+        asked = rising.take(first)
+        found = np.empty(len(asked.values), np.int32)
+        kernels = load_kernels()
+
+        def rank_part(start: int, stop: int) -> None:
+            begin, end = asked.offsets[start], asked.offsets[stop]
+            offsets = asked.offsets[start : stop + 1] - begin
+            part = _part(batch, start, stop)
+            kernels.rank_items(index.postings, index.size, *part, k, offsets, asked.values[begin:end], found[begin:end])
+
+        self._share(rank_part, len(first))
+        ranks = np.empty(len(order), np.int32)
+        ranks[order] = Ragged(asked.offsets, found).take(copy_of).values
+        return items.with_values(ranks)
+
+    def searched(self, queries: Sequence[str]) -> list[str]:
+        """The terms of each query that were searched, in the query's order, separated by spaces.
+
+        They are stems; stop words, words that stand in no item, and what follows the 32,767th term are left out.
+        """
+        _check(queries, 1)
+        vocabulary, words = self.index.vocabulary, self._term_ids()
+        found = (words.of([query])[0] for query in queries)
+        known = (terms[terms != NO_TERM][:MAX_QUERY_WEIGHT] for terms in found)
+        return [" ".join(map(vocabulary.__getitem__, terms.tolist())) for terms in known]
+
+    def _term_ids(self) -> TermIds:
+        if self._words is None:
+            self._words = TermIds(self.analyzer, self.index.vocabulary.find, _WORDS_KEPT)
+        return self._words
+
+    def _prepare(self, queries: Sequence[str], excluded: Ragged, k: int) -> _Batch:
+        """Turns texts into weighted terms."""
+        words = self._term_ids()
+        terms, counts = words.of(queries)
+        rows = np.repeat(np.arange(len(queries)), counts)
+        known = terms != NO_TERM
+        terms, rows = terms[known], rows[known]
+        per_query = np.bincount(rows, minlength=len(queries))
+        clipped = per_query > MAX_QUERY_WEIGHT
+        if clipped.any():
+            place = np.arange(len(rows)) - np.repeat(np.cumsum(per_query) - per_query, per_query)
+            terms, rows = terms[place < MAX_QUERY_WEIGHT], rows[place < MAX_QUERY_WEIGHT]
+        span = max(len(self.index.vocabulary), 1)
+        keys, weights = np.unique(rows * span + terms, return_counts=True)
+        offsets = np.zeros(len(queries) + 1, np.int64)
+        np.cumsum(np.bincount(keys // span, minlength=len(queries)), out=offsets[1:])
+        # With items left out, the k-th of the rest is the (k + left out)-th of all at the worst.
+        levels = np.searchsorted(LEVELS, k + excluded.lengths)
+        return _Batch(
+            offsets,
+            (keys % span).astype(np.int32),
+            weights.astype(np.int32),
+            excluded.offsets,
+            excluded.values,
+            levels.astype(np.int64),
+            clipped,
+        )
+
+    def _share(self, work: Callable[[int, int], None], count: int) -> None:
+        """Runs `work(start, stop)` over all of `range(count)`, in parts on several threads where there are enough."""
+        threads = min(self.threads or _cores(), count)
+        if threads <= 1:
+            if count:
+                work(0, count)
+            return
+        cuts = np.linspace(0, count, min(count, threads * _PARTS_A_THREAD) + 1).astype(int).tolist()
+        list(_pool(threads).map(work, cuts[:-1], cuts[1:]))
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _open(folder: Path) -> Index:
+    index = _opened.get(folder)
+    if index is None:
+        index = _opened[folder] = Index.open(folder)
+    return index
+
+
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """This process's pool of that size; the threads of a parent process do not live on in a fork."""
+    key = os.getpid(), threads
+    if key not in _pools:
+        _pools[key] = ThreadPoolExecutor(threads, thread_name_prefix="bm25")
+    return _pools[key]
+
+
+def _check(queries: Sequence[str], k: int) -> None:
+    if isinstance(queries, str):
+        raise TypeError("queries must be a list of texts, not one text; write [query]")
+    wrong = [i for i, query in enumerate(queries) if not isinstance(query, str)]
+    if wrong:
+        raise TypeError(f"queries must be texts; look at the queries in places {first_few(wrong)}")
+    if k < 1:
+        raise ValueError(f"k, the places in a ranking, must be at least 1, not {k}")
+
+
+def _check_items(items: np.ndarray, size: int, what: str) -> None:
+    outside = (items < 0) | (items >= size)
+    if outside.any():
+        wrong = first_few(items[outside].tolist())
+        raise ValueError(f"{what} must be positions in the catalogue of {size} items; wrong: {wrong}")
+
+
+def _excluded(exclude: Sequence[np.ndarray] | None, count: int, size: int) -> Ragged:
+    """The excluded items of each query, rising and without repetitions, int32."""
+    if exclude is None:
+        return Ragged(np.zeros(count + 1, np.int64), np.empty(0, np.int32))
+    if len(exclude) != count:
+        raise ValueError(f"exclude names items for {len(exclude)} queries, but there are {count}")
+    given = Ragged.from_rows(exclude, np.int64)
+    _check_items(given.values, size, "excluded items")
+    keys = np.unique(given.row_of * size + given.values)
+    offsets = np.zeros(count + 1, np.int64)
+    np.cumsum(np.bincount(keys // size, minlength=count), out=offsets[1:])
+    return Ragged(offsets, (keys % size).astype(np.int32))
+
+
+def _distinct(queries: Sequence[str], *rows: Ragged) -> tuple[np.ndarray, np.ndarray]:
+    """The first of each set of equal queries (with equal rows), and for each query the place of its like among them."""
+    seen: dict[Hashable, int] = {}
+    columns = [[row.tobytes() for row in ragged] for ragged in rows if ragged.values.size]
+    copy_of = [seen.setdefault(key, len(seen)) for key in zip(queries, *columns, strict=True)]
+    first = np.full(len(seen), len(queries), np.int64)
+    np.minimum.at(first, copy_of, np.arange(len(queries)))
+    return first, np.array(copy_of, np.int64)
+
+
+def _part(batch: _Batch, start: int, stop: int) -> tuple[np.ndarray, ...]:
+    """The arguments of a kernel for the queries from `start` to `stop`; offsets start at 0 again."""
+    begin, end = batch.offsets[start], batch.offsets[stop]
+    first, last = batch.excluded_offsets[start], batch.excluded_offsets[stop]
+    return (
+        batch.offsets[start : stop + 1] - begin,
+        batch.terms[begin:end],
+        batch.weights[begin:end],
+        batch.excluded_offsets[start : stop + 1] - first,
+        batch.excluded[first:last],
+        batch.levels[start:stop],
+    )
