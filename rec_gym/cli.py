@@ -158,11 +158,17 @@ def evaluate(
 
 
 @app.command()
-def demo() -> None:
+def demo(
+    seed: Seed = 0,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 600,
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Where the curve and the numbers are saved.")] = Path(
+        "runs/demo"
+    ),
+) -> None:
     """Train a small policy on CornerShop with nothing but the reward, and compare it."""
     from rec_gym.demo import run
 
-    run()
+    run(seed=seed, steps=steps, output=output)
 
 
 def split_list(text: str) -> list[str]:

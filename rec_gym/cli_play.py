@@ -100,14 +100,14 @@ class Game:
             return ["No relevant item moved."]
         best = np.where(after == NOT_RANKED, np.iinfo(after.dtype).max, after)
         moved = moved[np.argsort(best[moved], kind="stable")]
-        shown = [f"  {_move(int(before[i]), int(after[i]))}  {titles[i]}" for i in moved[:_MOVES_SHOWN]]
+        shown = [f"  {_move(int(before[i]), int(after[i])):<18} {titles[i]}" for i in moved[:_MOVES_SHOWN]]
         more = [f"  and {len(moved) - _MOVES_SHOWN} more"] if len(moved) > _MOVES_SHOWN else []
         return ["Relevant items that moved:", *shown, *more]
 
 
 def _move(before: int, after: int) -> str:
     if before == NOT_RANKED:
-        return f"in, at {after + 1:<10}"
+        return f"in, at {after + 1}"
     if after == NOT_RANKED:
-        return f"out, was {before + 1:<8}"
-    return f"{'up' if after < before else 'down':<4} {before + 1} to {after + 1:<6}"
+        return f"out, was {before + 1}"
+    return f"{'up' if after < before else 'down'}, {before + 1} to {after + 1}"

@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -398,6 +400,20 @@ class TestReport:
         assert "Holm's correction over 2 policies" in text
         assert all(line == line.rstrip() for line in text.splitlines())
 
+    @pytest.mark.parametrize("width", [40, 80, 200])
+    def test_terminals_of_any_width_show_whole_numbers(self, comparison, width, monkeypatch):
+        monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.setenv("TTY_COMPATIBLE", "1")
+        comparison = compare([*comparison.evaluations, made(np.arange(50) / 50, "folder/" * 6 + "file.py:policy")])
+        out = io.StringIO()
+        print_report(comparison, out)
+        lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in out.getvalue().splitlines()]
+        assert all(len(line) <= width for line in lines if line.startswith(("│", "┃")))
+        interval = comparison.means["rm3"]["ndcg@10"]
+        assert any(f"[{interval.low:.3f}, {interval.high:.3f}]" in line for line in lines)
+        assert any("parse ok" in line for line in lines)
+        assert "…" not in out.getvalue()
+
     def test_one_request_has_no_interval(self):
         out = io.StringIO()
         print_report(compare([made([0.5], "raw")]), out)
@@ -453,3 +469,17 @@ class TestReport:
             save_json(path, comparison, {"overrides": {"x": object()}})
         assert path.read_text() == "old"
         assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_example_of_the_docs_runs(tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    example, policies = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "docs/evaluation.md", "exec"), {})
+    assert "oracle*" in capsys.readouterr().out
+    assert json.loads(Path("result.json").read_text())["split"] == "val"
+    Path("my_policies.py").write_text(policies)
+    task = rec_gym.make_task("RecR1-CornerShop-BM25-v0", split="val")
+    row = next(task.rows())
+    assert make_policy("my_policies.py:lower", task)([row]) == [row["text"].lower()]
+    assert make_policy("my_policies.py:Suffix:cotton", task)([row]) == [row["text"] + " cotton"]

@@ -137,17 +137,7 @@ def evaluate(
         raise ValueError(f"samples and batch_size must be at least 1, not {samples} and {batch_size}")
     name = name or str(getattr(policy, "__name__", type(policy).__name__))
     measured = task.replace(measures=[*measures, *task.measures])
-    ids = measured.request_ids
-    step = max(1, batch_size // samples)
-    parts = []
-    with Bar(f"Evaluating {name}", len(ids)) if progress else nullcontext() as bar:
-        for start in range(0, len(ids), step):
-            group = ids[start : start + step]
-            played = _play(measured, policy, name, [request for request in group for _ in range(samples)])
-            parts.append({key: value.reshape(-1, samples).mean(axis=1) for key, value in played.items()})
-            if bar is not None:
-                bar.advance(len(group))
-    columns = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    columns = _play_all(measured, policy, name, samples, max(1, batch_size // samples), progress)
     rows = measured.rows_in_split
     table = task.dataset.table
     card = cards().get(task.name)
@@ -163,7 +153,7 @@ def evaluate(
         samples=samples,
         seed=seed,
         settings=_settings(task),
-        request_ids=ids,
+        request_ids=measured.request_ids,
         users=task.dataset.column("user", rows),
         measures={key: columns[f"measure/{key}"] for key in wanted},
         rewards=columns[REWARD],
@@ -173,6 +163,20 @@ def evaluate(
         turns=columns["turns"],
         strata={f.name: task.dataset.column(f.name, rows).astype(float) for f in table.schema if is_number(f.type)},
     )
+
+
+def _play_all(task: Task, policy: Policy, name: str, samples: int, step: int, progress: bool) -> dict[str, np.ndarray]:
+    """Plays all requests, `step` at a time; a float64 column for everything that is kept, one value a request."""
+    ids = task.request_ids
+    parts = []
+    with Bar(f"Evaluating {name}", len(ids)) if progress else nullcontext() as bar:
+        for start in range(0, len(ids), step):
+            group = ids[start : start + step]
+            played = _play(task, policy, name, [request for request in group for _ in range(samples)])
+            parts.append({key: value.reshape(-1, samples).mean(axis=1) for key, value in played.items()})
+            if bar is not None:
+                bar.advance(len(group))
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
 def _play(task: Task, policy: Policy, name: str, request_ids: list[str]) -> dict[str, np.ndarray]:

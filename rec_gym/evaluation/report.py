@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from rec_gym.cache import atomic_path, write_json
 from rec_gym.evaluation.compare import Comparison, Difference, Interval
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-_NBSP = "\N{NO-BREAK SPACE}"
+_NAME_WIDTH = 24  # of a policy, where the terminal is narrow
 # Names of columns, and what they are the mean of.
 _TEXT_COLUMNS = {"words": LENGTH, "repeated": REPETITION, "copied": COPY}
 _CSV_COLUMNS = (
@@ -35,37 +36,78 @@ def text_summary(evaluation: Evaluation) -> dict[str, float]:
     return means | shares
 
 
-def make_table(comparison: Comparison, space: str = " ") -> Table:
+class _Column(NamedTuple):
+    header: str
+    cells: list[str]
+    right: bool = True
+
+    @property
+    def width(self) -> int:
+        """Characters that it takes, its borders included."""
+        from rich.cells import cell_len
+
+        return max(cell_len(line) for text in (self.header, *self.cells) for line in text.splitlines() or [""]) + 3
+
+
+def make_table(comparison: Comparison) -> Table:
     """The comparison as a rich table.
 
     A policy's cell holds the mean and its interval and, below, the difference to the first policy and its corrected p
     value. References are marked with `*`.
-
-    Args:
-        comparison: the policies.
-        space: stands inside an interval; a no-break space keeps a narrow terminal from breaking it.
     """
+    return _table(_columns(comparison, narrow=False))
+
+
+def _table(columns: Sequence[_Column]) -> Table:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table()
-    table.add_column("policy", overflow="fold")
-    table.add_column("n", justify="right", no_wrap=True)
-    for name in comparison.measures:
-        table.add_column(name)
-    clips = any(evaluation.clipped.any() for evaluation in comparison.evaluations)
-    shown = [*_TEXT_COLUMNS, "parse_ok", *(["clipped"] if clips else [])]
-    for name in shown:
-        table.add_column(name.replace("_", " "), justify="right")
-    for evaluation in comparison.evaluations:
-        summary = text_summary(evaluation)
-        mark = "*" if evaluation.reference else ""
-        table.add_row(
-            _plain(evaluation.name + mark),
-            f"{len(evaluation):,}",
-            *(_cell(comparison, evaluation.name, name, space) for name in comparison.measures),
-            *(f"{summary[name]:.1f}" if name == "words" else f"{summary[name]:.2f}" for name in shown),
-        )
+    for column in columns:
+        table.add_column(column.header, justify="right" if column.right else "left", overflow="fold")
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*map(Text, cells))
     return table
+
+
+def _columns(comparison: Comparison, narrow: bool) -> list[_Column]:
+    """The columns of the table; narrow ones hold one number a line."""
+    evaluations = comparison.evaluations
+    summaries = [text_summary(evaluation) for evaluation in evaluations]
+    shown = [*_TEXT_COLUMNS, "parse_ok", *(["clipped"] if any(s["clipped"] for s in summaries) else [])]
+    names = [e.name + ("*" if e.reference else "") for e in evaluations]
+    if narrow:
+        names = ["\n".join(textwrap.wrap(name, _NAME_WIDTH)) for name in names]
+    return [
+        _Column("policy", names, right=False),
+        _Column("n", [f"{len(e):,}" for e in evaluations]),
+        *(
+            _Column(name, [_cell(comparison, e.name, name, "\n" if narrow else " ") for e in evaluations], right=False)
+            for name in comparison.measures
+        ),
+        *(
+            _Column(
+                name.replace("_", " "), [f"{s[name]:.1f}" if name == "words" else f"{s[name]:.2f}" for s in summaries]
+            )
+            for name in shown
+        ),
+    ]
+
+
+def _tables(comparison: Comparison, width: int) -> Iterator[Table]:
+    """The table, or where it is too wide several that each begin with the policy."""
+    columns = _columns(comparison, narrow=False)
+    if sum(column.width for column in columns) < width:
+        yield _table(columns)
+        return
+    policy, *rest = _columns(comparison, narrow=True)
+    held = [policy]
+    for column in rest:
+        if len(held) > 1 and sum(c.width for c in (*held, column)) >= width:
+            yield _table(held)
+            held = [policy]
+        held.append(column)
+    yield _table(held)
 
 
 def heading(comparison: Comparison) -> str:
@@ -102,7 +144,11 @@ def print_report(comparison: Comparison, file: TextIO | None = None) -> None:
 
     console = Console(file=file, highlight=False)
     console.print(heading(comparison), markup=False, soft_wrap=True)
-    print_table(console, make_table(comparison, _NBSP if console.is_terminal else " "))
+    if console.is_terminal:
+        for table in _tables(comparison, console.width):
+            console.print(table)
+    else:
+        print_table(console, make_table(comparison))
     console.print(caption(comparison), markup=False, soft_wrap=True)
 
 
@@ -159,23 +205,16 @@ def save_csv(path: Path | str, comparison: Comparison) -> None:
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
 
 
-def _cell(comparison: Comparison, policy: str, measure: str, space: str) -> str:
+def _cell(comparison: Comparison, policy: str, measure: str, between: str) -> str:
     interval = comparison.means[policy][measure]
     text = f"{interval.mean:.4f}"
     if not math.isnan(interval.low):
-        text += f" [{interval.low:.3f},{space}{interval.high:.3f}]"
+        text += f"{between}[{interval.low:.3f}, {interval.high:.3f}]"
     difference = comparison.differences.get(policy, {}).get(measure)
     if difference:
         p = "p < 0.001" if difference.p_holm < 0.001 else f"p = {difference.p_holm:.3f}"
-        text += f"\n{difference.mean:+.4f} {p.replace(' ', space)}"
-    return _plain(text)
-
-
-def _plain(text: str) -> str:
-    """Text in which rich finds no markup: brackets of names and intervals stay."""
-    from rich.markup import escape
-
-    return escape(text)
+        text += f"\n{difference.mean:+.4f}{between}{p}"
+    return text
 
 
 def _policy_json(comparison: Comparison, evaluation: Evaluation) -> dict[str, Any]:

@@ -148,10 +148,18 @@ class _Adam:
     def ascend(self, rows: np.ndarray, gradient: np.ndarray) -> None:
         self.steps[rows] += 1
         age = self.steps[rows, None]
-        self.first[rows] = 0.9 * self.first[rows] + 0.1 * gradient
-        self.second[rows] = 0.999 * self.second[rows] + 0.001 * gradient**2
-        mean, square = self.first[rows] / (1 - 0.9**age), self.second[rows] / (1 - 0.999**age)
-        self.weights[rows] += self.rate * mean / (np.sqrt(square) + 1e-8)
+        first, second = self.first[rows], self.second[rows]
+        first += 0.1 * (gradient - first)
+        np.square(gradient, out=gradient)
+        second += 0.001 * (gradient - second)
+        self.first[rows], self.second[rows] = first, second
+        # In place from here on: the step costs as much as the scoring, and most of it is memory.
+        second /= 1 - 0.999**age
+        np.sqrt(second, out=second)
+        second += 1e-8
+        first *= self.rate / (1 - 0.9**age)
+        first /= second
+        self.weights[rows] += first
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

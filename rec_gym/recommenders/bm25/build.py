@@ -37,7 +37,7 @@ class _Window(NamedTuple):
     """One window turned around: terms rising, items rising within a term."""
 
     terms: np.ndarray  # of each run, int32
-    lengths: np.ndarray  # postings in each run, int64
+    lengths: np.ndarray  # postings in each run, uint16
     place: np.ndarray  # of each posting, uint16
     tf: np.ndarray  # how often the term stands in the item, the narrowest unsigned type
 
@@ -65,7 +65,7 @@ def build_index(folder: Path, texts: Iterable[list[str]], size: int, analyzer: A
         # Ids follow the order of the terms' bytes, whatever the order in which they were met.
         raw = [encode(term) for term in terms]
         order = np.array(sorted(range(len(raw)), key=raw.__getitem__), np.int64)
-        new_id = np.empty(len(raw), np.int64)
+        new_id = np.empty(len(raw), np.int32)
         new_id[order] = np.arange(len(raw))
         save_arrays(folder, Vocabulary.from_terms([raw[i] for i in order]).arrays)
         table = _RunTable.from_windows(
@@ -104,7 +104,7 @@ def _read(
         runs.append((window.terms, window.lengths))
         lengths.append(window_lengths)
         bar.advance(len(window_texts))
-    return list(ids), np.concatenate(lengths or [np.empty(0, np.int64)]), runs
+    return list(ids), np.concatenate(lengths), runs
 
 
 def _regroup(batches: Iterable[list[str]], size: int) -> Iterator[list[str]]:
@@ -137,7 +137,7 @@ def _turn_around(texts: list[str], words: TermIds) -> tuple[_Window, np.ndarray]
     run_terms, run_lengths = _counted(flat_keys >> WINDOW_BITS)
     window = _Window(
         run_terms.astype(np.int32),
-        run_lengths,
+        run_lengths.astype(np.uint16),
         (flat_keys & (WINDOW - 1)).astype(np.uint16),
         flat_tf.astype(np.min_scalar_type(int(flat_tf.max(initial=0)))),
     )
@@ -174,9 +174,9 @@ class _RunTable(NamedTuple):
 
     @classmethod
     def from_windows(cls, terms: list[np.ndarray], lengths: list[np.ndarray], n_terms: int) -> _RunTable:
-        flat_terms = np.concatenate(terms or [np.empty(0, np.int64)])
-        flat_lengths = np.concatenate(lengths or [np.empty(0, np.int64)])
-        windows = np.repeat(np.arange(len(terms)), [len(window) for window in terms])
+        flat_terms = np.concatenate(terms)
+        flat_lengths = np.concatenate(lengths)
+        windows = np.repeat(np.arange(len(terms), dtype=np.uint16), [len(window) for window in terms])
         order = np.argsort(flat_terms, kind="stable")
         ends = np.zeros(len(order) + 1, np.int64)
         np.cumsum(flat_lengths[order], out=ends[1:])
@@ -213,7 +213,7 @@ def _write_postings(
     place, impact = create_array(folder, "place", total), create_array(folder, "impact", total)
     for number, (terms, starts) in enumerate(zip(table.terms, table.starts, strict=True)):
         window = _Window(*(np.load(spill) for _ in _Window._fields))
-        before = np.cumsum(window.lengths) - window.lengths
+        before = np.cumsum(window.lengths, dtype=np.int64) - window.lengths
         target = np.repeat(starts - before, window.lengths) + np.arange(len(window.place))
         window_norm = norm[number * WINDOW : (number + 1) * WINDOW]
         value = np.repeat(idf[terms], window.lengths) * (window.tf / (window.tf + window_norm[window.place]))
