@@ -73,7 +73,7 @@ class RecommenderEnv(gym.Env[str, str]):
         info |= {key: _plain(values[0]) for key, values in outcomes.columns().items()}
         return observation, float(outcomes.rewards[0]), self._episode.done, False, info
 
-    def render(self) -> str | None:  # type: ignore[override]
+    def render(self) -> str | None:
         """The request, what was asked, the ranking with relevant items marked, and the measures."""
         if self.render_mode is None or self._episode is None:
             return None

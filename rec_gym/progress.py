@@ -23,10 +23,11 @@ class Bar:
     Args:
         description: what is being done, a few words.
         total: amount of work in any unit; None if it is not known.
+        unit: `"bytes"` shows sizes and speed.
     """
 
-    def __init__(self, description: str, total: float | None = None) -> None:
-        self._description, self._total, self._done = description, total, 0.0
+    def __init__(self, description: str, total: float | None = None, unit: str = "") -> None:
+        self._description, self._total, self._done, self._unit = description, total, 0.0, unit
         self._next = time.monotonic() + _PATIENCE if sys.stderr.isatty() else float("inf")
         self._shown: tuple[Progress, TaskID] | None = None
 
@@ -51,9 +52,10 @@ class Bar:
 
     def _start(self) -> tuple[Progress, TaskID]:
         from rich.console import Console  # not needed for short work
-        from rich.progress import Progress
+        from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
-        bar = Progress(console=Console(stderr=True), transient=True)
+        columns = (DownloadColumn(), TransferSpeedColumn()) if self._unit == "bytes" else ()
+        bar = Progress(*Progress.get_default_columns(), *columns, console=Console(stderr=True), transient=True)
         bar.start()
         return bar, bar.add_task(self._description, total=self._total)
 

@@ -5,13 +5,14 @@ Gymnasium's own `Text` allows 62 characters by default, and a charset of all Uni
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from multiprocessing.context import BaseContext
 from typing import Any, NoReturn
 
 import numpy as np
 from gymnasium.error import CustomSpaceError
 from gymnasium.spaces import Box, Text, flatdim, flatten, flatten_space, unflatten
-from gymnasium.vector.utils import create_shared_memory
+from gymnasium.vector.utils import create_empty_array, create_shared_memory
 
 MAX_LENGTH = 1 << 24
 _SAMPLE = "abcdefghijklmnopqrstuvwxyz     ÄÖÜßéñøłжшאب漢字かなカナ한국🙂👍\t\n\"'<>{}[]()\\/&%$#@!?.,:;-_+*=0123456789"
@@ -59,6 +60,11 @@ def _refuse(space: UnicodeText, *args: object, **kwargs: object) -> NoReturn:
         "text of any length does not flatten to a box of fixed size; encode it (a tokenizer, hashed n-grams) before an "
         "algorithm that needs numbers"
     )
+
+
+@create_empty_array.register(UnicodeText)
+def _empty_texts(space: UnicodeText, n: int = 1, fn: Callable = np.zeros) -> tuple[str, ...]:
+    return ("",) * n
 
 
 @create_shared_memory.register(UnicodeText)

@@ -69,7 +69,7 @@ class RecommenderVectorEnv(VectorEnv):
         self._counts = np.zeros(num_envs, np.int64)
         self._episodes: list[Episode] = []
 
-    def reset(  # type: ignore[override]
+    def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[tuple[str, ...], dict[str, Any]]:
         """Starts an episode in every member, or in those of `options={"reset_mask": bool [num_envs]}`.
@@ -96,7 +96,7 @@ class RecommenderVectorEnv(VectorEnv):
         self.last_outcome = None
         return tuple(self.task.observe(self._episodes)), self._where_they_stand(mask)
 
-    def step(  # type: ignore[override]
+    def step(
         self, actions: Sequence[str]
     ) -> tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Scores one completion for each member.
@@ -119,7 +119,7 @@ class RecommenderVectorEnv(VectorEnv):
         self._restart(np.flatnonzero(ended_before))
         running = np.flatnonzero(~ended_before)
         advanced, outcomes, observed = self.task.advance(
-            [self._episodes[i] for i in running], [actions[i] for i in running]
+            [self._episodes[i] for i in running], [actions[int(i)] for i in running]
         )
         self.last_outcome = outcomes
         for member, episode in zip(running, advanced, strict=True):
@@ -142,7 +142,7 @@ class RecommenderVectorEnv(VectorEnv):
             infos |= self._where_they_stand(np.ones(self.num_envs, bool))
         return tuple(self.task.observe(self._episodes)), rewards, done, np.zeros(self.num_envs, bool), infos
 
-    def render(self) -> tuple[str, ...] | None:  # type: ignore[override]
+    def render(self) -> tuple[str, ...] | None:
         """One text a member: its request and, unless it has just started over, the outcome of its last step."""
         if self.render_mode is None or not self._episodes:
             return None

@@ -1,19 +1,27 @@
 """Fixtures that every test file may use."""
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
 
 # One cache for the whole run, workers included, that no earlier run has filled. Set before rec_gym is imported.
-os.environ.setdefault("REC_GYM_HOME", tempfile.mkdtemp(prefix="rec-gym-tests-"))
+MADE_HERE = "" if "REC_GYM_HOME" in os.environ else tempfile.mkdtemp(prefix="rec-gym-tests-")
+os.environ.setdefault("REC_GYM_HOME", MADE_HERE)
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-import rec_gym  # noqa: E402
-from rec_gym.cards import cards  # noqa: E402
+import rec_gym
+from rec_gym.cards import cards
 
 EMBEDDED = sorted(name for name, card in cards().items() if not card.needs_data)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Removes the run's cache; workers inherit it from the process that made it, and leave it alone."""
+    if MADE_HERE:
+        shutil.rmtree(MADE_HERE, ignore_errors=True)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

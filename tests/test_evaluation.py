@@ -471,14 +471,10 @@ class TestReport:
         assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_example_of_the_docs_runs(tmp_path, monkeypatch, capsys):
+def test_the_policies_of_the_docs_work(tmp_path, monkeypatch):
     page = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text(encoding="utf-8")
-    example, policies = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)
-    exec(compile(example, "docs/evaluation.md", "exec"), {})
-    assert "oracle*" in capsys.readouterr().out
-    assert json.loads(Path("result.json").read_text())["split"] == "val"
-    Path("my_policies.py").write_text(policies)
+    Path("my_policies.py").write_text(re.findall(r"```python skip\n(.*?)```", page, flags=re.DOTALL)[0])
     task = rec_gym.make_task("RecR1-CornerShop-BM25-v0", split="val")
     row = next(task.rows())
     assert make_policy("my_policies.py:lower", task)([row]) == [row["text"].lower()]

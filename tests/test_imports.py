@@ -20,7 +20,7 @@ FLOORS = [
     {"loop"},
     {"rendering", "spaces", "cards"},
     {"env", "vector_env", "adapters", "policies", "evaluation"},
-    {"cli", "demo"},
+    {"cli", "cli_play", "cli_show", "cli_data", "demo"},
 ]
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

@@ -51,5 +51,7 @@ def test_an_installed_wheel_registers_every_card(wheel, tmp_path):
     done = subprocess.run([python, "-c", code], cwd=tmp_path / "empty", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split("\n")[:2] == ["[] None None", "True"]
-    listed = subprocess.run([python.with_name("rec-gym"), "list"], cwd=tmp_path / "empty", capture_output=True, text=True)
+    listed = subprocess.run(
+        [python.with_name("rec-gym"), "list"], cwd=tmp_path / "empty", capture_output=True, text=True
+    )
     assert "RecR1-CornerShop-BM25-v0" in listed.stdout, listed.stderr

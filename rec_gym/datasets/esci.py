@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from rec_gym.catalog import ID_COLUMN, Catalog
 from rec_gym.columns import first_few
 from rec_gym.dataset import Dataset
+from rec_gym.datasets.fetch import HubFile
 from rec_gym.datasets.files import need_file, read_parquet
 from rec_gym.datasets.judgements import Judgements, catalog_of, dataset_of, split_name
 
@@ -35,6 +36,11 @@ _TEXTS = ("title", "description", "bullet_point", "brand", "color")
 _SPLITS = ("train", "test", "validation", "valid", "dev", "val")
 
 Examples = list[tuple[Path, str | None]]
+
+
+def sources(**options: object) -> list[HubFile]:
+    """The files that `load` reads: the parquet shards on the hub, whatever their names; the same for all options."""
+    return [HubFile("tasksource/esci", "data/*.parquet", size=2_518_000_000)]
 
 
 def load(data_dir: str, locale: str = "us", version: str = "small", gains: str = "graded") -> Dataset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from collections import Counter
@@ -51,13 +52,17 @@ def read_lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]
                 raw = raw.removeprefix(_BOM)
             if not raw.strip():
                 continue
-            try:
-                yield number, raw.rstrip(b"\r\n").decode(encoding)
-            except UnicodeDecodeError as error:
-                raise ValueError(
-                    f"{path}, line {number}: not {encoding} (byte {error.object[error.start]:#04x} at column "
-                    f"{error.start + 1}); convert the file to UTF-8, or name its encoding with encoding='...'"
-                ) from error
+            yield number, _decoded(raw.rstrip(b"\r\n"), path, number, encoding)
+
+
+def _decoded(raw: bytes, path: Path, number: int, encoding: str) -> str:
+    try:
+        return raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}, line {number}: not {encoding} (byte {error.object[error.start]:#04x} at column "
+            f"{error.start + 1}); convert the file to UTF-8, or name its encoding with encoding='...'"
+        ) from error
 
 
 def read_jsonl(path: Path, notes: Counter[str], encoding: str = "utf-8") -> Iterator[tuple[int, dict]]:
@@ -86,6 +91,31 @@ def _repaired(value: object, notes: Counter[str]) -> object:
             notes["texts with half a surrogate pair, repaired"] += 1
             return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return value
+
+
+def one_of(name: str, value: object, known: Sequence[object]) -> None:
+    """Checks an option.
+
+    Raises:
+        ValueError: the value is not one of those known.
+    """
+    if value not in known:
+        raise ValueError(f"{name} is one of {', '.join(map(str, known))}, not {value!r}")
+
+
+def joined_field(record: dict, name: str, where: str) -> str:
+    """The text of a field that may hold a list of texts (joined by spaces), one text, or nothing.
+
+    Raises:
+        ValueError: it holds something else.
+    """
+    value = record.get(name)
+    if not isinstance(value, list):
+        return text_field(record, name, where, default="")
+    wrong = [part for part in value if not isinstance(part, str)]
+    if wrong:
+        raise ValueError(f"{where}: field {name!r} must be a list of texts; it holds {type(wrong[0]).__name__}")
+    return " ".join(value)
 
 
 def text_field(record: dict, name: str, where: str, default: str | None = None) -> str:
@@ -144,6 +174,61 @@ def read_tsv(path: Path, encoding: str = "utf-8") -> tuple[list[str], Iterator[t
             yield number, cells
 
     return header, rows()
+
+
+def read_csv(
+    path: Path, columns: Sequence[str], delimiter: str = ",", encoding: str = "utf-8", layout: Sequence[str] = ()
+) -> Iterator[tuple[int, list[str]]]:
+    """Yields `(line number, cells)` with the cells of the named columns; a cell in quotes may hold line breaks.
+
+    Args:
+        path: the file.
+        columns: names in the header line.
+        delimiter: what separates cells.
+        encoding: how the file is encoded.
+        layout: the columns of a file without a header line; empty where there must be one.
+
+    Raises:
+        ValueError: the file is empty, lacks a column, or a line cannot be read; the message names the line.
+    """
+    reader = csv.reader(_decoded_lines(path, encoding), delimiter=delimiter, strict=True)
+    places, width = None, 0
+    try:
+        for cells in reader:
+            if not cells:
+                continue
+            if places is None:
+                header, width = _header(path, cells, columns, layout), len(cells)
+                places = [header.index(name) for name in columns]
+                if header == cells:
+                    continue
+            if len(cells) != width:
+                raise ValueError(
+                    f"{path}, line {reader.line_num}: {len(cells)} cells, but the first line has {width}; the file may "
+                    "be truncated"
+                )
+            yield reader.line_num, [cells[place] for place in places]
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: {error}; the file may be truncated") from error
+    if places is None:
+        raise ValueError(f"{path} is empty; it should hold the columns {', '.join(columns)}")
+
+
+def _header(path: Path, cells: list[str], columns: Sequence[str], layout: Sequence[str]) -> list[str]:
+    """The column names of a file whose first line is `cells`: that line, or `layout` where it is no header."""
+    if set(columns) <= set(cells):
+        return cells
+    if layout and len(cells) == len(layout) and not set(layout) & set(cells):
+        return list(layout)
+    missing = first_few(name for name in columns if name not in cells)
+    raise ValueError(f"{path} has no column {missing}; its first line is: {', '.join(cells)}")
+
+
+def _decoded_lines(path: Path, encoding: str) -> Iterator[str]:
+    with open(path, "rb") as file, Bar(f"reading {path.name}", path.stat().st_size) as bar:
+        for number, raw in enumerate(file, 1):
+            bar.advance(len(raw))
+            yield _decoded(raw.removeprefix(_BOM) if number == 1 else raw, path, number, encoding)
 
 
 def read_parquet(path: Path, columns: Sequence[str], batch_size: int = 1 << 15) -> Iterator[pa.RecordBatch]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
 
 from rec_gym.catalog import ID_COLUMN
 from rec_gym.columns import IdIndex, first_few
-from rec_gym.dataset import TEST, TRAIN, VAL, Dataset, carve_val
+from rec_gym.dataset import Dataset
 from rec_gym.datasets.files import TableBuilder, need_file, number_of, read_tsv
-from rec_gym.datasets.judgements import catalog_of, dataset_of, split_name
+from rec_gym.datasets.histories import History, Interactions, history_dataset, item_index
+from rec_gym.datasets.judgements import split_name
 
 HOLDS = (
     "<name>.item and either <name>.train.inter, <name>.valid.inter and <name>.test.inter (user_id:token, "
@@ -25,21 +24,8 @@ GET_DATA = (
     "Any data set in RecBole's atomic files (https://recbole.io/dataset_list.html) that has an .item file will do; so "
     f"will a folder of your own that holds {HOLDS}."
 )
-POPULARITY = "popularity"
 
 _TYPES = ("token", "token_seq", "float", "float_seq")
-_LEAST = 4  # interactions a user needs: a history, and one target for each split
-_CHUNK = 1 << 16
-
-
-class _Row(NamedTuple):
-    """One history with its next item, as catalogue positions (-1 where the catalogue does not hold an item)."""
-
-    id: str
-    split: str
-    user: str
-    history: np.ndarray
-    target: int
 
 
 class _Fields(NamedTuple):
@@ -83,25 +69,16 @@ def load(
     folder, notes, fields = Path(data_dir), Counter[str](), _Fields(user_field, item_field, time_field)
     item_file = _item_file(folder, stem)
     items = _read_items(item_file, item_field, encoding, notes)
-    try:
-        index = IdIndex(items[ID_COLUMN], "item")
-    except ValueError as error:
-        raise ValueError(f"{item_file}: {error}") from error
+    index = item_index(items, str(item_file))
     name = item_file.name.removesuffix(".item")
     parts = sorted(folder.glob(f"{_escaped(name)}.*.inter"))
+    rows: Iterator[History]
     if parts:
-        rows = [row for path in parts for row in _read_part(path, index, fields, encoding)]
+        rows = (row for path in parts for row in _read_part(path, index, fields, encoding))
     else:
-        whole = need_file(folder, f"{name}.inter", HOLDS)
-        rows = list(_leave_one_out(whole, index, fields, encoding, notes))
-    rows = _usable(rows, notes)
-    splits = carve_val([row.id for row in rows], [row.user for row in rows], [row.split for row in rows])
-    rows = [row._replace(split=split) for row, split in zip(rows, splits, strict=True)]
-    if POPULARITY in items.column_names:
-        notes[f"columns {POPULARITY!r} replaced by the count in train"] += 1
-        items = items.drop_columns([POPULARITY])
-    items = items.append_column(POPULARITY, pa.array(_popularity(rows, len(index))))
-    return dataset_of(catalog_of(items, str(item_file), notes), map(_request, rows), str(folder), notes)
+        whole = _read_interactions(need_file(folder, f"{name}.inter", HOLDS), index, fields, encoding)
+        rows = whole.leave_one_out(notes)
+    return history_dataset(items, str(item_file), rows, str(folder), notes)
 
 
 def _item_file(folder: Path, stem: str) -> Path:
@@ -172,7 +149,7 @@ def _number_or_none(cell: str, where: str, name: str) -> float | None:
     return number_of(cell, where, f"column {name!r}") if cell.strip() else None
 
 
-def _read_part(path: Path, index: IdIndex, fields: _Fields, encoding: str) -> Iterator[_Row]:
+def _read_part(path: Path, index: IdIndex, fields: _Fields, encoding: str) -> Iterator[History]:
     """The requests of one split file."""
     header, lines = read_tsv(path, encoding)
     types = _header(path, header)
@@ -180,68 +157,14 @@ def _read_part(path: Path, index: IdIndex, fields: _Fields, encoding: str) -> It
     part = path.name.split(".")[-2]
     for place, (_, cells) in enumerate(lines, 1):
         positions = index.find([*cells[history].split(), cells[item]])
-        yield _Row(f"{part}-{place}", split_name(part), cells[user], positions[:-1], int(positions[-1]))
+        yield History(f"{part}-{place}", split_name(part), cells[user], positions[:-1], int(positions[-1]))
 
 
-def _leave_one_out(path: Path, index: IdIndex, fields: _Fields, encoding: str, notes: Counter[str]) -> Iterator[_Row]:
-    """Three requests a user: the last interaction is the target in test, the one before in val, then in train."""
-    users, items, bounds = _in_order_of_time(path, index, fields, encoding)
-    for code, user in enumerate(users):
-        own = items[bounds[code] : bounds[code + 1]]
-        if len(own) < _LEAST:
-            notes[f"users with fewer than {_LEAST} interactions, left out"] += 1
-            continue
-        for back, split in ((3, TRAIN), (2, VAL), (1, TEST)):
-            yield _Row(f"{split}-{user}", split, user, own[:-back], int(own[-back]))
-
-
-def _in_order_of_time(
-    path: Path, index: IdIndex, fields: _Fields, encoding: str
-) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Users in order of appearance; item positions of all users, each user's in order of time; where users begin."""
+def _read_interactions(path: Path, index: IdIndex, fields: _Fields, encoding: str) -> Interactions:
     header, lines = read_tsv(path, encoding)
     user, item, when = _columns(path, _header(path, header), [fields.user, fields.item, fields.time])
-    users: dict[str, int] = {}
-    codes, times, items = array("i"), array("d"), array("i")
-    names: list[str] = []
+    interactions = Interactions(index)
     for number, cells in lines:
-        codes.append(users.setdefault(cells[user], len(users)))
-        times.append(number_of(cells[when], f"{path}, line {number}", f"column {fields.time!r}"))
-        names.append(cells[item])
-        if len(names) == _CHUNK:
-            items.frombytes(index.find(names).tobytes())
-            names = []
-    items.frombytes(index.find(names).tobytes())
-    order = np.lexsort((np.array(times), np.array(codes)))  # stable: ties stay in the file's order
-    bounds = np.searchsorted(np.array(codes)[order], np.arange(len(users) + 1))
-    return list(users), np.array(items, np.int32)[order], bounds
-
-
-def _usable(rows: list[_Row], notes: Counter[str]) -> list[_Row]:
-    """Leaves out what the catalogue does not hold, and counts it."""
-    kept = []
-    for row in rows:
-        known = row.history[row.history >= 0]
-        notes["items of histories that are not in the catalogue, dropped"] += len(row.history) - len(known)
-        if row.target < 0:
-            notes["requests whose target is not in the catalogue, dropped"] += 1
-        elif not len(known):
-            notes["requests without a history, dropped"] += 1
-        else:
-            notes["requests whose target is in their own history, kept"] += bool((known == row.target).any())
-            kept.append(row._replace(history=known))
-    return kept
-
-
-def _popularity(rows: list[_Row], items: int) -> np.ndarray:
-    """Users of the train split that have each item in a history or as a target there, int64 [items]."""
-    users: dict[str, int] = {}
-    train = [row for row in rows if row.split == TRAIN]
-    if not train:
-        return np.zeros(items, np.int64)
-    pairs = [users.setdefault(row.user, len(users)) * items + np.append(row.history, row.target) for row in train]
-    return np.bincount(np.unique(np.concatenate(pairs)) % items, minlength=items)
-
-
-def _request(row: _Row) -> dict[str, object]:
-    return {"id": row.id, "split": row.split, "user": row.user, "history": row.history, "targets": [row.target]}
+        time = number_of(cells[when], f"{path}, line {number}", f"column {fields.time!r}")
+        interactions.add(cells[user], cells[item], time)
+    return interactions

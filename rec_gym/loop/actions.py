@@ -208,7 +208,7 @@ def make_action(spec: str | Mapping[str, object] | Plain) -> Plain:
     wrong = [option for option in options if option not in known]
     if wrong:
         raise ValueError(f"action format {name!r} has no option {wrong[0]!r}; there are: {', '.join(known)}")
-    return ACTIONS[name](**options)  # type: ignore[arg-type]
+    return ACTIONS[name](**options)
 
 
 def _without_think(completion: str) -> tuple[str, str]:

@@ -244,7 +244,7 @@ def make_reward(spec: str | Mapping[str, object] | Measure | Reward, cutoff: int
         return spec
     if isinstance(spec, str | Measure):
         spec = {"measure": spec}
-    table = _Table(**_known(dict(spec), _Table, "a reward"))  # type: ignore[arg-type]
+    table = _Table(**_known(dict(spec), _Table, "a reward"))
     measure = Measure.parse(table.measure)
     measure = Measure(measure.name, cutoff) if cutoff is not None else measure
     return Reward(

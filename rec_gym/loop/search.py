@@ -80,7 +80,7 @@ class Search:
     def _exclude(self, rows: np.ndarray) -> list[np.ndarray] | None:
         return [self.task.dataset.history[row] for row in rows] if self.excludes else None
 
-    def _call(self, method: str, queries: list[str], *arguments: object):  # type: ignore[no-untyped-def]
+    def _call(self, method: str, queries: list[str], *arguments: object):
         try:
             return getattr(self.task.recommender, method)(queries, *arguments)
         except Exception as error:

@@ -103,7 +103,7 @@ class Task:
         unknown = [key for key in overrides if key not in self._settings]
         if unknown:
             raise TypeError(f"a task has no setting {unknown[0]!r}; there are: {', '.join(self._settings)}")
-        return Task(**(self._settings | overrides))  # type: ignore[arg-type]
+        return Task(**(self._settings | overrides))
 
     @cached_property
     def depth(self) -> int:

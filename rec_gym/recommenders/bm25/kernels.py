@@ -56,27 +56,26 @@ def _sum_of(key):
 
 @njit(**_settings)
 def _keep_lowest(keys, filled, k):
-    """Moves the k lowest of keys[:filled] to the front, and the highest of them to keys[k - 1]: a quickselect."""
-    low, high = 0, filled - 1
-    while low < high:
-        first, middle, last = keys[low], keys[(low + high) >> 1], keys[high]
-        pivot = max(min(first, middle), min(max(first, middle), last))
-        i, j = low, high
-        while i <= j:
-            while keys[i] < pivot:
-                i += 1
-            while keys[j] > pivot:
-                j -= 1
-            if i <= j:
-                keys[i], keys[j] = keys[j], keys[i]
-                i += 1
-                j -= 1
-        if k - 1 <= j:
-            high = j
-        elif k - 1 >= i:
-            low = i
+    """Moves the k lowest of keys[:filled] to the front, and the highest of them to keys[k - 1].
+
+    A quickselect over distinct keys whose partition has no branch that a processor could foresee wrongly.
+    """
+    low, high = 0, filled
+    while high - low > 2:
+        first, middle, last = keys[low], keys[(low + high) >> 1], keys[high - 1]
+        pivot = max(min(first, last), min(max(first, last), middle))
+        place = low
+        for i in range(low, high):
+            key = keys[i]
+            keys[i] = keys[place]
+            keys[place] = key
+            place += np.int64(key <= pivot)
+        if k <= place:
+            high = place
         else:
-            break
+            low = place
+    if high - low == 2 and keys[low] > keys[low + 1]:
+        keys[low], keys[low + 1] = keys[low + 1], keys[low]
 
 
 @njit(**_settings)
@@ -203,7 +202,8 @@ def _collect_dense(base, sums, keys, filled, k, limit, wanted, above, standing):
                     filled += 1
                     if filled == len(keys):
                         filled, limit = _settle(keys, filled, k, limit, wanted, above, standing)
-    sums[:] = 0
+        for i in range(_BLOCK):  # now, while the block is near
+            block[i] = 0
     return filled, limit
 
 

@@ -1,0 +1,109 @@
+"""Fetching from the Hugging Face hub, with its own client."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rec_gym.datasets.sources import FetchError, HubFile, NotThereError, UnreachableError, inside
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+_TIMEOUT = 30.0  # seconds for a listing
+_OUR_FILES = ".cache"  # what the client keeps about downloads, under the folder that it is given
+
+
+def resolve(files: Sequence[HubFile], mirror: str = "") -> list[HubFile]:
+    """The files of one repository and revision as the hub knows them: commit, size and SHA-256; patterns expanded.
+
+    Raises:
+        NotThereError: there is no such repository, revision or file.
+        UnreachableError: the hub does not answer.
+    """
+    repo, revision = files[0].repo, files[0].revision
+    with _told(f"the data set {repo} (revision {revision})", mirror):
+        info = _client(mirror).dataset_info(repo, revision=revision, files_metadata=True, timeout=_TIMEOUT)
+    there = {sibling.rfilename: sibling for sibling in info.siblings or ()}
+    resolved: dict[str, HubFile] = {}
+    for file in files:
+        names = fnmatch.filter(there, file.path) if file.is_pattern else [file.path] if file.path in there else []
+        if not names:
+            raise NotThereError(f"{repo} holds no {file.path} at revision {revision}; it may have been renamed")
+        for name in sorted(names):
+            published = there[name]
+            stated = file.sha256 or (published.lfs.sha256 if published.lfs else "")
+            size = published.size or 0
+            resolved[name] = replace(file, path=name, revision=info.sha or revision, size=size, sha256=stated)
+    return list(resolved.values())
+
+
+def get(file: HubFile, folder: Path, mirror: str = "") -> Path:
+    """Downloads a file that `resolve` returned to its path under `folder`.
+
+    A connection that drops is taken up again by the client, from where it broke. A file that an earlier call left
+    there in part is fetched anew.
+
+    Raises:
+        FetchError: it could not be had; the message says why.
+    """
+    target = inside(folder, file.path)
+    with _told(file.where, mirror):
+        _client(mirror).hf_hub_download(
+            file.repo, file.path, repo_type="dataset", revision=file.revision, local_dir=folder
+        )
+    return target
+
+
+def leftovers(folder: Path) -> Path:
+    """Where the client keeps its notes, and what a killed download left, under the folder that `get` was given."""
+    return folder / _OUR_FILES
+
+
+def _client(mirror: str) -> HfApi:
+    try:
+        from huggingface_hub import HfApi
+    except ImportError as error:
+        raise FetchError(
+            "data on the Hugging Face hub are fetched with its own client, which is not installed; "
+            "install it with: pip install 'rec-gym[hub]'"
+        ) from error
+    # The client reads HF_ENDPOINT at its import; here it counts at the time of the call. A mirror that is named on the
+    # command line is not shown the user's token, which belongs to the hub.
+    return HfApi(
+        endpoint=mirror or os.environ.get("HF_ENDPOINT") or None,
+        token=False if mirror else None,
+        library_name="rec_gym",
+    )
+
+
+@contextmanager
+def _told(what: str, mirror: str) -> Iterator[None]:
+    """Turns the client's errors into those of this package."""
+    _client(mirror)  # its absence has a message of its own
+    from huggingface_hub import errors
+
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise FetchError(
+            f"{what} is given only to those who accept its terms: do so on its page on the hub, then `hf auth login`"
+        ) from error
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError) as error:
+        if isinstance(error, errors.LocalEntryNotFoundError):  # how the client says that it did not reach the hub
+            raise UnreachableError(f"the Hugging Face hub does not answer ({error.__cause__ or error})") from error
+        raise NotThereError(f"the Hugging Face hub has no {what} ({_first_line(error)})") from error
+    except errors.HfHubHTTPError as error:
+        raise FetchError(f"the Hugging Face hub refused {what} ({_first_line(error)}); try again later") from error
+    except (errors.HTTPError, errors.OfflineModeIsEnabled) as error:
+        reason = _first_line(error) or type(error).__name__
+        raise UnreachableError(f"the Hugging Face hub does not answer ({reason})") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
