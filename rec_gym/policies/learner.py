@@ -39,8 +39,8 @@ class LearnerSettings:
 
     draws: int = 8
     buckets: int = 1 << 13
-    learning_rate: float = 0.03
-    damping: float = 0.05
+    learning_rate: float = 0.04
+    damping: float = 0.1
     seed: int = 0
 
 
