@@ -46,7 +46,7 @@ def test_an_installed_wheel_registers_every_card(wheel, tmp_path):
     code = (
         "import gymnasium, rec_gym, importlib.util as u; assert rec_gym.__file__.startswith(__import__('sys').prefix); "
         f"print([i for i in {sorted(cards())!r} if i not in gymnasium.registry], u.find_spec('envs'), u.find_spec('tests')); "
-        "env = gymnasium.make('RecR1-CornerShop-BM25-v0', items=300); env.reset(seed=0); print(env.step('lamp')[1] >= 0)"
+        "env = gymnasium.make('RecR1-CornerShop-BM25-v0', items=600); env.reset(seed=0); print(env.step('lamp')[1] >= 0)"
     )
     done = subprocess.run([python, "-c", code], cwd=tmp_path / "empty", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
