@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ TOPICS, TOPIC_WORDS = 2000, 3000
 MEAN_LENGTH, LENGTH_SIGMA = 70, 0.75
 REPEATED, FROM_TOPIC = 0.15, 0.40  # shares of an item's words; the rest comes from the whole language
 _ITEMS_AT_ONCE = 50_000
+_SMALL_SHOP = 5000  # items whose words queries take
 
 # Queries of each load take their lengths and repetitions from real ones: (task, policy) in the rewrites file.
 LOADS = {"short": ("esci", "original"), "mid": ("amazon_beauty", "rec-r1"), "long": ("esci", "rec-r1")}
@@ -50,7 +52,7 @@ class ZipfLanguage:
             words = self.words[tokens].tolist()
             kept = min(_ITEMS_AT_ONCE, size - start)
             cuts = offsets[: kept + 1].tolist()
-            yield [" ".join(words[begin:end]) for begin, end in zip(cuts, cuts[1:], strict=False)]
+            yield [" ".join(words[begin:end]) for begin, end in pairwise(cuts)]
 
     def _tokens(self, draw: np.random.Generator, items: int) -> tuple[np.ndarray, np.ndarray]:
         mu = np.log(MEAN_LENGTH) - LENGTH_SIGMA**2 / 2
@@ -95,6 +97,41 @@ class ZipfLanguage:
             found[int(word)] = None
         return list(found)
 
+    def catalog(self, size: int) -> Catalog:
+        """The catalogue of `size` items; generated once and kept in the cache folder, memory-mapped."""
+        return _stored(f"zipf-{size}", {"size": size, "seed": self.seed}, lambda: self.texts(size))
+
+
+class CornerShop:
+    """The generated shop: the text of templates, with few words that stand in many items."""
+
+    def catalog(self, size: int) -> Catalog:
+        """The shop of `size` items; generated once and kept in the cache folder, memory-mapped."""
+
+        def texts() -> Iterator[list[str]]:
+            from rec_gym.datasets.corner_shop import load
+
+            yield from load(items=size, train=1, val=1, test=1, ood=1).catalog.texts()
+
+        return _stored(f"shop-{size}", {"size": size}, texts)
+
+    def queries(self, shapes: Sequence[Sequence[int]], count: int, seed: int = 5) -> list[str]:
+        """`count` queries that repeat their words as real ones do; the words are those of a few random items."""
+        draw = np.random.default_rng(seed)
+        items = [tokens_of(text) for batch in self.catalog(_SMALL_SHOP).texts() for text in batch]
+        queries = []
+        for number in range(count):
+            shape = shapes[number % len(shapes)]
+            words: dict[str, None] = {}
+            while len(words) <= max(shape, default=-1):
+                words.update(dict.fromkeys(draw.permutation(items[draw.integers(len(items))]).tolist()))
+            chosen = list(words)
+            queries.append(" ".join(chosen[place] for place in shape))
+        return queries
+
+
+CORPORA: dict[str, Callable[[], ZipfLanguage | CornerShop]] = {"zipf": ZipfLanguage, "shop": CornerShop}
+
 
 def _cumulative(weights: np.ndarray) -> np.ndarray:
     cumulative = np.cumsum(weights / weights.sum())
@@ -105,7 +142,8 @@ def _cumulative(weights: np.ndarray) -> np.ndarray:
 def invented_words(count: int) -> list[str]:
     """Words of open syllables that are their own English stems, so that every engine sees the same terms."""
     syllables = [consonant + vowel for consonant in "bcdfghjklmnprstvz" for vowel in "aiou"]
-    term, words, number = Analyzer().term, [], len(syllables)
+    words: list[str] = []
+    term, number = Analyzer().term, len(syllables)
     while len(words) < count:
         word, rest = "", number
         while rest:
@@ -117,20 +155,20 @@ def invented_words(count: int) -> list[str]:
     return words
 
 
-def zipf_catalog(size: int, language: ZipfLanguage) -> Catalog:
-    """The catalogue of `size` items; generated once and kept in the cache folder, memory-mapped."""
+def _stored(name: str, made: Mapping[str, object], texts: Callable[[], Iterator[list[str]]]) -> Catalog:
+    """A catalogue of texts that is generated once, kept in the cache folder, and memory-mapped."""
 
     def build(folder: Path) -> None:
         schema = pa.schema({"item_id": pa.large_string(), "text": pa.large_string()})
         start = 0
         with pa.OSFile(str(folder / "catalog.arrow"), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-            for texts in language.texts(size):
-                ids = [f"z{number}" for number in range(start, start + len(texts))]
-                writer.write_batch(pa.record_batch([ids, texts], schema=schema))
-                start += len(texts)
+            for batch in texts():
+                ids = [f"i{number}" for number in range(start, start + len(batch))]
+                writer.write_batch(pa.record_batch([ids, batch], schema=schema))
+                start += len(batch)
 
-    made = {"corpus": "zipf", "size": size, "seed": language.seed, "version": VERSION}
-    folder = prepared_folder(cache_home() / "benchmarks" / f"zipf-{size}", made, build, print)
+    made = {"corpus": name, "version": VERSION, **made}
+    folder = prepared_folder(cache_home() / "benchmarks" / name, made, build, print)
     return Catalog(pa.ipc.open_file(pa.memory_map(str(folder / "catalog.arrow"))).read_all())
 
 
@@ -153,6 +191,10 @@ def query_shapes(rewrites: Path, task: str, policy: str) -> list[list[int]]:
     return [shape for shape in shapes if shape]
 
 
+_rules = Analyzer()
+_term_of = cache(_rules.term)
+
+
 def tokens_of(text: str) -> list[str]:
-    """The words of generated text, as every engine gets them."""
-    return re.findall(r"\w+", text)
+    """The terms of a text, as every engine gets them."""
+    return [term for word in _rules.words(text) if (term := _term_of(word)) is not None]

@@ -48,7 +48,9 @@ def measure(seeds: int, steps: int) -> str:
 def _table(runs: list[dict[str, dict[str, Interval]]]) -> str:
     lines = [f"| {MEASURE} | " + " | ".join(SPLITS) + " |", "|---" * (len(SPLITS) + 1) + "|"]
     for name, label in (("raw", "raw query"), ("rm3", "RM3 (reads the catalogue)"), ("oracle", "oracle")):
-        cells = [f"{runs[0][s][name].mean:.3f} [{runs[0][s][name].low:.3f}, {runs[0][s][name].high:.3f}]" for s in SPLITS]
+        cells = [
+            f"{runs[0][s][name].mean:.3f} [{runs[0][s][name].low:.3f}, {runs[0][s][name].high:.3f}]" for s in SPLITS
+        ]
         lines.append(f"| {label} | " + " | ".join(cells) + " |")
     for seed, run in enumerate(runs):
         cells = [f"{run[s][TRAINED].mean:.3f} [{run[s][TRAINED].low:.3f}, {run[s][TRAINED].high:.3f}]" for s in SPLITS]
@@ -59,8 +61,13 @@ def _table(runs: list[dict[str, dict[str, Interval]]]) -> str:
 
 
 def _text_table(written: list[tuple[float, int, float]]) -> str:
-    lines = ["| what it writes on test | words a completion | different words in all | share copied |", "|---|---|---|---|"]
-    lines += [f"| seed {seed} | {length:.1f} | {words} | {copy:.2f} |" for seed, (length, words, copy) in enumerate(written)]
+    lines = [
+        "| what it writes on test | words a completion | different words in all | share copied |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| seed {seed} | {length:.1f} | {words} | {copy:.2f} |" for seed, (length, words, copy) in enumerate(written)
+    ]
     return "\n".join(lines)
 
 

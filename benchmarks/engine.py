@@ -12,21 +12,23 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import json
 import multiprocessing
 import os
 import platform
 import statistics
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.corpora import LOADS, ZipfLanguage, query_shapes, tokens_of, zipf_catalog
+from benchmarks.corpora import CORPORA, LOADS, query_shapes, tokens_of
 from rec_gym.catalog import Catalog
 from rec_gym.recommenders.bm25 import BM25
 
@@ -35,7 +37,17 @@ DEPTH = {"short": 100, "mid": 1000, "long": 1000}
 QUERIES = {"ours": 256, "bm25s-numba": 256, "bm25s": 16, "tantivy": 64, "rank_bm25": 2}
 PACKAGES = ("numpy", "numba", "pyarrow", "bm25s", "tantivy", "rank_bm25")
 
-Search = Callable[[Sequence[str], int], list[np.ndarray]]
+
+class Engine(NamedTuple):
+    """A fitted engine.
+
+    Attributes:
+        search: from queries and k to what the engine gives; this is timed.
+        items: from that to one array of item positions a query, best first; this is not.
+    """
+
+    search: Callable[[Sequence[str], int], Any]
+    items: Callable[[Any], list[np.ndarray]]
 
 
 @functools.cache
@@ -44,23 +56,23 @@ def words_of(query: str) -> list[str]:
     return tokens_of(query)
 
 
-def ours(catalog: Catalog) -> Search:
+def ours(catalog: Catalog) -> Engine:
     """This package's engine, from texts."""
     recommender = BM25(k1=K1, b=B, threads=1).fit(catalog)
-    return lambda queries, k: list(recommender.rank(queries, k).items)
+    return Engine(recommender.rank, lambda found: [row[row >= 0] for row in found.items])
 
 
-def bm25s_numba(catalog: Catalog) -> Search:
+def bm25s_numba(catalog: Catalog) -> Engine:
     """bm25s with its numba back end, from words."""
     return _bm25s(catalog, "numba")
 
 
-def bm25s_default(catalog: Catalog) -> Search:
+def bm25s_default(catalog: Catalog) -> Engine:
     """bm25s with its default back end, from words."""
     return _bm25s(catalog, "numpy")
 
 
-def _bm25s(catalog: Catalog, backend: str) -> Search:
+def _bm25s(catalog: Catalog, backend: str) -> Engine:
     import bm25s
 
     ids: dict[str, int] = {}
@@ -68,15 +80,14 @@ def _bm25s(catalog: Catalog, backend: str) -> Search:
     engine = bm25s.BM25(method="lucene", k1=K1, b=B, backend=backend)
     engine.index((corpus, ids), show_progress=False, create_empty_token=False)
 
-    def search(queries: Sequence[str], k: int) -> list[np.ndarray]:
+    def search(queries: Sequence[str], k: int) -> Any:
         words = [words_of(query) for query in queries]
-        found = engine.retrieve(words, k=min(k, len(catalog)), show_progress=False, n_threads=1)
-        return [items[scores > 0] for items, scores in zip(found.documents, found.scores, strict=True)]
+        return engine.retrieve(words, k=min(k, len(catalog)), show_progress=False, n_threads=1)
 
-    return search
+    return Engine(search, lambda found: [row[s > 0] for row, s in zip(found.documents, found.scores, strict=True)])
 
 
-def tantivy(catalog: Catalog) -> Search:
+def tantivy(catalog: Catalog) -> Engine:
     """tantivy, one segment; a repeated word is a boost."""
     import tantivy
 
@@ -87,7 +98,7 @@ def tantivy(catalog: Catalog) -> Search:
     writer = index.writer(heap_size=1_000_000_000, num_threads=1)
     for batch in catalog.texts():
         for text in batch:
-            writer.add_document(tantivy.Document(text=text))
+            writer.add_document(tantivy.Document(text=" ".join(tokens_of(text))))
     writer.commit()
     writer.wait_merging_threads()
     index.reload()
@@ -99,24 +110,25 @@ def tantivy(catalog: Catalog) -> Search:
         clauses = []
         for word, count in Counter(words_of(text)).items():
             query = tantivy.Query.term_query(schema, "text", word, index_option="freq")
-            clauses.append((tantivy.Occur.Should, tantivy.Query.boost_query(query, count) if count > 1 else query))
+            clauses.append(
+                (tantivy.Occur.Should, tantivy.Query.boost_query(query, float(count)) if count > 1 else query)
+            )
         return tantivy.Query.boolean_query(clauses)
 
-    def search(queries: Sequence[str], k: int) -> list[np.ndarray]:
-        hits = [searcher.search(query_of(query), k, count=False).hits for query in queries]
-        # One thread added the items in order, so that an item is an address; segments are told apart by their place.
-        return [np.array([address.doc for _, address in found], np.int64) for found in hits]
+    def search(queries: Sequence[str], k: int) -> Any:
+        return [searcher.search(query_of(query), k, count=False).hits for query in queries]
 
-    return search
+    # One thread added the items in order to one segment, so that an address is an item.
+    return Engine(search, lambda found: [np.array([a.doc for _, a in hits], np.int64) for hits in found])
 
 
-def rank_bm25(catalog: Catalog) -> Search:
+def rank_bm25(catalog: Catalog) -> Engine:
     """rank_bm25 and a partial sort."""
     from rank_bm25 import BM25Okapi
 
     engine = BM25Okapi([tokens_of(text) for batch in catalog.texts() for text in batch], k1=K1, b=B)
 
-    def search(queries: Sequence[str], k: int) -> list[np.ndarray]:
+    def search(queries: Sequence[str], k: int) -> Any:
         found = []
         for query in queries:
             scores = engine.get_scores(words_of(query))
@@ -124,10 +136,10 @@ def rank_bm25(catalog: Catalog) -> Search:
             found.append(best[np.argsort(-scores[best])])
         return found
 
-    return search
+    return Engine(search, list)
 
 
-ENGINES: dict[str, Callable[[Catalog], Search]] = {
+ENGINES: dict[str, Callable[[Catalog], Engine]] = {
     "ours": ours,
     "bm25s-numba": bm25s_numba,
     "bm25s": bm25s_default,
@@ -136,28 +148,29 @@ ENGINES: dict[str, Callable[[Catalog], Search]] = {
 }
 
 
-def _build_cost(engine: str, size: int, results: Any) -> None:
+def _build_cost(engine: str, corpus: str, size: int, results: Any) -> None:
     """In a process of its own: CPU seconds to build from text, and the peak of its resident memory."""
-    catalog = zipf_catalog(size, ZipfLanguage())
-    if engine == "ours":
-        os.environ["REC_GYM_HOME"] = str(Path(os.environ.get("TMPDIR", "/tmp")) / f"rec-gym-build-{os.getpid()}")
-    start = time.process_time()
-    ENGINES[engine](catalog)
-    results.put((time.process_time() - start, _peak_mb()))
+    catalog = CORPORA[corpus]().catalog(size)
+    with tempfile.TemporaryDirectory() as home:  # where no index is
+        os.environ["REC_GYM_HOME"] = home
+        start = time.process_time()
+        ENGINES[engine](catalog)
+        results.put((time.process_time() - start, _peak_mb()))
 
 
 def _peak_mb() -> float:
-    import resource
+    """Peak of this process's resident memory, mapped files included; NaN where the system does not tell."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), float("nan"))
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
-
-def build_costs(engines: Sequence[str], size: int) -> dict[str, dict[str, float]]:
+def build_costs(engines: Sequence[str], corpus: str, size: int) -> dict[str, dict[str, float]]:
     """Build cost of each engine, one process after the other."""
     context, costs = multiprocessing.get_context("spawn"), {}
     for engine in engines:
         results = context.Queue()
-        process = context.Process(target=_build_cost, args=(engine, size, results))
+        process = context.Process(target=_build_cost, args=(engine, corpus, size, results))
         process.start()
         seconds, peak = results.get()
         process.join()
@@ -165,22 +178,26 @@ def build_costs(engines: Sequence[str], size: int) -> dict[str, dict[str, float]
     return costs
 
 
-def measure(searches: dict[str, Search], queries: Sequence[str], k: int, rounds: int) -> list[dict[str, Any]]:
+def measure(engines: dict[str, Engine], queries: Sequence[str], k: int, rounds: int) -> list[dict[str, Any]]:
     """CPU and wall milliseconds a query of each engine, medians over rounds; and the overlap of its lists with ours."""
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in searches}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in engines}
     found: dict[str, list[np.ndarray]] = {}
     for number in range(rounds + 1):
-        for name, search in searches.items():
+        for name, engine in engines.items():
             own = queries[: QUERIES[name]]
             cpu, wall = time.process_time(), time.perf_counter()
-            found[name] = search(own, k)
+            result = engine.search(own, k)
             spent = (time.process_time() - cpu) / len(own), (time.perf_counter() - wall) / len(own)
             if number:  # the first round compiles and warms up
                 times[name].append(spent)
+            else:
+                found[name] = engine.items(result)
     rows = []
     for name, values in times.items():
         cpu, wall = (1000 * statistics.median(column) for column in zip(*values, strict=True))
-        rows.append({"engine": name, "k": k, "CPU ms": cpu, "wall ms": wall, "overlap": _overlap(found[name], found["ours"])})
+        rows.append(
+            {"engine": name, "k": k, "CPU ms": cpu, "wall ms": wall, "overlap": _overlap(found[name], found["ours"])}
+        )
     for row in rows:
         row["ratio"] = row["CPU ms"] / rows[0]["CPU ms"]
     return rows
@@ -190,23 +207,22 @@ def _overlap(theirs: list[np.ndarray], ours: list[np.ndarray]) -> float:
     """Mean share of our items that stand in the other engine's lists too."""
     shares = []
     for a, b in zip(theirs, ours, strict=False):
-        kept = b[b >= 0]
-        shares.append(len(np.intersect1d(a, kept)) / max(len(kept), 1))
+        shares.append(len(np.intersect1d(a, b)) / max(len(b), 1))
     return float(np.mean(shares))
 
 
-def run(size: int, engines: Sequence[str], rewrites: Path, rounds: int) -> dict[str, Any]:
-    """All measurements on a corpus of `size` items."""
-    language = ZipfLanguage()
-    catalog = zipf_catalog(size, language)
-    searches = {name: ENGINES[name](catalog) for name in engines}
+def run(corpus: str, size: int, engines: Sequence[str], rewrites: Path, rounds: int) -> dict[str, Any]:
+    """The search measurements on a corpus of `size` items."""
+    source = CORPORA[corpus]()
+    catalog = source.catalog(size)
+    fitted = {name: ENGINES[name](catalog) for name in engines}
     rows = []
     for load, (task, policy) in LOADS.items():
-        queries = language.queries(query_shapes(rewrites, task, policy), max(QUERIES.values()))
-        for row in measure(searches, queries, DEPTH[load], rounds):
-            rows.append({"items": size, "load": load, **row})
+        queries = source.queries(query_shapes(rewrites, task, policy), max(QUERIES.values()))
+        for row in measure(fitted, queries, DEPTH[load], rounds):
+            rows.append({"corpus": corpus, "items": size, "load": load, **row})
             print(_line(rows[-1]), flush=True)
-    return {"items": size, "search": rows}
+    return {"search": rows}
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -245,10 +261,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], prog="python -m benchmarks.engine")
     known = os.environ.get("REC_GYM_REWRITES")
-    parser.add_argument("--rewrites", type=Path, default=known, required=known is None, help="JSONL of real queries: task, policy, query (or REC_GYM_REWRITES)")
+    parser.add_argument(
+        "--rewrites",
+        type=Path,
+        default=known,
+        required=known is None,
+        help="JSONL of real queries: task, policy, query (or REC_GYM_REWRITES)",
+    )
     parser.add_argument("--quick", action="store_true", help="100,000 items, few rounds, without the slowest engines")
+    parser.add_argument("--corpora", nargs="+", choices=CORPORA, default=list(CORPORA), help="which texts")
     parser.add_argument("--items", type=int, nargs="+", default=[100_000, 1_200_000], help="sizes of the corpora")
-    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES), help="engines; ours always takes part")
+    parser.add_argument(
+        "--engines", nargs="+", choices=ENGINES, default=list(ENGINES), help="engines; ours always takes part"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="rounds of which the median is taken")
     parser.add_argument("--no-build", action="store_true", help="leave out the cost of building")
     parser.add_argument("--out", type=Path, default=Path("."), help="folder for engine.json and engine.md")
@@ -258,12 +283,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.engines = [name for name in options.engines if name not in ("rank_bm25", "bm25s")]
     engines = ["ours", *(name for name in options.engines if name != "ours")]
     report: dict[str, Any] = {"machine": machine(), "corpora": []}
-    for size in options.items:
+    for corpus, size in itertools.product(options.corpora, options.items):
         able = [name for name in engines if name != "rank_bm25" or size <= 100_000]
-        corpus = run(size, able, options.rewrites, options.rounds)
+        part = run(corpus, size, able, options.rewrites, options.rounds)
         if not options.no_build:
-            corpus["build"] = [{"items": size, "engine": n, **cost} for n, cost in build_costs(able, size).items()]
-        report["corpora"].append(corpus)
+            costs = build_costs(able, corpus, size)
+            part["build"] = [{"corpus": corpus, "items": size, "engine": n, **cost} for n, cost in costs.items()]
+        report["corpora"].append(part)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "engine.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     (options.out / "engine.md").write_text(table(report), encoding="utf-8")

@@ -92,6 +92,11 @@ def prepared_folder(
     return folder
 
 
+def is_prepared(folder: Path, manifest: Mapping[str, object]) -> bool:
+    """Whether `prepared_folder` would find `folder` complete and build nothing."""
+    return _state(folder, json.loads(json.dumps(dict(manifest)))) is None
+
+
 def _remove_leftovers(folder: Path) -> None:
     """Removes what killed builders of `folder` left beside it; called under its lock, so that no builder is alive."""
     prefix = f".{folder.name}."

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 
 if TYPE_CHECKING:
+    from rec_gym.datasets.store import Recipe
     from rec_gym.loop.task import Task
 
 _CARD_KEYS = {
     "title", "task", "summary", "loader", "licence", "citation", "homepage", "source", "options", "sizes", "recommenders",
-    "settings", "protocols", "env", "baselines", "catalog_sha256",
+    "settings", "protocols", "env", "baselines", "catalog_sha256", "needs", "variant",
 }  # fmt: skip
 _REQUIRED = ("title", "summary", "loader", "licence", "env")
 _registered: dict[str, Card] = {}
@@ -57,6 +58,8 @@ class Card:
             raise ValueError(f"{self.path} {problem}; a card holds: {', '.join(sorted(_CARD_KEYS))}")
         if any("id" not in env or "recommender" not in env for env in content["env"]):
             raise ValueError(f"{self.path}: every [[env]] needs 'id' and 'recommender'")
+        if any(set(variant) != {"options", "recommenders"} for variant in content.get("variant", [])):
+            raise ValueError(f"{self.path}: every [[variant]] holds 'options' and 'recommenders'")
         return content
 
     @property
@@ -75,13 +78,31 @@ class Card:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The loader's options and their defaults; `data_dir = ""` has to be given by the caller."""
+        """The loader's options and their defaults; `data_dir = ""` is given by the caller, or the data are fetched."""
         return dict(self.content.get("options", {}))
+
+    def options_of(self, task_id: str) -> dict[str, Any]:
+        """The loader's options for one of the ids."""
+        return {**self.options, **self.env(task_id).get("options", {})}
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the data are at hand: they come with the package, or the card names their folder.
+
+        A card whose loader takes no folder says with `needs` which option the caller has to give.
+        """
+        return self.options.get("data_dir") != "" and not self.content.get("needs")
 
     @property
     def needs_data(self) -> bool:
-        """Whether a folder with the data has to be named."""
-        return self.options.get("data_dir") == ""
+        """Whether a folder with the data has to be named for one of the ids: they are neither at hand nor fetched."""
+        return not self.embedded and not all(self.is_fetched(task_id) for task_id in self.ids)
+
+    def is_fetched(self, task_id: str) -> bool:
+        """Whether the data of an id are fetched from their publisher on first use."""
+        from rec_gym.datasets.store import sources_of
+
+        return not self.embedded and bool(sources_of(self.content["loader"], self.options_of(task_id)))
 
 
 def cards() -> dict[str, Card]:
@@ -125,7 +146,7 @@ def register_packaged_cards() -> None:
 
 
 def make_task(task_id: str, *, card: str | None = None, **overrides: Any) -> Task:
-    """Makes the task of a registered id.
+    """Makes the task of a registered id; data that are not there yet are fetched, converted and indexed first.
 
     Args:
         task_id: a registered id.
@@ -136,6 +157,7 @@ def make_task(task_id: str, *, card: str | None = None, **overrides: Any) -> Tas
     Raises:
         ValueError: an unknown id, or a setting that is not one of those there are.
         TypeError: an unknown keyword; the message lists those there are.
+        FetchError: the data have to be fetched and cannot be; the message says how to supply them.
     """
     from rec_gym.datasets.store import open_dataset
     from rec_gym.loop.task import Task
@@ -145,19 +167,41 @@ def make_task(task_id: str, *, card: str | None = None, **overrides: Any) -> Tas
         register_card(card)
     chosen = card_of(task_id)
     env = chosen.env(task_id)
-    options = {**chosen.options, **env.get("options", {})}
-    _check_keywords(task_id, overrides, options)
+    options, given, protocol = _sorted_out(chosen, env, overrides)
     defaults = {**chosen.content.get("settings", {}), **env}
-    for key in ("id", "summary", "options"):
+    for key in ("id", "summary", "options", "protocol"):
         defaults.pop(key, None)
-    given = {key: value for key, value in overrides.items() if key not in options}
-    protocol = _protocol(chosen, given.pop("protocol", defaults.pop("protocol", None)))
-    options |= protocol.get("options", {}) | {key: value for key, value in overrides.items() if key in options}
-    dataset = open_dataset(chosen.content["loader"], _located(chosen, options))
+    dataset = open_dataset(chosen.content["loader"], options)
     settings = {**defaults, **_protocol_settings(protocol, dataset.is_history, given), **given}
-    name, recommender_options = _recommender(chosen, settings.pop("recommender"))
+    name, recommender_options = _recommender(chosen, settings.pop("recommender"), options)
     recommender = make_recommender(name, recommender_options, dataset.catalog)
     return Task(dataset, recommender, name=task_id, **settings)
+
+
+def recipe_of_task(task_id: str, **overrides: Any) -> Recipe:
+    """What the dataset of `make_task(task_id, **overrides)` is made of; nothing is fetched or made.
+
+    Raises:
+        ValueError, TypeError: as `make_task`; also where a folder with the data has to be named.
+    """
+    from rec_gym.datasets.store import recipe_of
+
+    chosen = card_of(task_id)
+    options, _, _ = _sorted_out(chosen, chosen.env(task_id), overrides)
+    return recipe_of(chosen.content["loader"], options)
+
+
+def _sorted_out(
+    card: Card, env: Mapping[str, Any], overrides: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """The loader's options, the settings that were given for the task, and the protocol."""
+    options = card.options_of(env["id"])
+    _check_keywords(env["id"], overrides, options)
+    given = {key: value for key, value in overrides.items() if key not in options}
+    stated = env.get("protocol", card.content.get("settings", {}).get("protocol"))
+    protocol = _protocol(card, given.pop("protocol", stated))
+    options |= protocol.get("options", {}) | {key: value for key, value in overrides.items() if key in options}
+    return _located(card, options), given, protocol
 
 
 def _register(card: Card, kwargs: Mapping[str, str]) -> list[str]:
@@ -213,21 +257,27 @@ def _protocol_settings(protocol: dict[str, Any], is_history: bool, given: Mappin
 
 
 def _located(card: Card, options: dict[str, Any]) -> dict[str, Any]:
-    """Options with the data folder as an absolute path."""
-    if "data_dir" not in options:
+    """Options with the data folder as an absolute path, where one is named."""
+    if not options.get("data_dir"):
         return options
-    if not options["data_dir"]:
-        how = card.content.get("source", card.content.get("homepage", ""))
-        raise ValueError(f"{card.content['title']} is read from disk: pass data_dir=<folder>. {how}".strip())
     folder = Path(options["data_dir"]).expanduser()
     base = Path(card.path).parent if options["data_dir"] == card.options["data_dir"] else Path.cwd()
     return options | {"data_dir": str(folder if folder.is_absolute() else (base / folder).resolve())}
 
 
-def _recommender(card: Card, spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Name and settings; the card's settings for that recommender lie under those that were given."""
+def _recommender(
+    card: Card, spec: str | Mapping[str, Any], options: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """Name and settings; the card's settings for that recommender lie under those that were given.
+
+    A `[[variant]]` of the card holds settings of recommenders for certain options, such as another language's stemmer.
+    """
     given = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = given.pop("name", None)
     if not isinstance(name, str):
         raise ValueError("a recommender is a name or a table with 'name', such as {name = 'bm25', k1 = 0.9}")
-    return name, {**card.content.get("recommenders", {}).get(name, {}), **given}
+    settings = dict(card.content.get("recommenders", {}).get(name, {}))
+    for variant in card.content.get("variant", []):
+        if all(options.get(key) == value for key, value in variant["options"].items()):
+            settings |= variant["recommenders"].get(name, {})
+    return name, {**settings, **given}

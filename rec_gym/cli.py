@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from rec_gym._version import __version__
+from rec_gym.cli_data import cache_app
 
 if TYPE_CHECKING:
     from rec_gym.loop.task import Task
@@ -92,6 +93,24 @@ def info(task_id: TaskId, data_dir: DataDir = None, settings: Settings = None) -
     from rec_gym.cli_show import print_info
 
     print_info(task_id, overrides_of(data_dir, settings))
+
+
+@app.command()
+def prepare(
+    task_id: TaskId,
+    mirror: Annotated[
+        str, typer.Option(metavar="URL", help="Fetch from there, in the place of the hub and of other hosts.")
+    ] = "",
+    data_dir: DataDir = None,
+    settings: Settings = None,
+) -> None:
+    """Fetch, convert and index the data of an id ahead of its first use."""
+    from rec_gym.cli_data import prepare_task
+
+    prepare_task(task_id, overrides_of(data_dir, settings), mirror)
+
+
+app.add_typer(cache_app, name="cache", help="List what is kept in the cache folder, or remove it.")
 
 
 @app.command()

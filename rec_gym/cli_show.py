@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from rec_gym.cards import Card, card_of, cards, make_task
+from rec_gym.cards import Card, card_of, cards, make_task, recipe_of_task
 
 
 def print_ids() -> None:
@@ -28,21 +28,25 @@ def print_ids() -> None:
             card.content["title"],
             _name(env["recommender"]),
             _reward(card, env),
-            "--data-dir" if card.needs_data else "nothing",
+            "nothing" if card.embedded else "a download" if card.is_fetched(task_id) else "--data-dir",
         )
     print_table(Console(), table)
 
 
 def print_info(task_id: str, overrides: Mapping[str, Any]) -> None:
     """Prints the card of an id, and the sizes of its data where they are at hand."""
+    from rec_gym.datasets.store import get_data
+
     card = card_of(task_id)
     content, env = card.content, card.env(task_id)
     _line("id", task_id)
     _line("data", content["title"])
     _line("task", f"{content.get('task', '')}: {env.get('summary', '')}".strip(": "))
     _line("summary", content["summary"])
-    for key in ("licence", "citation", "homepage", "source"):
+    for key in ("licence", "citation", "homepage"):
         _line(key, content.get(key))
+    if not card.embedded:
+        _line("to get it", get_data(content["loader"]))
     _line("card", f"SHA-256 {card.hash}")
     _line("reward", _reward(card, env))
     name = _name(env["recommender"])
@@ -52,10 +56,28 @@ def print_info(task_id: str, overrides: Mapping[str, Any]) -> None:
     _line("protocols", ", ".join(content.get("protocols", {})))
     _line("stated sizes", _flat(content.get("sizes", {})))
     _print_baselines(content.get("baselines"))
-    if card.needs_data and "data_dir" not in overrides:
-        _line("sizes", "pass --data-dir DIR to count the data")
-        return
-    _print_sizes(task_id, overrides)
+    missing = _missing(card, task_id, overrides)
+    if missing:
+        _line("sizes", missing)
+    else:
+        _print_sizes(task_id, overrides)
+
+
+def _missing(card: Card, task_id: str, overrides: Mapping[str, Any]) -> str:
+    """Why the data are not counted: they would have to be named or fetched first; empty if they are at hand."""
+    from rec_gym.datasets.sources import total_size
+    from rec_gym.datasets.store import sources_of
+
+    if card.embedded or overrides.get("data_dir"):
+        return ""
+    known = card.options_of(task_id)
+    given = {key: value for key, value in overrides.items() if key in known}
+    sources = sources_of(card.content["loader"], known | given)
+    if not sources:
+        return "pass --data-dir DIR to count the data"
+    if recipe_of_task(task_id, **overrides).is_prepared:
+        return ""
+    return f"not here yet; fetched on first use, or by `rec-gym prepare {task_id}` ({total_size(sources)})"
 
 
 def _print_sizes(task_id: str, overrides: Mapping[str, Any]) -> None:

@@ -3,19 +3,26 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from loopback import Loopback
 
 # One cache for the whole run, workers included, that no earlier run has filled. Set before rec_gym is imported.
 MADE_HERE = "" if "REC_GYM_HOME" in os.environ else tempfile.mkdtemp(prefix="rec-gym-tests-")
 os.environ.setdefault("REC_GYM_HOME", MADE_HERE)
 os.environ.setdefault("MPLBACKEND", "Agg")
+# The hub's client reads these when it is imported. No test leaves this machine, or shows anybody a token.
+os.environ["HF_HOME"] = f"{os.environ['REC_GYM_HOME']}/hub"
+os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
+os.environ["NO_PROXY"] = "127.0.0.1,localhost"
+os.environ["no_proxy"] = "127.0.0.1,localhost"
 
 import rec_gym
 from rec_gym.cards import cards
 
-EMBEDDED = sorted(name for name, card in cards().items() if not card.needs_data)
+EMBEDDED = sorted(name for name, card in cards().items() if card.embedded)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -37,6 +44,14 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("set REC_GYM_TEST_DATA to the folder with the real data sets")
     return Path(folder)
+
+
+@pytest.fixture
+def loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
+    """A server in the place of the Hugging Face hub and of the web."""
+    with Loopback() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -101,7 +101,7 @@ def test_gains_are_a_part_of_the_task(real_data):
     folder = str(real_data / "esci_mini")
     graded = rec_gym.make_task("RecR1-ESCI-BM25-v0", data_dir=folder)
     assert {1.0, 0.1} <= set(graded.dataset.judged_gains.values.tolist())
-    exact = rec_gym.make_task("RecR1-ESCI-BM25-v0", data_dir=folder, protocol="paper")
+    exact = rec_gym.make_task("RecR1-ESCI-BM25-v0", data_dir=folder, protocol="paper", splits="published")
     assert set(exact.dataset.relevant_gains.values.tolist()) == {1.0}
 
 

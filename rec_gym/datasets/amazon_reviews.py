@@ -5,17 +5,17 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from rec_gym.catalog import ID_COLUMN
 from rec_gym.columns import IdIndex
 from rec_gym.dataset import TRAIN, Dataset
-from rec_gym.datasets.fetch import HubFile
 from rec_gym.datasets.files import (
     TableBuilder,
+    first_of_each,
     joined_field,
     need_file,
     number_of,
@@ -26,6 +26,7 @@ from rec_gym.datasets.files import (
 )
 from rec_gym.datasets.histories import History, Interactions, history_dataset, item_index
 from rec_gym.datasets.judgements import split_name
+from rec_gym.datasets.sources import HubFile
 
 REPOSITORY = "McAuley-Lab/Amazon-Reviews-2023"
 HOLDS = (
@@ -72,7 +73,8 @@ def load(
 
     A request's id is `<file>-<line>`, lines counted from 1 after the header (`test-17`); files without a header line are
     read as well. The catalogue is the whole category: title, store, features, description, categories, price,
-    average_rating, rating_number, and the popularity in train. A request whose target is not in it is left out.
+    average_rating, rating_number, and the popularity in train; of items with the same id the
+    first counts. A request whose target is not in it is left out.
 
     Args:
         data_dir: the folder.
@@ -100,7 +102,7 @@ def load(
         parts = _benchmark_files(folder, core, split_by, domain)
         rows = _rows(parts, index) if _has_histories(parts) else _rows_from_interactions(parts, index)
         if setting in _PAPER_SETTINGS:
-            rows = _chosen(rows, setting, limit, parts["train"], notes)
+            rows = _chosen(list(rows), setting, limit, len(index), notes)
     return history_dataset(items, str(meta), rows, str(folder), notes)
 
 
@@ -153,7 +155,7 @@ def _read_items(path: Path, notes: Counter[str]) -> pa.Table:
         texts = [joined_field(record, name, where) for name in _TEXTS]
         values = [_number(record.get(name), name, notes) for name in numbers]
         table.add(text_field(record, "parent_asin", where), title, *texts, *values)
-    return table.table()
+    return first_of_each(table.table(), ID_COLUMN, notes)
 
 
 def _number(value: object, name: str, notes: Counter[str]) -> float | None:
@@ -199,10 +201,27 @@ def _rows_from_interactions(parts: dict[str, Path], index: IdIndex) -> Iterator[
             yield History(name, split_name(part), user, items[bounds[code] : here], int(items[here]))
 
 
-def _chosen(
-    rows: Iterator[History], setting: str, limit: int, train_file: Path, notes: Counter[str]
-) -> Iterator[History]:
+def _chosen(rows: list[History], setting: str, limit: int, size: int, notes: Counter[str]) -> Iterator[History]:
     """Rec-R1's choice: all of train, and of the rest the rows whose items all occur in train, or none of them."""
-    seen = _items_of(train_file)
+    seen = np.zeros(size + 1, bool)  # the last place is that of items which the catalogue does not hold
+    for row in rows:
+        if row.split == TRAIN:
+            seen[row.history] = seen[row.target] = True
+    seen[-1] = False
     taken = Counter[str]()
-    raise NotImplementedError(seen, taken, islice, TRAIN)
+    for row in rows:
+        if row.split != TRAIN:
+            items = seen[[*row.history.tolist(), row.target]]
+            fits = bool(items.all()) if setting == "transductive" else not items.any()
+            if not len(row.history):
+                fits = True  # dropped and counted later, as in every setting
+            elif not fits:
+                notes[f"requests that are not {setting}, left out"] += 1
+            elif taken[row.split] == limit:
+                notes[f"{setting} requests after the first {limit} of a split, left out"] += 1
+                fits = False
+            else:
+                taken[row.split] += 1
+            if not fits:
+                continue
+        yield row

@@ -21,13 +21,16 @@ _GZIP = b"\x1f\x8b"
 _DAMAGES = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError)
 
 
-def unpack(archive: Path, target: Path, name: str = "") -> None:
+def unpack(archive: Path, target: Path, name: str = "") -> str:
     """Unpacks an archive of regular files; its kind is told by its content.
 
     Args:
         archive: a zip, a tar (plain, gz, bz2 or xz), or one file compressed by gzip.
         target: the folder that is filled; made if it is not there.
         name: of the file that a single compressed file becomes.
+
+    Returns:
+        `"zip"`, `"tar"` or `"gz"`, what it is.
 
     Raises:
         FetchError: the archive is damaged or of another kind, or it holds a link, a device, or a path that leads out of
@@ -37,15 +40,17 @@ def unpack(archive: Path, target: Path, name: str = "") -> None:
     try:
         if zipfile.is_zipfile(archive):
             _unpack_zip(archive, target)
-        elif _is_tar(archive):
+            return "zip"
+        if _is_tar(archive):
             _unpack_tar(archive, target)
-        elif _begins_with(archive, _GZIP):
+            return "tar"
+        if _begins_with(archive, _GZIP):
             with gzip.open(archive) as source, Bar(f"unpacking {archive.name}", unit="bytes") as bar:
                 _write(source, inside(target, name), bar)
-        else:
-            raise FetchError(f"{archive} is no zip, tar or gz archive, as it should be; what was fetched is not the data")
+            return "gz"
     except _DAMAGES as error:
         raise FetchError(f"{archive} is damaged ({error}); fetch it again") from error
+    raise FetchError(f"{archive} is no zip, tar or gz archive, as it should be; what was fetched is not the data")
 
 
 def _unpack_zip(archive: Path, target: Path) -> None:
@@ -106,12 +111,12 @@ def _refused(archive: Path, name: str, why: str) -> FetchError:
     return FetchError(f"{archive} is not unpacked: its member {name!r} {why}; an archive of data holds files only")
 
 
-def _chunks(source: IO[bytes]) -> Iterator[bytes]:
+def _chunks(source: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
     while chunk := source.read(_CHUNK):
         yield chunk
 
 
-def _write(source: IO[bytes], path: Path, bar: Bar) -> None:
+def _write(source: IO[bytes] | gzip.GzipFile, path: Path, bar: Bar) -> None:
     """Writes a new file; nothing is written through a link or over a file that stands there already."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)  # a name that stands in the archive twice: the last counts

@@ -1,4 +1,4 @@
-"""BEIR folders: a corpus, queries, and relevance judgements in one file a split."""
+"""BEIR folders: a corpus, queries, and relevance judgements in one file a split; BEIR's own sets are fetched by name."""
 
 from __future__ import annotations
 
@@ -7,20 +7,63 @@ from pathlib import Path
 
 from rec_gym.catalog import Catalog
 from rec_gym.dataset import ALL, Dataset
+from rec_gym.datasets.fetch import WebFile
 from rec_gym.datasets.files import TableBuilder, need_file, number_of, read_jsonl, read_tsv, text_field
 from rec_gym.datasets.judgements import Judgements, catalog_of, dataset_of, split_name
 
 HOLDS = "corpus.jsonl (_id, title, text), queries.jsonl (_id, text) and qrels/<split>.tsv (query-id, corpus-id, score)"
 GET_DATA = (
-    "Any data set of the BEIR benchmark (https://github.com/beir-cellar/beir) will do, unpacked; so will a folder of "
-    f"your own that holds {HOLDS}."
+    "Name a set of the BEIR benchmark, which is fetched (name='nfcorpus'), or a folder (data_dir=...): a set of BEIR's, "
+    f"unpacked (https://github.com/beir-cellar/beir), or one of your own that holds {HOLDS}."
 )
+
+ARCHIVES = "https://public.ukp.informatik.tu-darmstadt.de/thakur/BEIR/datasets/"
+MD5 = {
+    "arguana": "8ad3e3c2a5867cdced806d6503f29b99",
+    "climate-fever": "8b66f0a9126c521bae2bde127b4dc99d",
+    "cqadupstack": "4e41456d7df8ee7760a7f866133bda78",
+    "dbpedia-entity": "c2a39eb420a3164af735795df012ac2c",
+    "fever": "5a818580227bfb4b35bb6fa46d9b6c03",
+    "fiqa": "17918ed23cd04fb15047f73e6c3bd9d9",
+    "hotpotqa": "f412724f78b0d91183a0e86805e16114",
+    "msmarco": "444067daf65d982533ea17ebd59501e4",
+    "nfcorpus": "a89dba18a62ef92f7d323ec890a0d38d",
+    "nq": "d4d3d2e48787a744b6f6e691ff534307",
+    "quora": "18fb154900ba42a600f84b839c173167",
+    "scidocs": "38121350fc3a4d2f48850f6aff52e4a9",
+    "scifact": "5f7d1de60b170fc8027bb7898e2efca1",
+    "trec-covid": "ce62140cb23feb9becf6270d0d1fe6d1",
+    "webis-touche2020": "46f650ba5a527fc69e0a6521c5a23563",
+}
+"""BEIR's public archives, and their checksums as its table of data sets states them."""
+
+FORUMS = (
+    "android", "english", "gaming", "gis", "mathematica", "physics", "programmers", "stats", "tex", "unix", "webmasters",
+    "wordpress",
+)  # fmt: skip
+"""The sets that `cqadupstack` consists of, each with a corpus of its own: `name="cqadupstack/android"`."""
 
 _QRELS_COLUMNS = ["query-id", "corpus-id", "score"]
 _BATCH = 1 << 16
 
 
-def load(data_dir: str, encoding: str = "utf-8") -> Dataset:
+def sources(name: str = "", **options: object) -> list[WebFile]:
+    """The archive of the set `name`; nothing where no name is given.
+
+    Raises:
+        ValueError: BEIR has no public archive of that name.
+    """
+    if not name:
+        return []
+    archive, _, forum = name.partition("/")
+    forums = FORUMS if archive == "cqadupstack" else ("",)
+    if archive not in MD5 or forum not in forums:
+        names = [f"cqadupstack/{one}" for one in FORUMS] + [one for one in MD5 if one != "cqadupstack"]
+        raise ValueError(f"BEIR has no public archive {name!r}; there are: {', '.join(sorted(names))}")
+    return [WebFile(f"{ARCHIVES}{archive}.zip", ".", checksum=f"md5:{MD5[archive]}", unpack=True)]
+
+
+def load(data_dir: str, name: str = "", encoding: str = "utf-8") -> Dataset:
     """Loads a BEIR folder.
 
     Each `qrels/<split>.tsv` is a split (`dev` becomes `val`); a request's id is its query's `_id`. A query that several
@@ -28,7 +71,8 @@ def load(data_dir: str, encoding: str = "utf-8") -> Dataset:
     Scores become gains as they are; a negative score becomes 0. Metadata beside title and text is left out.
 
     Args:
-        data_dir: the folder.
+        data_dir: the folder, or one that holds it under `name`.
+        name: of a set of BEIR's, such as `"nfcorpus"` or `"cqadupstack/android"`; it is fetched where `data_dir` is empty.
         encoding: how the files are encoded.
 
     Raises:
@@ -36,6 +80,8 @@ def load(data_dir: str, encoding: str = "utf-8") -> Dataset:
         ValueError: a file does not hold what it should; the message names the line.
     """
     folder, notes = Path(data_dir), Counter[str]()
+    if name and not (folder / "corpus.jsonl").exists():
+        folder /= name
     catalog = _read_corpus(need_file(folder, "corpus.jsonl", HOLDS), encoding, notes)
     queries = need_file(folder, "queries.jsonl", HOLDS)
     qrels = sorted((folder / "qrels").glob("*.tsv"))

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from rec_gym.catalog import ID_COLUMN, Catalog
 from rec_gym.columns import first_few
 from rec_gym.dataset import Dataset
+from rec_gym.datasets.asin_categories import FILE as CATEGORIES
 from rec_gym.datasets.fetch import HubFile
-from rec_gym.datasets.files import need_file, read_parquet
+from rec_gym.datasets.files import first_rows, need_file, one_of, read_parquet
 from rec_gym.datasets.judgements import Judgements, catalog_of, dataset_of, split_name
+from rec_gym.datasets.recr1_esci import DOMAINS, domains_of, in_domain, in_papers_splits, known_targets, read_lists
 
 EXAMPLES = "shopping_queries_dataset_examples.parquet"
 PRODUCTS = "shopping_queries_dataset_products.parquet"
@@ -35,42 +36,100 @@ _LABELS = {"Exact": "E", "Substitute": "S", "Complement": "C", "Irrelevant": "I"
 _TEXTS = ("title", "description", "bullet_point", "brand", "color")
 _SPLITS = ("train", "test", "validation", "valid", "dev", "val")
 
+_LOCALES = ("us", "es", "jp")
+_PUBLISHED, _PAPER, _LISTS = "published", "rec-r1", "rec-r1-lists"
+
 Examples = list[tuple[Path, str | None]]
 
 
-def sources(**options: object) -> list[HubFile]:
-    """The files that `load` reads: the parquet shards on the hub, whatever their names; the same for all options."""
-    return [HubFile("tasksource/esci", "data/*.parquet", size=2_518_000_000)]
+def sources(
+    locale: str = "us", domain: str = "all", splits: str = _PUBLISHED, version: str = "small", **others: object
+) -> list[HubFile]:
+    """The files that `load` reads: the parquet shards on the hub, and the products' categories where they are needed.
+
+    Rec-R1's lists are on no hub, so that nothing can be fetched for them.
+    """
+    _check(locale, version, domain, splits)
+    if splits == _LISTS:
+        return []
+    shards = HubFile("tasksource/esci", "data/*.parquet", size=2_518_000_000)
+    needs_categories = domain != "all" or splits == _PAPER
+    return [shards, HubFile("McAuley-Lab/Amazon-Reviews-2023", CATEGORIES)] if needs_categories else [shards]
 
 
-def load(data_dir: str, locale: str = "us", version: str = "small", gains: str = "graded") -> Dataset:
+def load(
+    data_dir: str,
+    locale: str = "us",
+    version: str = "small",
+    gains: str = "graded",
+    domain: str = "all",
+    splits: str = _PUBLISHED,
+    duplicate_targets: str = "remove",
+) -> Dataset:
     """Loads the queries of one locale, and all of its products as the catalogue.
 
     A request's id is its `query_id`. The catalogue is the same for both versions. In `tasksource/esci`'s layout the
     file's name tells the split, and a product's text is taken from the first row that holds it.
 
+    The splits: `"published"` are ESCI's train and test; a tenth of train is carved for val. `"rec-r1"` is the paper's
+    protocol: test queries of the domain, or of Rec-R1's four; train queries of every domain but these four, the first 100
+    of them for val. `"rec-r1-lists"` reads the lists that the paper published, each target with gain 1. A query's domain
+    is the category of its first exact match that has one, by the file asin2category.json beside the parquet files; that
+    file is needed for `"rec-r1"` and for a single domain only.
+
     Args:
         data_dir: the folder with the parquet files.
-        locale: `"us"`, `"es"` or `"jp"`.
+        locale: `"us"` or `"es"`. Japanese (`"jp"`) is left out: it is written without blanks between words, so that the
+            package's recommenders could not search it.
         version: `"small"` (the harder queries) or `"large"`.
         gains: `"graded"` (exact 1, substitute 0.1, complement 0.01, irrelevant 0) or `"exact"` (exact 1, others 0).
+        domain: `"Video_Games"`, `"Baby_Products"`, `"Office_Products"` or `"Sports_and_Outdoors"` for its queries alone;
+            `"all"` for all.
+        splits: see above.
+        duplicate_targets: of the lists only: `"count"` counts a repeated target again in the ideal DCG, as the paper's
+            figures do.
 
     Raises:
-        FileNotFoundError: the folder holds neither layout.
+        FileNotFoundError: the folder holds neither layout, or lacks a file that an option needs.
         ValueError: an option is unknown, or a file does not hold what it should.
     """
-    if gains not in _GAINS:
-        raise ValueError(f"gains is one of {', '.join(_GAINS)}, not {gains!r}")
-    if version not in ("small", "large"):
-        raise ValueError(f"version is small or large, not {version!r}")
+    one_of("gains", gains, list(_GAINS))
+    _check(locale, version, domain, splits)
     folder, notes = Path(data_dir), Counter[str]()
+    if splits == _LISTS:
+        catalog = _read_products(folder, _find_products(folder), locale, notes)
+        lists = known_targets(read_lists(folder, domain, notes), catalog, notes)
+        return dataset_of(catalog, lists, str(folder), notes, duplicate_targets)
     products, examples = _find_files(folder)
     catalog = _read_products(folder, products, locale, notes)
     judgements = Judgements(catalog, str(folder), notes)
     texts: dict[str, str] = {}
+    exact: dict[str, list[str]] = {}
     for path, split in examples:
-        _read_examples(path, split, locale, version, _GAINS[gains], judgements, texts)
-    return dataset_of(catalog, judgements.requests(texts.get), str(folder), notes)
+        _read_examples(path, split, locale, version, _GAINS[gains], judgements, texts, exact)
+    requests: Iterable[Mapping[str, object]] = judgements.requests(texts.get)
+    if splits == _PAPER:
+        requests = in_papers_splits(requests, domains_of(folder, exact), domain, notes)
+    elif domain != "all":
+        requests = in_domain(requests, domains_of(folder, exact), domain, notes)
+    return dataset_of(catalog, requests, str(folder), notes)
+
+
+def _check(locale: str, version: str, domain: str, splits: str) -> None:
+    one_of("locale", locale, _LOCALES)
+    if locale == "jp":
+        raise ValueError(
+            "locale 'jp' is left out: Japanese is written without blanks between words, and the package has no "
+            "recommender that segments it; choose 'us' or 'es'"
+        )
+    one_of("version", version, ("small", "large"))
+    one_of("domain", domain, ("all", *DOMAINS))
+    one_of("splits", splits, (_PUBLISHED, _PAPER, _LISTS))
+
+
+def _find_products(folder: Path) -> list[Path]:
+    """Files that hold products."""
+    return [folder / PRODUCTS] if (folder / PRODUCTS).is_file() else _find_files(folder)[0]
 
 
 def _find_files(folder: Path) -> tuple[list[Path], Examples]:
@@ -100,7 +159,7 @@ def _read_products(folder: Path, paths: list[Path], locale: str, notes: Counter[
             ids.append(_text(batch["product_id"]).filter(pc.equal(batch["product_locale"], locale)))
     if not locales[locale]:
         raise ValueError(f"{folder} holds no product of locale {locale!r}; there are: {first_few(sorted(locales))}")
-    wanted = _first_rows(pa.chunked_array(ids)) if len(paths) > 1 or paths[0].name != PRODUCTS else None
+    wanted = first_rows(pa.chunked_array(ids)) if len(paths) > 1 or paths[0].name != PRODUCTS else None
     batches, row = [], 0
     columns = ["product_id", *(f"product_{name}" for name in _TEXTS)]
     for path in paths:
@@ -112,13 +171,6 @@ def _read_products(folder: Path, paths: list[Path], locale: str, notes: Counter[
     return catalog_of(pa.Table.from_batches(batches), str(folder), notes)
 
 
-def _first_rows(ids: pa.ChunkedArray) -> np.ndarray:
-    """Which rows are the first of their id, bool [n]: codes of a dictionary count up at each new id."""
-    codes = ids.combine_chunks().dictionary_encode().indices.to_numpy()
-    highest = np.maximum.accumulate(codes)
-    return np.diff(highest, prepend=-1) > 0
-
-
 def _read_examples(
     path: Path,
     split: str | None,
@@ -127,7 +179,9 @@ def _read_examples(
     gain_of: dict[str, float],
     judgements: Judgements,
     texts: dict[str, str],
+    exact: dict[str, list[str]],
 ) -> None:
+    """Reads the judgements of a file, and which products match each query exactly, in the file's order."""
     flag = f"{version}_version"
     columns = ["query_id", "query", "product_id", "esci_label", "product_locale", flag]
     for batch in read_parquet(path, columns if split else [*columns, "split"]):
@@ -141,6 +195,9 @@ def _read_examples(
         judgements.add(queries, items, gains, splits)
         for name, text in zip(queries, _text(batch["query"]).to_pylist(), strict=True):
             texts.setdefault(name, text or "")
+        for name, item, gain in zip(queries, items, gains, strict=True):
+            if gain == 1:
+                exact.setdefault(name, []).append(item)
 
 
 def _gains(path: Path, labels: pa.Array, gain_of: dict[str, float]) -> Iterator[float]:

@@ -3,10 +3,337 @@
 A loader's module may define `sources(**options)` beside `load(data_dir, **options)`: the files to fetch, as a sequence
 of `HubFile` and `WebFile`, for the same options as `load` takes, `data_dir` aside. An empty sequence says that these
 options cannot be fetched. Where `data_dir` is empty, `load` is given the folder that holds the fetched files.
+
+What is fetched grows in a hidden folder beside its later place. Its manifest names the files that are whole, so that a
+call that failed or was killed is taken up again; the folder takes its name when nothing is missing.
 """
 
 from __future__ import annotations
 
-from rec_gym.datasets.sources import FetchError, HubFile, Source, WebFile
+import errno
+import hashlib
+import json
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from urllib.parse import urlsplit
 
-__all__ = ["FetchError", "HubFile", "Source", "WebFile"]
+from filelock import FileLock, Timeout
+
+from rec_gym.cache import cache_home, write_json
+from rec_gym.columns import first_few
+from rec_gym.datasets import hub, web
+from rec_gym.datasets.archives import unpack
+from rec_gym.datasets.sources import (
+    FetchError,
+    HubFile,
+    NotThereError,
+    Source,
+    UnreachableError,
+    WebFile,
+    as_size,
+    inside,
+    total_size,
+)
+from rec_gym.progress import Bar
+
+__all__ = ["FetchError", "HubFile", "Source", "WebFile", "download_folder", "fetch", "mirrored"]
+
+MANIFEST = "rec-gym-download.json"
+"""In the folder of a download: where each file came from, its size and its SHA-256."""
+
+_ARCHIVES = ".archives"
+_CHUNK = 1 << 20
+_NO_SPACE = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+
+_mirror: ContextVar[str] = ContextVar("mirror", default="")
+
+
+def download_folder(sources: Sequence[Source], name: str) -> Path:
+    """Where `fetch` puts what `sources` name; the same for the same sources on every machine, under the cache folder."""
+    key = hashlib.sha256(json.dumps([_encode(source) for source in sources], sort_keys=True).encode()).hexdigest()[:16]
+    return cache_home() / "downloads" / f"{name}-{key}"
+
+
+def fetch(sources: Sequence[Source], name: str, get_data: str = "") -> Path:
+    """The folder of the cache that holds all of `sources`; what is missing of it is fetched first.
+
+    Sizes are said on standard error before anything is fetched. While one process fetches, others wait for it.
+
+    Args:
+        sources: what is wanted; not empty.
+        name: of the data, for the folder and for messages.
+        get_data: what the loader says about getting the data by hand.
+
+    Raises:
+        FetchError: the data are not here and cannot be had (no connection, no such file, a wrong checksum, no space
+            left, a client that is not installed); the message says what to do. The next call goes on from there.
+    """
+    folder = download_folder(sources, name)
+    if _damage(folder) is None:
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except PermissionError as error:
+        raise PermissionError(f"{error}; set REC_GYM_HOME to a folder that can be written") from error
+    with _locked(folder.with_name(f".{folder.name}.lock"), name):
+        damage = _damage(folder)
+        if damage is None:
+            return folder
+        partial = partial_folder(folder)
+        if folder.exists():
+            warnings.warn(f"{folder} is fetched again where needed: {damage}", stacklevel=2)
+            shutil.rmtree(partial, ignore_errors=True)
+            os.replace(folder, partial)
+        partial.mkdir(exist_ok=True)
+        with _explained(folder, partial, sources, name, get_data):
+            _fill(partial, sources, name, folder)
+        os.replace(partial, folder)
+    return folder
+
+
+def partial_folder(folder: Path) -> Path:
+    """Where a download grows until it is whole."""
+    return folder.with_name(f".{folder.name}.partial")
+
+
+@contextmanager
+def mirrored(url: str) -> Iterator[None]:
+    """Within the block, `fetch` asks `url` in the place of the hub and of the hosts of web files; empty for none.
+
+    Raises:
+        ValueError: `url` is not a web address.
+    """
+    if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
+        raise ValueError(f"a mirror is a web address such as https://hub.example.org, not {url!r}")
+    token = _mirror.set(url.rstrip("/"))
+    try:
+        yield
+    finally:
+        _mirror.reset(token)
+
+
+@dataclass
+class _Download:
+    """One file to fetch, and what it became: `{path: {size, sha256}}`; None until it is whole."""
+
+    source: Source
+    files: dict[str, dict[str, object]] | None = None
+
+    def is_whole(self, folder: Path) -> bool:
+        return self.files is not None and all(_has(folder / name, file["size"]) for name, file in self.files.items())
+
+
+def _fill(partial: Path, sources: Sequence[Source], name: str, folder: Path) -> None:
+    """Fetches into `partial` what is not whole there yet."""
+    plan = _read_plan(partial, sources)
+    if plan is None:
+        plan = [_Download(source) for source in _resolve(sources)]
+        _write_plan(partial, sources, plan)
+    missing = [download for download in plan if not download.is_whole(partial)]
+    _announce(plan, missing, name, folder)
+    _check_space(partial, [download.source for download in missing])
+    for download in missing:
+        for path in download.files or ():
+            (partial / path).unlink(missing_ok=True)  # it is damaged; a client might take it for whole
+        try:
+            download.files = _get(download.source, partial)
+        except NotThereError:
+            (partial / MANIFEST).unlink(missing_ok=True)  # the plan is out of date: the next call makes a new one
+            raise
+        _write_plan(partial, sources, plan)
+    for leftovers in (partial / _ARCHIVES, hub.leftovers(partial)):
+        shutil.rmtree(leftovers, ignore_errors=True)
+
+
+def _resolve(sources: Sequence[Source]) -> list[Source]:
+    """The sources with what their publishers say of them now: sizes, hashes, the commit, the files behind a pattern."""
+    resolved: list[Source] = []
+    hub_files = sorted((source for source in sources if isinstance(source, HubFile)), key=_repository)
+    for _, files in groupby(hub_files, _repository):
+        resolved += hub.resolve(list(files), _mirror.get())
+    for source in sources:
+        if isinstance(source, WebFile):
+            resolved.append(replace(source, size=source.size or web.announced_size(source, _mirror.get())))
+    return resolved
+
+
+def _repository(file: HubFile) -> tuple[str, str]:
+    return file.repo, file.revision
+
+
+def _get(source: Source, partial: Path) -> dict[str, dict[str, object]]:
+    """Fetches one source; returns its files under `partial`, with sizes and hashes."""
+    if isinstance(source, HubFile):
+        files = [hub.get(source, partial, _mirror.get())]
+    elif source.unpack:
+        files = _get_archive(source, partial)
+    else:
+        files = [inside(partial, source.path)]
+        files[0].parent.mkdir(parents=True, exist_ok=True)
+        web.get(source, files[0], _mirror.get())
+    described: dict[str, dict[str, object]] = {}
+    for path in files:
+        digest = _sha256(path)
+        if isinstance(source, HubFile) and source.sha256 and digest != source.sha256:
+            path.unlink()
+            raise FetchError(
+                f"{source.where} is not what its publisher states: its SHA-256 is {digest}, not {source.sha256}. It was "
+                "removed; fetch it again. If that does not help, the mirror or the copy on the way has changed the file"
+            )
+        described[path.relative_to(partial).as_posix()] = {"size": path.stat().st_size, "sha256": digest}
+    return described
+
+
+def _get_archive(source: WebFile, partial: Path) -> list[Path]:
+    """Fetches an archive and unpacks it; its files come to their place only when all of them are unpacked."""
+    holder = partial / _ARCHIVES / hashlib.sha256(source.url.encode()).hexdigest()[:16]
+    archive, unpacked = holder / (Path(urlsplit(source.url).path).name or "archive"), holder / "unpacked"
+    holder.mkdir(parents=True, exist_ok=True)
+    web.get(source, archive, _mirror.get())
+    shutil.rmtree(unpacked, ignore_errors=True)
+    target = inside(partial, source.path)
+    try:
+        if unpack(archive, unpacked, target.name) == "gz":
+            target = target.parent
+    except FetchError:
+        shutil.rmtree(holder)  # no later call takes it for good
+        raise
+    files = [target / path.relative_to(unpacked) for path in sorted(unpacked.rglob("*")) if path.is_file()]
+    for path in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(unpacked / path.relative_to(target), path)
+    shutil.rmtree(holder)
+    return files
+
+
+# What is said
+
+
+def _announce(plan: Sequence[_Download], missing: Sequence[_Download], name: str, folder: Path) -> None:
+    done = len(plan) - len(missing)
+    rest = f" ({done} of {len(plan)} are here already)" if done else ""
+    what = "file" if len(missing) == 1 else "files"
+    size = total_size([download.source for download in missing])
+    _say(f"fetching {name}: {len(missing)} {what}, {size}{rest}, into {folder}")
+
+
+def _say(message: str) -> None:
+    print(f"rec-gym: {message}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _locked(path: Path, name: str) -> Iterator[None]:
+    """Holds the lock; says so if another process has it."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        _say(f"another process is fetching {name}; waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _explained(folder: Path, partial: Path, sources: Sequence[Source], name: str, get_data: str) -> Iterator[None]:
+    """Says what is missing where the publisher is out of reach, and what to do where the disk is full."""
+    try:
+        yield
+    except UnreachableError as error:
+        plan = _read_plan(partial, sources) or [_Download(source) for source in sources]
+        missing = [download.source for download in plan if not download.is_whole(partial)]
+        raise FetchError(
+            f"the data of {name} are not here and cannot be fetched: {error}. Missing: "
+            f"{first_few([source.where for source in missing])}; {total_size(missing)}. There are two ways to supply them: "
+            f"run `rec-gym prepare ID` where there is a connection, and copy downloads/{folder.name} of its cache folder to "
+            f"{folder}; or name a folder that holds them with data_dir=... (--data-dir). {get_data}".rstrip()
+        ) from error
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            raise
+        for half in (*partial.rglob("*.part"), *partial.rglob("*.part.name")):
+            half.unlink(missing_ok=True)
+        for unpacked in partial.glob(f"{_ARCHIVES}/*/unpacked"):
+            shutil.rmtree(unpacked, ignore_errors=True)
+        raise FetchError(
+            f"the disk of {partial.parent} is full ({error}). What was half-written is removed, whole files are kept: make "
+            "room and call again, or set REC_GYM_HOME to a folder on another disk"
+        ) from error
+
+
+def _check_space(partial: Path, missing: Sequence[Source]) -> None:
+    """Refuses to begin what cannot end; an archive needs its own size and, unpacked, at least as much again."""
+    needed = sum(source.size * (2 if isinstance(source, WebFile) and source.unpack else 1) for source in missing)
+    needed -= sum(path.stat().st_size for path in partial.rglob("*.part"))
+    free = shutil.disk_usage(partial).free
+    if needed > free:
+        raise FetchError(
+            f"{as_size(needed)} are to be fetched, but the disk of {partial.parent} has {as_size(free)} left: make room, or "
+            "set REC_GYM_HOME to a folder on another disk"
+        )
+
+
+# The manifest
+
+
+def _read_plan(folder: Path, sources: Sequence[Source]) -> list[_Download] | None:
+    """The plan that an earlier call began; None if there is none for these sources."""
+    try:
+        stored = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if stored["sources"] != [_encode(source) for source in sources]:
+            return None
+        return [_Download(_decode(entry["source"]), entry["files"]) for entry in stored["downloads"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write_plan(folder: Path, sources: Sequence[Source], plan: Sequence[_Download]) -> None:
+    downloads = [{"source": _encode(download.source), "files": download.files} for download in plan]
+    write_json(folder / MANIFEST, {"sources": [_encode(source) for source in sources], "downloads": downloads})
+
+
+def _damage(folder: Path) -> str | None:
+    """Why a download cannot be used as it is; None if it can."""
+    if not folder.is_dir():
+        return "it is not there"
+    try:
+        stored = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        for entry in stored["downloads"]:
+            for name, file in entry["files"].items():
+                if not _has(folder / name, file["size"]):
+                    return f"its file {name} is missing or damaged"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"its manifest cannot be read ({error})"
+    return None
+
+
+def _encode(source: Source) -> dict[str, object]:
+    return {"from": "hub" if isinstance(source, HubFile) else "web", **asdict(source)}
+
+
+def _decode(entry: dict) -> Source:
+    fields = {key: value for key, value in entry.items() if key != "from"}
+    return HubFile(**fields) if entry["from"] == "hub" else WebFile(**fields)
+
+
+def _has(path: Path, size: object) -> bool:
+    return path.is_file() and path.stat().st_size == size
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file, Bar(f"checking {path.name}", path.stat().st_size, unit="bytes") as bar:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            bar.advance(len(chunk))
+    return digest.hexdigest()

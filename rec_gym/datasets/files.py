@@ -9,7 +9,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rec_gym.columns import first_few
@@ -281,3 +283,18 @@ class TableBuilder:
             arrays = [pa.array(values, field.type) for values, field in zip(columns, self._schema, strict=True)]
             self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
             self._rows = []
+
+
+def first_rows(ids: pa.ChunkedArray) -> np.ndarray:
+    """Which rows are the first of their id, bool [n]: codes of a dictionary count up at each new id."""
+    codes = pc.fill_null(ids.combine_chunks().dictionary_encode().indices, -1).to_numpy()
+    highest = np.maximum.accumulate(codes)
+    return (np.diff(highest, prepend=-1) > 0) | (codes < 0)
+
+
+def first_of_each(table: pa.Table, id_column: str, notes: Counter[str]) -> pa.Table:
+    """The table without the rows whose id stands in an earlier row, which are counted."""
+    first = first_rows(table[id_column])
+    repeated = int((~first).sum())
+    notes["items whose id stood there before, dropped"] += repeated
+    return table.filter(pa.array(first)) if repeated else table

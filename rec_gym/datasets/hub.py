@@ -103,6 +103,10 @@ def _told(what: str, mirror: str) -> Iterator[None]:
     except (errors.HTTPError, errors.OfflineModeIsEnabled) as error:
         reason = _first_line(error) or type(error).__name__
         raise UnreachableError(f"the Hugging Face hub does not answer ({reason})") from error
+    except OSError as error:
+        if error.errno is not None:  # of the disk, not of the client
+            raise
+        raise FetchError(f"{what} did not come whole ({_first_line(error)}); call again") from error
 
 
 def _first_line(error: Exception) -> str:

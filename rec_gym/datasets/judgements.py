@@ -108,14 +108,20 @@ class Judgements:
         return codes[keep], items[keep], gains[keep], splits[keep]
 
 
-def dataset_of(catalog: Catalog, requests: Iterable[Mapping[str, object]], source: str, notes: Counter[str]) -> Dataset:
+def dataset_of(
+    catalog: Catalog,
+    requests: Iterable[Mapping[str, object]],
+    source: str,
+    notes: Counter[str],
+    duplicate_targets: str = "remove",
+) -> Dataset:
     """Builds the dataset; what `notes` counts while `requests` is read goes with it, zeros left out.
 
     Raises:
         ValueError: no request is left, or one is not valid.
     """
     try:
-        dataset = Dataset.from_requests(catalog, requests)
+        dataset = Dataset.from_requests(catalog, requests, duplicate_targets=duplicate_targets)
     except ValueError as error:
         dropped = ", ".join(f"{reason}: {count}" for reason, count in (+notes).items())
         raise ValueError(f"{source}: {error}" + (f" (so far: {dropped})" if dropped else "")) from error

@@ -95,13 +95,11 @@ def inside(folder: Path, name: str) -> Path:
 
 def as_size(count: float) -> str:
     """A number of bytes for people: `1.2 GB`."""
-    for unit in _UNITS[:-1]:
-        if count < 1000:
-            break
-        count /= 1000
-    else:
-        unit = _UNITS[-1]
-    return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}" if count < 100 else f"{count:.0f} {unit}"
+    power = 0
+    while count >= 999.5 and power < len(_UNITS) - 1:
+        count, power = count / 1000, power + 1
+    digits = 2 if power and count < 9.995 else 1 if power and count < 99.95 else 0
+    return f"{count:.{digits}f} {_UNITS[power]}"
 
 
 def total_size(sources: Sequence[Source]) -> str:

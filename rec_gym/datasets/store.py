@@ -1,4 +1,4 @@
-"""Datasets by the name of their loader: converted once, kept in the cache, shared in a process."""
+"""Datasets by the name of their loader: fetched and converted once, kept in the cache, shared in a process."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ import importlib
 import inspect
 import json
 import os
+import shutil
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
 from rec_gym._version import __version__
-from rec_gym.cache import cache_home, prepared_folder
+from rec_gym.cache import cache_home, is_prepared, prepared_folder
 from rec_gym.dataset import Dataset
+from rec_gym.datasets import fetch
+from rec_gym.datasets.sources import Source
 
 FORMAT = 1
 """Version of what `Dataset.save` writes; raised when that changes."""
@@ -28,12 +32,53 @@ _open: weakref.WeakValueDictionary[Path, Dataset] = weakref.WeakValueDictionary(
 _lock = threading.RLock()
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """What a dataset is made of, and where it is kept.
+
+    Attributes:
+        loader: `"package.module:function"`.
+        function: the loader itself.
+        options: all of its options; `data_dir` is an absolute path, or empty where the data are fetched.
+        sources: what is fetched; empty where `data_dir` is given or the loader needs none.
+        made_from: what the converted data depend on.
+    """
+
+    loader: str
+    function: Callable[..., Dataset]
+    options: Mapping[str, object]
+    sources: Sequence[Source]
+    made_from: Mapping[str, object]
+
+    @property
+    def name(self) -> str:
+        """The name of the loader's module."""
+        return self.loader.partition(":")[0].rpartition(".")[2]
+
+    @property
+    def folder(self) -> Path:
+        """Where the converted data are, or will be."""
+        key = hashlib.sha256(_as_json(self.loader, self.made_from).encode()).hexdigest()[:16]
+        return cache_home() / "datasets" / f"{self.name}-{key}"
+
+    @property
+    def download(self) -> Path | None:
+        """Where the fetched data are, or will be; None where none are fetched."""
+        return fetch.download_folder(self.sources, self.name) if self.sources else None
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether the converted data are there."""
+        return is_prepared(self.folder, self.made_from)
+
+
 def open_dataset(loader: str, options: Mapping[str, object]) -> Dataset:
     """The dataset that `loader` makes of `options`.
 
-    It is converted once and kept in the cache folder; later calls open that, memory-mapped. It is converted again when
-    the options, the files in `data_dir`, the loader's source or the package's version change. Calls in one process
-    share one `Dataset` as long as it is in use.
+    Its data are fetched where `data_dir` is empty and the loader knows their sources. It is converted once and kept in
+    the cache folder; later calls open that, memory-mapped. It is converted again when the options, the files in
+    `data_dir` or the sources, the loader's source code or the package's version change. Calls in one process share one
+    `Dataset` as long as it is in use.
 
     Args:
         loader: `"package.module:function"`; the function takes the options as keywords and returns a `Dataset`.
@@ -42,24 +87,61 @@ def open_dataset(loader: str, options: Mapping[str, object]) -> Dataset:
     Raises:
         ValueError: there is no such loader, an option is unknown or missing, or the data are not what they should be.
         FileNotFoundError: the folder `data_dir`, or a file in it, is missing.
+        FetchError: the data have to be fetched and cannot be.
     """
-    function = _import_loader(loader)
-    options = _complete(function, loader, dict(options))
-    made_from: dict[str, object] = {"loader": loader, "options": options, "format": FORMAT, "version": __version__}
-    made_from["source"] = _source_hash(function)
-    if "data_dir" in options:
-        folder = _data_folder(function, loader, options["data_dir"])
-        options["data_dir"] = str(folder)
-        made_from["files"] = _fingerprint(folder)
-    key = hashlib.sha256(_as_json(loader, made_from).encode()).hexdigest()[:16]
-    name = loader.partition(":")[0].rpartition(".")[2]
-    target = cache_home() / "datasets" / f"{name}-{key}"
+    recipe = recipe_of(loader, options)
+    target = recipe.folder
     with _lock:
         dataset = _open.get(target)
         if dataset is None:
-            prepared_folder(target, made_from, lambda path: _convert(function, loader, options, path), _warn)
+            if recipe.sources and not recipe.is_prepared:
+                _fetch(recipe)  # before the lock of the conversion, which is held without a word
+            prepared_folder(target, recipe.made_from, lambda path: _convert(recipe, path), _warn)
             dataset = _open[target] = Dataset.open(target)
     return dataset
+
+
+def recipe_of(loader: str, options: Mapping[str, object]) -> Recipe:
+    """What `open_dataset` would make of its arguments; nothing is fetched or converted.
+
+    Raises:
+        ValueError: there is no such loader, or an option is unknown or missing.
+        FileNotFoundError: the folder `data_dir` is missing.
+    """
+    function = _import_loader(loader)
+    complete = _complete(function, loader, dict(options))
+    sources = _sources(function, complete)
+    _check_given(function, loader, complete, sources)
+    made_from: dict[str, object] = {"loader": loader, "options": complete, "format": FORMAT, "version": __version__}
+    made_from["source"] = _source_hash(function)
+    if sources:
+        # Not the folder: the converted data outlive it, and serve where the cache folder was copied to.
+        complete["data_dir"] = ""
+        made_from["sources"] = [asdict(source) for source in sources]
+    elif "data_dir" in complete:
+        folder = _data_folder(function, loader, complete["data_dir"])
+        complete["data_dir"] = str(folder)
+        made_from["files"] = _fingerprint(folder)
+    return Recipe(loader, function, complete, sources, made_from)
+
+
+def sources_of(loader: str, options: Mapping[str, object]) -> Sequence[Source]:
+    """What would be fetched for these options; empty where nothing can or need be.
+
+    Raises:
+        ValueError: there is no such loader, or an option is unknown.
+    """
+    function = _import_loader(loader)
+    return _sources(function, _complete(function, loader, dict(options)))
+
+
+def get_data(loader: str) -> str:
+    """What the loader says about where its data come from (`GET_DATA` of its module); empty if it says nothing.
+
+    Raises:
+        ValueError: there is no such loader.
+    """
+    return _how_to_get(_import_loader(loader)).strip()
 
 
 def _import_loader(loader: str) -> Callable[..., Dataset]:
@@ -81,11 +163,27 @@ def _complete(function: Callable, loader: str, options: dict[str, object]) -> di
     wrong = [] if any(p.kind is p.VAR_KEYWORD for p in parameters.values()) else sorted(options.keys() - parameters)
     if wrong:
         raise ValueError(f"{loader} has no option {', '.join(map(repr, wrong))}; there are: {', '.join(parameters)}")
-    named = [p for p in parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    missing = [p.name for p in named if p.default is p.empty and options.get(p.name) in (None, "")]
+    return {p.name: p.default for p in _named(function) if p.default is not p.empty} | options
+
+
+def _check_given(function: Callable, loader: str, options: dict[str, object], sources: Sequence[Source]) -> None:
+    needed = [p.name for p in _named(function) if p.default is p.empty and not (sources and p.name == "data_dir")]
+    missing = [name for name in needed if options.get(name) in (None, "")]
     if missing:
         raise ValueError(f"{loader} needs {missing[0]}=...{_how_to_get(function)}")
-    return {p.name: p.default for p in named if p.default is not p.empty} | options
+
+
+def _named(function: Callable) -> list[inspect.Parameter]:
+    parameters = inspect.signature(function).parameters.values()
+    return [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+
+
+def _sources(function: Callable, options: Mapping[str, object]) -> Sequence[Source]:
+    """What the loader's module names to fetch (`sources`), unless a folder with the data is given."""
+    stated = getattr(inspect.getmodule(function), "sources", None)
+    if stated is None or "data_dir" not in inspect.signature(function).parameters or options.get("data_dir"):
+        return ()
+    return tuple(stated(**{key: value for key, value in options.items() if key != "data_dir"}))
 
 
 def _data_folder(function: Callable, loader: str, data_dir: object) -> Path:
@@ -143,13 +241,22 @@ def _as_json(loader: str, made_from: Mapping[str, object]) -> str:
         raise ValueError(f"options of {loader} must be strings, numbers and booleans: {error}") from error
 
 
-def _convert(function: Callable[..., Dataset], loader: str, options: Mapping[str, object], folder: Path) -> None:
-    dataset = function(**options)
+def _convert(recipe: Recipe, target: Path) -> None:
+    options = dict(recipe.options)
+    if recipe.sources:
+        folder = _fetch(recipe)
+        options["data_dir"] = str(folder)
+        shutil.copy(folder / fetch.MANIFEST, target)  # says of which files, by their hashes, this was made
+    dataset = recipe.function(**options)
     if not isinstance(dataset, Dataset):
-        raise TypeError(f"{loader} must return a Dataset, not {type(dataset).__name__}")
-    dataset.save(folder)
+        raise TypeError(f"{recipe.loader} must return a Dataset, not {type(dataset).__name__}")
+    dataset.save(target)
     del dataset
     pa.default_memory_pool().release_unused()  # Arrow would keep what a large catalogue took
+
+
+def _fetch(recipe: Recipe) -> Path:
+    return fetch.fetch(recipe.sources, recipe.name, _how_to_get(recipe.function).strip())
 
 
 def _warn(message: str) -> None:

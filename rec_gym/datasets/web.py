@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
@@ -49,7 +50,11 @@ def get(file: WebFile, target: Path, mirror: str = "") -> None:
     import pooch
 
     part = target.with_name(f"{target.name}.part")
-    with _told(file, mirror), _quiet(pooch.get_logger()), Bar(f"fetching {target.name}", file.size or None, "bytes") as bar:
+    with (
+        _told(file, mirror),
+        _quiet(pooch.get_logger()),
+        Bar(f"fetching {target.name}", file.size or None, "bytes") as bar,
+    ):
         try:
             pooch.retrieve(
                 _address(file, mirror),
@@ -65,7 +70,7 @@ def get(file: WebFile, target: Path, mirror: str = "") -> None:
             ) from error
 
 
-def _requests():  # noqa: ANN202 (the module)
+def _requests() -> ModuleType:
     try:
         import pooch  # noqa: F401
         import requests
@@ -156,7 +161,7 @@ def _address(file: WebFile, mirror: str) -> str:
 
 @contextmanager
 def _quiet(logger: logging.Logger) -> Iterator[None]:
-    """pooch says on standard error what is said here already."""
+    """Pooch says on standard error what is said here already."""
     before = logger.level
     logger.setLevel(logging.WARNING)
     try:
@@ -174,11 +179,13 @@ def _told(file: WebFile, mirror: str) -> Iterator[None]:
     try:
         yield
     except requests.HTTPError as error:
-        status = error.response.status_code
+        status = error.response.status_code if error.response is not None else 0
         if status in (404, 410):
             raise NotThereError(f"{address} is not there (status {status}); it may have moved") from error
         raise FetchError(f"{address} was refused (status {status}); try again later") from error
     except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-        raise UnreachableError(f"{urlsplit(address).netloc} does not answer, or the connection broke ({error})") from error
+        raise UnreachableError(
+            f"{urlsplit(address).netloc} does not answer, or the connection broke ({error})"
+        ) from error
     except requests.RequestException as error:
         raise FetchError(f"{address} cannot be fetched ({error})") from error

@@ -121,7 +121,9 @@ def _regroup(batches: Iterable[list[str]], size: int) -> Iterator[list[str]]:
 
 def _turn_around(texts: list[str], words: TermIds) -> tuple[_Window, np.ndarray]:
     """One window of texts as runs of postings, and the length of each text (int64)."""
-    keys, tf, lengths = [], [], []
+    keys: list[np.ndarray] = []
+    tf: list[np.ndarray] = []
+    lengths: list[np.ndarray] = []
     for start, stop in _slices(texts, _CHARACTERS_AT_ONCE):
         terms, counts = words.of(texts[start:stop])
         places = np.repeat(np.arange(start, stop), counts)

@@ -69,7 +69,7 @@ def _keep_lowest(keys, filled, k):
             key = keys[i]
             keys[i] = keys[place]
             keys[place] = key
-            place += np.int64(key <= pivot)
+            place += key <= pivot
         if k <= place:
             high = place
         else:
