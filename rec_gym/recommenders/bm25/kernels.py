@@ -22,7 +22,7 @@ MAX_SUM = (1 << 31) - 1
 NO_KEY = np.int64((1 << 63) - 1)
 NOT_RANKED = -1
 
-_SPARSE = WINDOW >> 3  # a window with fewer postings is collected by walking them again
+_SPARSE = WINDOW >> 2  # a window with fewer postings is collected by walking them again
 _BLOCK = 64  # sums that are compared with the limit at once
 _COUNT_AT_ONCE = 4096  # keys that are gathered before they are counted
 
