@@ -15,16 +15,15 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from benchmarks.pages import DOCS, write_section
 from rec_gym._version import __version__
-from rec_gym.cache import atomic_path
 from rec_gym.cards import card_of
 from rec_gym.demo import MEASURE, SPLITS, TASK_ID, TRAINED, score, train
 from rec_gym.evaluation import Interval
 from rec_gym.loop.text_stats import text_stats
 from rec_gym.policies.learner import LearnerSettings
 
-PAGE = Path(__file__).parents[1] / "docs" / "demo.md"
-START, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+PAGE = DOCS / "demo.md"
 
 
 def measure(seeds: int, steps: int) -> str:
@@ -82,11 +81,7 @@ def _origin(seeds: int, steps: int, seconds: list[float]) -> str:
 def main(seeds: int = 5, steps: int = 600, page: Path = PAGE) -> None:
     """Measures and writes the tables between the marks of the page."""
     tables = measure(seeds, steps)
-    text = page.read_text(encoding="utf-8")
-    head, _, rest = text.partition(START)
-    _, _, tail = rest.partition(END)
-    with atomic_path(page) as temporary:
-        temporary.write_text(f"{head}{START}\n{tables}\n{END}{tail}", encoding="utf-8")
+    write_section(page, "demo", tables)
     print(tables)
 
 

@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.corpora import CORPORA, LOADS, query_shapes, tokens_of
+from benchmarks.pages import DOCS, write_section
 from rec_gym.catalog import Catalog
 from rec_gym.recommenders.bm25 import BM25
 
@@ -277,6 +278,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of which the median is taken")
     parser.add_argument("--no-build", action="store_true", help="leave out the cost of building")
     parser.add_argument("--out", type=Path, default=Path("."), help="folder for engine.json and engine.md")
+    parser.add_argument("--page", action="store_true", help="write the tables into docs/performance.md too")
     options = parser.parse_args(arguments)
     if options.quick:
         options.items, options.rounds, options.no_build = [100_000], 3, True
@@ -293,6 +295,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "engine.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     (options.out / "engine.md").write_text(table(report), encoding="utf-8")
+    if options.page:
+        write_section(DOCS / "performance.md", "engine", table(report))
     print(table(report))
 
 

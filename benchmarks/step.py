@@ -24,6 +24,7 @@ import numpy as np
 
 from benchmarks.corpora import CORPORA, LOADS, query_shapes
 from benchmarks.engine import ENGINES, Engine, machine, words_of
+from benchmarks.pages import DOCS, write_section
 from rec_gym.catalog import Catalog
 from rec_gym.dataset import Dataset
 from rec_gym.loop.task import Task
@@ -36,7 +37,9 @@ from rec_gym.vector_env import RecommenderVectorEnv
 BATCHES = ((32, 8), (64, 16))
 DEPTH = 1000  # the cut-off of the reward
 RELEVANT = 8  # items a request
-KEPT = 0.3  # share of a request's distinct words that one completion takes: union over sum is then near 0.4 in groups of 8
+KEPT = (
+    0.3  # share of a request's distinct words that one completion takes: union over sum is then near 0.4 in groups of 8
+)
 
 
 def make_requests(catalog: Catalog, engine: BM25, queries: Sequence[str], seed: int = 3) -> Dataset:
@@ -152,7 +155,8 @@ def table(report: dict[str, Any]) -> str:
     rivals = list(report["rows"][0]["ratio"])
     head = ["corpus", "items", "load", "batch", "words", "Task.score ms", "step ms", "step / engine"]
     head += [f"{name} + NDCG ms (ratio)" for name in rivals]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines = [", ".join(f"{name} {value}" for name, value in report["machine"].items()), ""]
+    lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in report["rows"]:
         cells = [row["corpus"], f"{row['items']:,}", row["load"], row["batch"], f"{row['words']:.0f}"]
         cells += [f"{row['ms']['Task.score']:.1f}", f"{row['ms']['reset + step']:.1f}", f"{row['step/engine']:.2f}"]
@@ -190,6 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=["bm25s-numba", "tantivy"])
     parser.add_argument("--rounds", type=int, default=5, help="rounds of which the median is taken")
     parser.add_argument("--out", type=Path, default=Path("."), help="folder for step.json and step.md")
+    parser.add_argument("--page", action="store_true", help="write the tables into docs/performance.md too")
     options = parser.parse_args(arguments)
     if options.quick:
         options.items, options.rounds = [100_000], 3
@@ -212,6 +217,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "step.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     (options.out / "step.md").write_text(table(report) + "\n", encoding="utf-8")
+    if options.page:
+        write_section(DOCS / "performance.md", "step", table(report))
     print(table(report))
 
 
