@@ -37,8 +37,8 @@ from rec_gym.vector_env import RecommenderVectorEnv
 BATCHES = ((32, 8), (64, 16))
 DEPTH = 1000  # the cut-off of the reward
 RELEVANT = 8  # items a request
-KEPT = (
-    0.3  # share of a request's distinct words that one completion takes: union over sum is then near 0.4 in groups of 8
+JOINED = (
+    3  # real queries in the pool of words of a request; a completion takes a third of it, and is as long as a real one
 )
 
 
@@ -55,16 +55,15 @@ def make_requests(catalog: Catalog, engine: BM25, queries: Sequence[str], seed: 
 
 
 def make_completions(queries: Sequence[str], group: int, seed: int = 4) -> list[str]:
-    """`group` completions for each query: each takes a part of its words, repetitions included."""
+    """`group` completions for each query: each takes a third of its words, with their repetitions."""
     draw = np.random.default_rng(seed)
     texts = []
     for query in queries:
         words = query.split()
         distinct = list(dict.fromkeys(words))
         for _ in range(group):
-            kept = {word for word in distinct if draw.random() < KEPT} or {distinct[0]}
-            times = max(1, round(len(words) / max(1, sum(word in kept for word in words))))
-            texts.append(" ".join([word for word in words if word in kept] * times))
+            kept = set(draw.permutation(distinct)[: max(1, len(distinct) // JOINED)].tolist())
+            texts.append(" ".join(word for word in words if word in kept))
     return texts
 
 
@@ -205,7 +204,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         engine = BM25(threads=1).fit(catalog)
         fitted = {name: ENGINES[name](catalog) for name in options.engines}
         for load in ("short", "long"):
-            queries = source.queries(query_shapes(options.rewrites, *LOADS[load]), max(p for p, _ in BATCHES))
+            drawn = source.queries(query_shapes(options.rewrites, *LOADS[load]), JOINED * max(p for p, _ in BATCHES))
+            queries = [" ".join(drawn[start : start + JOINED]) for start in range(0, len(drawn), JOINED)]
             dataset = make_requests(catalog, engine, queries)
             task = Task(dataset, engine, split="all", reward=f"ndcg@{DEPTH}")
             rivals = {name: others(one, dataset, DEPTH) for name, one in fitted.items()}

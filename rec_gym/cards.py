@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from rec_gym.loop.task import Task
 
 _CARD_KEYS = {
-    "title", "task", "summary", "loader", "licence", "citation", "homepage", "source", "options", "sizes", "recommenders",
-    "settings", "protocols", "env", "baselines", "catalog_sha256", "needs", "variant",
+    "title", "task", "summary", "loader", "licence", "citation", "homepage", "options", "sizes", "recommenders",
+    "settings", "protocols", "env", "baselines", "catalog_sha256", "needs", "splits", "variant",
 }  # fmt: skip
 _REQUIRED = ("title", "summary", "loader", "licence", "env")
 _registered: dict[str, Card] = {}
@@ -265,9 +265,7 @@ def _located(card: Card, options: dict[str, Any]) -> dict[str, Any]:
     return options | {"data_dir": str(folder if folder.is_absolute() else (base / folder).resolve())}
 
 
-def _recommender(
-    card: Card, spec: str | Mapping[str, Any], options: Mapping[str, Any]
-) -> tuple[str, dict[str, Any]]:
+def _recommender(card: Card, spec: str | Mapping[str, Any], options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Name and settings; the card's settings for that recommender lie under those that were given.
 
     A `[[variant]]` of the card holds settings of recommenders for certain options, such as another language's stemmer.

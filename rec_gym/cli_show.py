@@ -28,7 +28,7 @@ def print_ids() -> None:
             card.content["title"],
             _name(env["recommender"]),
             _reward(card, env),
-            "nothing" if card.embedded else "a download" if card.is_fetched(task_id) else "--data-dir",
+            "nothing" if card.embedded else "a download" if card.is_fetched(task_id) else _needs(card),
         )
     print_table(Console(), table)
 
@@ -61,6 +61,11 @@ def print_info(task_id: str, overrides: Mapping[str, Any]) -> None:
         _line("sizes", missing)
     else:
         _print_sizes(task_id, overrides)
+
+
+def _needs(card: Card) -> str:
+    """What the caller has to give, as the command line takes it."""
+    return f"--set {card.content['needs']}=..." if "needs" in card.content else "--data-dir"
 
 
 def _missing(card: Card, task_id: str, overrides: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import gymnasium
 import pytest
 from loopback import Loopback
 
@@ -16,11 +17,12 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # The hub's client reads these when it is imported. No test leaves this machine, or shows anybody a token.
 os.environ["HF_HOME"] = f"{os.environ['REC_GYM_HOME']}/hub"
 os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
+os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
 os.environ["NO_PROXY"] = "127.0.0.1,localhost"
 os.environ["no_proxy"] = "127.0.0.1,localhost"
 
-import rec_gym
-from rec_gym.cards import cards
+import rec_gym  # noqa: E402
+from rec_gym.cards import _registered, cards  # noqa: E402
 
 EMBEDDED = sorted(name for name, card in cards().items() if card.embedded)
 
@@ -35,6 +37,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that takes `embedded_id` runs over every registered id whose data is in the package."""
     if "embedded_id" in metafunc.fixturenames:
         metafunc.parametrize("embedded_id", EMBEDDED)
+
+
+@pytest.fixture(autouse=True)
+def registered_ids() -> Iterator[None]:
+    """Ids that a test registers end with it."""
+    before = set(cards())
+    yield
+    for name in cards().keys() - before:
+        del _registered[name], gymnasium.registry[name]
 
 
 @pytest.fixture(scope="session")

@@ -121,8 +121,10 @@ def test_an_unknown_id_lists_the_ids():
 
 
 def test_data_that_is_not_packaged_says_how_to_get_it():
-    with pytest.raises(ValueError, match="pass data_dir=<folder>. Get it with"):
-        rec_gym.make_task("RecR1-ESCI-BM25-v0")
+    with pytest.raises(ValueError, match=r"recbole:load needs data_dir=\.\.\. "):
+        rec_gym.make_task("RecR1-RecBole-BM25-v0")
+    with pytest.raises(ValueError, match=r"beir:load needs data_dir=\.\.\. Name a set of the BEIR benchmark"):
+        rec_gym.make_task("RecR1-BEIR-BM25-v0")
     with pytest.raises((FileNotFoundError, ValueError), match="nowhere"):
         rec_gym.make_task("RecR1-ESCI-BM25-v0", data_dir="/nowhere")
 

@@ -143,17 +143,10 @@ class TestListAndInfo:
             '[[env]]\nid = "Mine-v0"\nrecommender = "bm25"\nreward = { measure = "mrr@10", unparsed = -1 }\n'
         )
         rec_gym.register_card(card)
-        try:
-            result = run("info", "Mine-v0")
-            assert "baseline:       raw: ndcg@10 0.5" in result.output
-            assert "reward:         mrr@10 (" in result.output
-            assert run("list").exit_code == 0
-        finally:
-            import gymnasium
-
-            from rec_gym.cards import _registered
-
-            del _registered["Mine-v0"], gymnasium.registry["Mine-v0"]
+        result = run("info", "Mine-v0")
+        assert "baseline:       raw: ndcg@10 0.5" in result.output
+        assert "reward:         mrr@10 (" in result.output
+        assert run("list").exit_code == 0
 
     def test_version(self):
         assert run("--version").output == f"rec-gym {rec_gym.__version__}\n"

@@ -6,10 +6,11 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from rec_gym.datasets import beir, recbole
-from rec_gym.datasets.files import read_jsonl, read_lines, read_tsv
+from rec_gym.datasets.files import first_of_each, joined_field, one_of, read_csv, read_jsonl, read_lines, read_tsv
 
 REAL = os.environ.get("REC_GYM_TEST_DATA")
 needs_real_data = pytest.mark.skipif(not REAL, reason="REC_GYM_TEST_DATA does not name the folder with the real data")
@@ -78,6 +79,59 @@ def test_tables_refuse(tmp_path):
     path.write_text("\n")
     with pytest.raises(ValueError, match="is empty; it should begin with a header line"):
         read_tsv(path)
+
+
+def test_csv_cells_may_hold_breaks_quotes_and_unicode(tmp_path):
+    path = tmp_path / "file.csv"
+    path.write_bytes('\ufeffa,b,c\r\n1,"x\n\n""y"", z",3\r\n\r\n4,\u2028,6\r\n'.encode())
+    assert list(read_csv(path, ("b", "a"))) == [(4, ['x\n\n"y", z', "1"]), (6, ["\u2028", "4"])]
+    assert list(read_csv(path, ("c",), layout=("a", "b", "c"))) == [(4, ["3"]), (6, ["6"])]
+    path.write_text("1\t2\n3\t4\n")
+    assert list(read_csv(path, ("b",), "\t", layout=("a", "b"))) == [(1, ["2"]), (2, ["4"])]
+
+
+@pytest.mark.parametrize(
+    ("text", "layout", "message"),
+    [
+        ("", (), r"file\.csv is empty; it should hold the columns a, b"),
+        ("a;b\n", (), "has no column 'a', 'b'; its first line is: a;b"),
+        ("a,c\n", ("a", "b"), "has no column 'b'; its first line is: a, c"),
+        ("1,2,3\n", ("a", "b"), "has no column 'a', 'b'"),
+        ("a,b\n1\n", (), "line 2: 1 cells, but the first line has 2"),
+        ('a,b\n1,"2\n3', (), "line 3: unexpected end of data; the file may be truncated"),
+        ('a,b\n1,"2"3\n', (), "line 2: ',' expected after"),
+        ("a,b\n1,2\r3,4\n", (), "line 2: new-line character seen in unquoted field"),
+    ],
+)
+def test_csv_refuses(tmp_path, text, layout, message):
+    path = tmp_path / "file.csv"
+    path.write_text(text, newline="")
+    with pytest.raises(ValueError, match=message):
+        list(read_csv(path, ("a", "b"), layout=layout))
+
+
+def test_fields_of_lists_and_options():
+    assert joined_field({"a": ["x", "y"], "b": "z"}, "a", "here") == "x y"
+    assert [joined_field({"b": "z", "c": None}, name, "here") for name in "abc"] == ["", "z", ""]
+    with pytest.raises(ValueError, match="here: field 'a' must be a list of texts; it holds dict"):
+        joined_field({"a": ["x", {}]}, "a", "here")
+    one_of("size", "s", ("s", "m"))
+    with pytest.raises(ValueError, match="size is one of s, m, not 'l'"):
+        one_of("size", "l", ("s", "m"))
+
+
+def test_the_first_row_of_each_id_is_kept():
+    table = pa.table({"id": ["b", "a", "b", None, "c", "a", None], "n": range(7)})
+    notes = Counter()
+    assert first_of_each(table, "id", notes)["n"].to_pylist() == [
+        0,
+        1,
+        3,
+        4,
+        6,
+    ]  # an id that is missing is refused later
+    assert notes == {"items whose id stood there before, dropped": 2}
+    assert first_of_each(table.slice(0, 2), "id", notes)["n"].to_pylist() == [0, 1]
 
 
 # BEIR

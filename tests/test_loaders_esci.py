@@ -60,7 +60,6 @@ def test_esci_original_layout(tmp_path):
     assert split_of(esci.load(str(tmp_path), version="large")) == {"1": "train", "2": "test", "3": "test"}
 
 
-
 def test_esci_one_table_layout_gives_the_same(tmp_path):
     names = dict(zip("ESCI", ("Exact", "Substitute", "Complement", "Irrelevant"), strict=True))
     texts = {(row["product_locale"], row["product_id"]): row for row in PRODUCTS}
@@ -146,7 +145,7 @@ def test_esci_options_and_files_are_checked(tmp_path):
     folder = write_esci(tmp_path)
     with pytest.raises(ValueError, match="gains is one of graded, exact, not 'binary'"):
         esci.load(folder, gains="binary")
-    with pytest.raises(ValueError, match="version is small or large, not 'tiny'"):
+    with pytest.raises(ValueError, match="version is one of small, large, not 'tiny'"):
         esci.load(folder, version="tiny")
     (tmp_path / esci.EXAMPLES).rename(tmp_path / "judged.parquet")
     with pytest.raises(FileNotFoundError, match=r"examples\.parquet is missing"):

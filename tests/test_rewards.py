@@ -1,12 +1,14 @@
 """Rewards: transforms, terms, their sum and their range."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rec_gym.loop.rewards import make_reward
-from rec_gym.loop.text_stats import text_stats
+from rec_gym.loop.text_stats import text_stats, words
 from rec_gym.measures import Measure
 
 NDCG, GATE = Measure.parse("ndcg@10"), Measure.parse("constraints@10")
@@ -124,6 +126,12 @@ def test_wrong_settings_list_the_right_ones(spec, message):
 
 def test_a_cutoff_of_the_split_replaces_that_of_the_measure():
     assert make_reward("ndcg@10", cutoff=1000).measure == Measure("ndcg", 1000)
+
+
+@given(st.text(st.characters(max_codepoint=127)) | st.text(st.characters(exclude_categories=())))
+@settings(max_examples=200, deadline=None)
+def test_words_are_runs_of_letters_digits_and_underscores(text):
+    assert words(text) == re.findall(r"\w+", text.lower())
 
 
 def test_text_stats():

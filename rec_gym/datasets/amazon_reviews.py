@@ -79,7 +79,7 @@ def load(
     Args:
         data_dir: the folder.
         domain: the category, as the files name it.
-        setting: which requests; see above.
+        setting: which requests, and in which splits: `"transductive"`, `"inductive"`, `"last_out"` or `"timestamp"`.
         core: `"0core"` for all interactions, `"5core"` for users and items with at least five.
         limit: requests that Rec-R1's settings take from each of valid and test, where they are chosen here.
 

@@ -23,8 +23,8 @@ EXAMPLES = "shopping_queries_dataset_examples.parquet"
 PRODUCTS = "shopping_queries_dataset_products.parquet"
 HOLDS = f"either {EXAMPLES} and {PRODUCTS}, or the parquet shards of tasksource/esci (train-*.parquet, test-*.parquet)"
 GET_DATA = (
-    "Clone https://github.com/amazon-science/esci-data with Git LFS and name its folder shopping_queries_dataset, or "
-    "fetch the Hugging Face data set tasksource/esci (hf download tasksource/esci --repo-type dataset --local-dir DIR) "
+    "By hand: clone https://github.com/amazon-science/esci-data with Git LFS and name its folder shopping_queries_dataset, "
+    "or fetch the Hugging Face data set tasksource/esci (hf download tasksource/esci --repo-type dataset --local-dir DIR) "
     "and name DIR."
 )
 
@@ -85,7 +85,8 @@ def load(
         gains: `"graded"` (exact 1, substitute 0.1, complement 0.01, irrelevant 0) or `"exact"` (exact 1, others 0).
         domain: `"Video_Games"`, `"Baby_Products"`, `"Office_Products"` or `"Sports_and_Outdoors"` for its queries alone;
             `"all"` for all.
-        splits: see above.
+        splits: which queries stand in train, val and test, as its splits say: `"published"`, `"rec-r1"` or
+            `"rec-r1-lists"`.
         duplicate_targets: of the lists only: `"count"` counts a repeated target again in the ideal DCG, as the paper's
             figures do.
 

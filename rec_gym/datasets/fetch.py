@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -39,6 +39,7 @@ from rec_gym.datasets.sources import (
     UnreachableError,
     WebFile,
     as_size,
+    identity,
     inside,
     total_size,
 )
@@ -49,7 +50,7 @@ __all__ = ["FetchError", "HubFile", "Source", "WebFile", "download_folder", "fet
 MANIFEST = "rec-gym-download.json"
 """In the folder of a download: where each file came from, its size and its SHA-256."""
 
-_ARCHIVES = ".archives"
+_HALVES, _UNPACKED = ".rec-gym", "unpacked"  # in it: what is on its way, and what is not all unpacked yet
 _CHUNK = 1 << 20
 _NO_SPACE = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
@@ -58,7 +59,7 @@ _mirror: ContextVar[str] = ContextVar("mirror", default="")
 
 def download_folder(sources: Sequence[Source], name: str) -> Path:
     """Where `fetch` puts what `sources` name; the same for the same sources on every machine, under the cache folder."""
-    key = hashlib.sha256(json.dumps([_encode(source) for source in sources], sort_keys=True).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps([identity(source) for source in sources], sort_keys=True).encode()).hexdigest()[:16]
     return cache_home() / "downloads" / f"{name}-{key}"
 
 
@@ -133,24 +134,44 @@ class _Download:
 
 def _fill(partial: Path, sources: Sequence[Source], name: str, folder: Path) -> None:
     """Fetches into `partial` what is not whole there yet."""
-    plan = _read_plan(partial, sources)
-    if plan is None:
-        plan = [_Download(source) for source in _resolve(sources)]
+    earlier = _read_plan(partial, sources)
+    plan = earlier or [_Download(source) for source in _resolve(sources)]
+    if not earlier:
         _write_plan(partial, sources, plan)
     missing = [download for download in plan if not download.is_whole(partial)]
     _announce(plan, missing, name, folder)
     _check_space(partial, [download.source for download in missing])
-    for download in missing:
-        for path in download.files or ():
-            (partial / path).unlink(missing_ok=True)  # it is damaged; a client might take it for whole
-        try:
+    try:
+        if earlier:
+            _check_hub(missing)
+        for download in missing:
+            for path in download.files or ():
+                (partial / path).unlink(missing_ok=True)  # it is damaged; a client might take it for whole
             download.files = _get(download.source, partial)
-        except NotThereError:
-            (partial / MANIFEST).unlink(missing_ok=True)  # the plan is out of date: the next call makes a new one
+            _write_plan(partial, sources, plan)
+    except NotThereError:
+        (partial / MANIFEST).unlink(missing_ok=True)
+        if not earlier:
             raise
-        _write_plan(partial, sources, plan)
-    for leftovers in (partial / _ARCHIVES, hub.leftovers(partial)):
+        return _fill(partial, sources, name, folder)  # the publisher has replaced what the earlier call had found
+    _tidy(partial, {MANIFEST}.union(*(download.files or () for download in plan)))
+
+
+def _tidy(partial: Path, wanted: set[str]) -> None:
+    """Removes all else: notes of the clients, and files that an earlier plan named; a loader might read those."""
+    for leftovers in (partial / _HALVES, hub.leftovers(partial)):
         shutil.rmtree(leftovers, ignore_errors=True)
+    for path in partial.rglob("*"):
+        if not path.is_dir() and path.relative_to(partial).as_posix() not in wanted:
+            path.unlink()
+
+
+def _check_hub(missing: Sequence[_Download]) -> None:
+    """One question before an earlier plan is gone on with: of a file itself, the client asks for a minute in vain."""
+    for download in missing:
+        if isinstance(download.source, HubFile):
+            hub.resolve([download.source], _mirror.get())
+            return
 
 
 def _resolve(sources: Sequence[Source]) -> list[Source]:
@@ -171,14 +192,8 @@ def _repository(file: HubFile) -> tuple[str, str]:
 
 def _get(source: Source, partial: Path) -> dict[str, dict[str, object]]:
     """Fetches one source; returns its files under `partial`, with sizes and hashes."""
-    if isinstance(source, HubFile):
-        files = [hub.get(source, partial, _mirror.get())]
-    elif source.unpack:
-        files = _get_archive(source, partial)
-    else:
-        files = [inside(partial, source.path)]
-        files[0].parent.mkdir(parents=True, exist_ok=True)
-        web.get(source, files[0], _mirror.get())
+    mirror = _mirror.get()
+    files = [hub.get(source, partial, mirror)] if isinstance(source, HubFile) else _get_web(source, partial, mirror)
     described: dict[str, dict[str, object]] = {}
     for path in files:
         digest = _sha256(path)
@@ -192,26 +207,30 @@ def _get(source: Source, partial: Path) -> dict[str, dict[str, object]]:
     return described
 
 
-def _get_archive(source: WebFile, partial: Path) -> list[Path]:
-    """Fetches an archive and unpacks it; its files come to their place only when all of them are unpacked."""
-    holder = partial / _ARCHIVES / hashlib.sha256(source.url.encode()).hexdigest()[:16]
-    archive, unpacked = holder / (Path(urlsplit(source.url).path).name or "archive"), holder / "unpacked"
+def _get_web(source: WebFile, partial: Path, mirror: str) -> list[Path]:
+    """Fetches a file of the web; those of an archive come to their places only when all of them are unpacked."""
+    holder = partial / _HALVES / hashlib.sha256(source.url.encode()).hexdigest()[:16]
     holder.mkdir(parents=True, exist_ok=True)
-    web.get(source, archive, _mirror.get())
-    shutil.rmtree(unpacked, ignore_errors=True)
     target = inside(partial, source.path)
-    try:
-        if unpack(archive, unpacked, target.name) == "gz":
-            target = target.parent
-    except FetchError:
-        shutil.rmtree(holder)  # no later call takes it for good
-        raise
-    files = [target / path.relative_to(unpacked) for path in sorted(unpacked.rglob("*")) if path.is_file()]
-    for path in files:
+    fetched = holder / (Path(urlsplit(source.url).path).name or "download")
+    web.get(source, fetched, mirror)
+    moves = {target: fetched}
+    if source.unpack:
+        unpacked = holder / _UNPACKED
+        shutil.rmtree(unpacked, ignore_errors=True)
+        try:
+            if unpack(fetched, unpacked, target.name) == "gz":
+                target = target.parent
+        except FetchError:
+            shutil.rmtree(holder)  # no later call takes it for good
+            raise
+        files = [path for path in sorted(unpacked.rglob("*")) if path.is_file()]
+        moves = {target / path.relative_to(unpacked): path for path in files}
+    for path, origin in moves.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(unpacked / path.relative_to(target), path)
+        os.replace(origin, path)
     shutil.rmtree(holder)
-    return files
+    return list(moves)
 
 
 # What is said
@@ -263,7 +282,7 @@ def _explained(folder: Path, partial: Path, sources: Sequence[Source], name: str
             raise
         for half in (*partial.rglob("*.part"), *partial.rglob("*.part.name")):
             half.unlink(missing_ok=True)
-        for unpacked in partial.glob(f"{_ARCHIVES}/*/unpacked"):
+        for unpacked in partial.glob(f"{_HALVES}/*/{_UNPACKED}"):
             shutil.rmtree(unpacked, ignore_errors=True)
         raise FetchError(
             f"the disk of {partial.parent} is full ({error}). What was half-written is removed, whole files are kept: make "
@@ -290,7 +309,7 @@ def _read_plan(folder: Path, sources: Sequence[Source]) -> list[_Download] | Non
     """The plan that an earlier call began; None if there is none for these sources."""
     try:
         stored = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if stored["sources"] != [_encode(source) for source in sources]:
+        if stored["sources"] != [identity(source) for source in sources]:
             return None
         return [_Download(_decode(entry["source"]), entry["files"]) for entry in stored["downloads"]]
     except (OSError, ValueError, KeyError, TypeError):
@@ -299,7 +318,7 @@ def _read_plan(folder: Path, sources: Sequence[Source]) -> list[_Download] | Non
 
 def _write_plan(folder: Path, sources: Sequence[Source], plan: Sequence[_Download]) -> None:
     downloads = [{"source": _encode(download.source), "files": download.files} for download in plan]
-    write_json(folder / MANIFEST, {"sources": [_encode(source) for source in sources], "downloads": downloads})
+    write_json(folder / MANIFEST, {"sources": [identity(source) for source in sources], "downloads": downloads})
 
 
 def _damage(folder: Path) -> str | None:
@@ -318,7 +337,7 @@ def _damage(folder: Path) -> str | None:
 
 
 def _encode(source: Source) -> dict[str, object]:
-    return {"from": "hub" if isinstance(source, HubFile) else "web", **asdict(source)}
+    return {**identity(source), "size": source.size}
 
 
 def _decode(entry: dict) -> Source:

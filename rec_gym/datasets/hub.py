@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 _TIMEOUT = 30.0  # seconds for a listing
+_TRIES = 3  # of a file; the listing, which comes first, has shown that the hub is there
 _OUR_FILES = ".cache"  # what the client keeps about downloads, under the folder that it is given
 
 
@@ -46,17 +47,23 @@ def resolve(files: Sequence[HubFile], mirror: str = "") -> list[HubFile]:
 def get(file: HubFile, folder: Path, mirror: str = "") -> Path:
     """Downloads a file that `resolve` returned to its path under `folder`.
 
-    A connection that drops is taken up again by the client, from where it broke. A file that an earlier call left
-    there in part is fetched anew.
+    A connection that drops is taken up again, from where it broke. Whether what a killed process left of a file is used
+    depends on the client's version; whole files are never fetched again.
 
     Raises:
         FetchError: it could not be had; the message says why.
     """
     target = inside(folder, file.path)
-    with _told(file.where, mirror):
-        _client(mirror).hf_hub_download(
-            file.repo, file.path, repo_type="dataset", revision=file.revision, local_dir=folder
-        )
+    for left in reversed(range(_TRIES)):  # some versions of the client give up at the first break
+        try:
+            with _told(file.where, mirror):
+                _client(mirror).hf_hub_download(
+                    file.repo, file.path, repo_type="dataset", revision=file.revision, local_dir=folder
+                )
+            break
+        except UnreachableError:
+            if not left:
+                raise
     return target
 
 
@@ -95,9 +102,14 @@ def _told(what: str, mirror: str) -> Iterator[None]:
             f"{what} is given only to those who accept its terms: do so on its page on the hub, then `hf auth login`"
         ) from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError) as error:
-        if isinstance(error, errors.LocalEntryNotFoundError):  # how the client says that it did not reach the hub
-            raise UnreachableError(f"the Hugging Face hub does not answer ({error.__cause__ or error})") from error
-        raise NotThereError(f"the Hugging Face hub has no {what} ({_first_line(error)})") from error
+        if isinstance(error, errors.LocalEntryNotFoundError):  # the client had no answer, or none that it understood
+            cause = error.__cause__ or error
+            if isinstance(cause, errors.HfHubHTTPError | errors.FileMetadataError):
+                raise FetchError(
+                    f"the Hugging Face hub refused {what} ({_first_line(cause)}); try again later"
+                ) from error
+            raise UnreachableError(f"the Hugging Face hub does not answer ({_first_line(cause)})") from error
+        raise NotThereError(f"the Hugging Face hub does not hold {what} ({_first_line(error)})") from error
     except errors.HfHubHTTPError as error:
         raise FetchError(f"the Hugging Face hub refused {what} ({_first_line(error)}); try again later") from error
     except (errors.HTTPError, errors.OfflineModeIsEnabled) as error:
@@ -109,5 +121,5 @@ def _told(what: str, mirror: str) -> Iterator[None]:
         raise FetchError(f"{what} did not come whole ({_first_line(error)}); call again") from error
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]

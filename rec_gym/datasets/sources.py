@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
@@ -78,6 +78,13 @@ class WebFile:
 
 
 Source = HubFile | WebFile
+
+
+def identity(source: Source) -> dict[str, object]:
+    """What makes a source another one: all but its size, which is said but decides nothing."""
+    fields = asdict(source)
+    del fields["size"]
+    return {"from": "hub" if isinstance(source, HubFile) else "web", **fields}
 
 
 def inside(folder: Path, name: str) -> Path:

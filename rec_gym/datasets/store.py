@@ -12,7 +12,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,7 +21,7 @@ from rec_gym._version import __version__
 from rec_gym.cache import cache_home, is_prepared, prepared_folder
 from rec_gym.dataset import Dataset
 from rec_gym.datasets import fetch
-from rec_gym.datasets.sources import Source
+from rec_gym.datasets.sources import Source, identity
 
 FORMAT = 1
 """Version of what `Dataset.save` writes; raised when that changes."""
@@ -117,7 +117,7 @@ def recipe_of(loader: str, options: Mapping[str, object]) -> Recipe:
     if sources:
         # Not the folder: the converted data outlive it, and serve where the cache folder was copied to.
         complete["data_dir"] = ""
-        made_from["sources"] = [asdict(source) for source in sources]
+        made_from["sources"] = [identity(source) for source in sources]
     elif "data_dir" in complete:
         folder = _data_folder(function, loader, complete["data_dir"])
         complete["data_dir"] = str(folder)

@@ -46,7 +46,7 @@ def get(file: WebFile, target: Path, mirror: str = "") -> None:
     Raises:
         FetchError: it could not be had, or it is not what the publisher states; the message says why.
     """
-    _requests()
+    requests = _requests()
     import pooch
 
     part = target.with_name(f"{target.name}.part")
@@ -63,6 +63,8 @@ def get(file: WebFile, target: Path, mirror: str = "") -> None:
                 path=target.parent,
                 downloader=_Resuming(part, bar),
             )
+        except requests.RequestException:  # some of them are a ValueError
+            raise
         except ValueError as error:  # the checksum; pooch has removed the file
             raise FetchError(
                 f"{file.url} is not what its publisher states: its checksum is not {file.checksum}. It was removed; fetch "
@@ -91,6 +93,7 @@ class _Resuming:
 
     def __init__(self, part: Path, bar: Bar) -> None:
         self._part, self._name, self._bar, self._shown = part, part.with_name(f"{part.name}.name"), bar, 0
+        self._answered = False
 
     def __call__(self, url: str, output_file: str, pooch: object, check_only: bool = False) -> None:
         """Called by pooch: fetches `url` into `output_file`."""
@@ -104,7 +107,7 @@ class _Resuming:
                 break
             except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
                 vain = 0 if self._size() > before else vain + 1
-                if vain == _TRIES:
+                if vain == _TRIES or not self._answered:  # a server that was never reached is not waited for
                     raise
                 time.sleep(_WAIT * vain)
         self._name.unlink(missing_ok=True)
@@ -122,6 +125,7 @@ class _Resuming:
         if done and name:
             headers |= {"Range": f"bytes={done}-", "If-Range": name}
         with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
+            self._answered = True
             content_range = response.headers.get("Content-Range", "")
             if response.status_code == 416 and content_range == f"bytes */{done}":
                 return  # the last byte had come before the last call ended

@@ -1,0 +1,285 @@
+"""`rec-gym prepare`, first use of an id whose data are fetched, and `rec-gym cache`."""
+
+import gc
+import hashlib
+import io
+import json
+import os
+import shutil
+import sys
+import time
+import zipfile
+
+import gymnasium as gym
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from filelock import FileLock
+from typer.testing import CliRunner
+
+import rec_gym
+from rec_gym.cli import app
+from rec_gym.cli_data import entries
+from rec_gym.datasets import beir
+from rec_gym.datasets.fetch import FetchError, mirrored
+from rec_gym.datasets.store import open_dataset, recipe_of
+
+ESCI, BEIR, SHOP = "RecR1-ESCI-BM25-v0", "RecR1-BEIR-BM25-v0", "RecR1-CornerShop-BM25-v0"
+runner = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("REC_GYM_HOME", str(tmp_path / "home"))
+    yield tmp_path / "home"
+    gc.collect()
+
+
+def run(*arguments, input=None):
+    return runner.invoke(app, [str(argument) for argument in arguments], input=input)
+
+
+def good(*arguments, input=None):
+    result = run(*arguments, input=input)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def fails(*arguments):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+    return next(line for line in result.stderr.splitlines() if line.startswith("Error: "))
+
+
+def parquet(rows):
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), buffer)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def esci_hub(loopback):
+    """The data set as the hub has it: parquet shards whose names tell their split, beside other files."""
+    titles = ["red lamp", "blue lamp", "oak chair", "wool rug"]
+    shards = {"train-00000-of-00002-1a": [], "train-00001-of-00002-2b": [], "test-00000-of-00001-3c": []}
+    for query in range(12):
+        shard = sorted(shards)[query % 3]
+        for item, title in enumerate(titles):
+            shards[shard].append(
+                {
+                    "example_id": query * 4 + item,
+                    "query": titles[query % 4],
+                    "query_id": query,
+                    "product_id": f"B{item}",
+                    "product_locale": "us",
+                    "esci_label": "Exact" if item == query % 4 else "Irrelevant",
+                    "small_version": 1,
+                    "large_version": 1,
+                    **{f"product_{name}": None for name in ("description", "bullet_point", "brand", "color", "text")},
+                    "product_title": title,
+                }
+            )
+    files = {f"data/{name}.parquet": parquet(rows) for name, rows in shards.items()}
+    loopback.add_hub("tasksource/esci", {**files, "README.md": b"# ESCI", ".gitattributes": b""})
+    return loopback
+
+
+def beir_zip(name):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr(
+            f"{name}/corpus.jsonl", '{"_id": "a", "title": "red lamp", "text": ""}\n{"_id": "b", "text": "a rug"}\n'
+        )
+        file.writestr(f"{name}/queries.jsonl", '{"_id": "1", "text": "light"}\n{"_id": "2", "text": "feet"}\n')
+        file.writestr(f"{name}/qrels/test.tsv", "query-id\tcorpus-id\tscore\n1\ta\t1\n2\tb\t1\n")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def beir_web(loopback, monkeypatch):
+    """BEIR's server with one plain archive and the one that holds several sets."""
+    for path, archive in (("nfcorpus", "nfcorpus"), ("cqadupstack/gis", "cqadupstack")):
+        content = beir_zip(path)
+        loopback.add(f"/thakur/BEIR/datasets/{archive}.zip", content)
+        monkeypatch.setitem(beir.MD5, archive, hashlib.md5(content).hexdigest())
+    return loopback
+
+
+class TestPrepare:
+    def test_from_the_hub_and_then_without_it(self, esci_hub, home):
+        assert "not here yet; fetched on first use, or by `rec-gym prepare RecR1-ESCI-BM25-v0` (2.52 GB)" in good(
+            "info", ESCI
+        )
+        output = good("prepare", ESCI)
+        assert "rec-gym: fetching esci: 3 files, " in output
+        assert f"{ESCI} is ready: Dataset(4 items; requests: " in output
+        assert f"fetched:   {home / 'downloads' / 'esci-'}" in output
+        assert f"converted: {home / 'datasets' / 'esci-'}" in output
+        assert not esci_hub.fetched("README.md")
+        esci_hub.close()
+        assert "fetching" not in good("prepare", ESCI)
+        assert ", test 4\n" in good("info", ESCI)
+        env = gym.make(ESCI, split="test")
+        env.reset(seed=0)
+        assert env.step("lamp")[1] >= 0
+        assert good("evaluate", ESCI, "--policy", "raw", "--split", "test")
+
+    def test_first_use_fetches(self, esci_hub, capfd):
+        env = gym.make(ESCI, gains="exact")
+        observation, _ = env.reset(seed=0)
+        assert env.step(observation)[1] == 1
+        assert "rec-gym: fetching esci: 3 files" in capfd.readouterr().err
+        rec_gym.make_task(ESCI)  # other options of the same files
+        assert capfd.readouterr().err == ""
+
+    def test_from_a_mirror_of_the_web(self, beir_web, home):
+        output = good("prepare", BEIR, "--set", "name=nfcorpus", "--mirror", beir_web.url)
+        assert "is ready: Dataset(2 items; requests: test 2)" in output
+        assert (next(home.glob("downloads/beir-*")) / "nfcorpus" / "corpus.jsonl").is_file()
+        assert gym.make(BEIR, name="nfcorpus", split="test").unwrapped.task.name == BEIR
+        assert "requests: test 2" in good("prepare", BEIR, "--set", "name=cqadupstack/gis", "--mirror", beir_web.url)
+
+    def test_from_a_folder(self, tmp_path):
+        with zipfile.ZipFile(io.BytesIO(beir_zip("nfcorpus"))) as file:
+            file.extractall(tmp_path / "data")
+        for folder, settings in ((tmp_path / "data/nfcorpus", ()), (tmp_path / "data", ("--set", "name=nfcorpus"))):
+            output = good("prepare", BEIR, "--data-dir", folder, *settings)
+            assert "Dataset(2 items; requests: test 2)" in output
+            assert "fetched:" not in output
+
+    def test_embedded_data(self):
+        assert f"{SHOP} is ready: Dataset(" in good("prepare", SHOP, "--set", "items=600")
+
+    def test_what_is_wrong(self, tmp_path):
+        assert "BEIR has no public archive 'nope'; there are: arguana, " in fails("prepare", BEIR, "--set", "name=nope")
+        assert "'cqadupstack'; there are: arguana, climate-fever, cqadupstack/android" in fails(
+            "prepare", BEIR, "--set", "name=cqadupstack"
+        )
+        assert "needs data_dir=... Name a set of the BEIR benchmark" in fails("prepare", BEIR)
+        both = fails("prepare", BEIR, "--data-dir", tmp_path, "--mirror", "http://x.org")
+        assert "with --data-dir nothing is fetched; leave one of them out" in both
+        assert "a mirror is a web address" in fails("prepare", ESCI, "--mirror", "x.org")
+
+    def test_offline(self, loopback):
+        loopback.close()
+        message = fails("prepare", ESCI)
+        assert "the data of esci are not here and cannot be fetched: the Hugging Face hub does not answer" in message
+        assert "Missing: 'data/*.parquet of tasksource/esci'; 2.52 GB" in message
+        assert "data_dir=... (--data-dir). By hand: clone" in message
+
+
+class TestStore:
+    def test_converted_data_outlive_their_download(self, esci_hub, home):
+        rec_gym.make_task(ESCI)
+        gc.collect()
+        shutil.rmtree(home / "downloads")
+        esci_hub.close()
+        assert len(rec_gym.make_task(ESCI).dataset.catalog) == 4
+        folder = next(home.glob("datasets/esci-*"))
+        assert json.loads((folder / "rec-gym-download.json").read_text())["downloads"][0]["source"]["sha256"]
+
+    @pytest.mark.parametrize("kept", [("downloads",), ("downloads", "datasets")])
+    def test_a_cache_that_was_copied(self, esci_hub, home, tmp_path, monkeypatch, kept):
+        rec_gym.make_task(ESCI)
+        esci_hub.close()
+        for name in kept:
+            shutil.copytree(home / name, tmp_path / "elsewhere" / name)
+        monkeypatch.setenv("REC_GYM_HOME", str(tmp_path / "elsewhere"))
+        before = {path for path in tmp_path.glob("elsewhere/datasets/*") if path.is_dir()}
+        assert len(rec_gym.make_task(ESCI).dataset.catalog) == 4
+        after = {path for path in tmp_path.glob("elsewhere/datasets/*") if path.is_dir()}
+        assert (len(before), len(after)) == (len(kept) - 1, 1)
+
+    def test_a_loader_of_ones_own(self, loopback, tmp_path, monkeypatch):
+        (tmp_path / "own_words.py").write_text(
+            "from pathlib import Path\n"
+            "from rec_gym import Catalog, Dataset\n"
+            "from rec_gym.datasets.fetch import WebFile\n"
+            "GET_DATA = 'Ask me.'\n"
+            "def sources(part='', upper=False):\n"
+            "    return [WebFile(f'http://own.invalid/{part}', 'words.txt')] if part else []\n"
+            "def load(data_dir, part='', upper=False):\n"
+            "    words = Path(data_dir, 'words.txt').read_text().split()\n"
+            "    catalog = Catalog.from_columns({'item_id': words, 'title': [w.upper() if upper else w for w in words]})\n"
+            "    return Dataset.from_requests(catalog, [{'id': 'q', 'split': 'test', 'text': 'x', 'targets': words[:1]}])\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        loopback.add("/one", b"a b c")
+        with mirrored(loopback.url):
+            assert len(open_dataset("own_words:load", {"data_dir": "", "part": "one"}).catalog) == 3
+            assert open_dataset("own_words:load", {"part": "one", "upper": True}).catalog.titles([0]) == ["A"]
+            assert loopback.fetched("one") == [""]  # other options, but the same files
+            with pytest.raises(FetchError, match=r"/two is not there \(status 404\)"):
+                open_dataset("own_words:load", {"part": "two"})
+        with pytest.raises(ValueError, match=r"own_words:load needs data_dir=\.\.\. Ask me\."):
+            open_dataset("own_words:load", {})
+        assert recipe_of("own_words:load", {"part": "one"}).is_prepared
+        sys.modules.pop("own_words")
+
+
+class TestCache:
+    @pytest.fixture
+    def filled(self, home):
+        """Three folders, of which one is old, and what a killed download left."""
+        for name, size in (("datasets/new-1", 1000), ("datasets/old-2", 2000), ("indexes/bm25-3", 3000)):
+            (home / name).mkdir(parents=True)
+            (home / name / "file").write_bytes(bytes(size))
+        (home / "downloads" / ".esci-4.partial").mkdir(parents=True)
+        options = {"made": {"options": {"domain": "All_Beauty", "data_dir": ""}}, "files": {}}
+        (home / "datasets/new-1/manifest.json").write_text(json.dumps(options))
+        sources = {"sources": [{"repo": "a/b", "path": "x"}, {"repo": "a/b", "path": "y"}, {"url": "http://c/d"}]}
+        (home / "downloads/.esci-4.partial/rec-gym-download.json").write_text(json.dumps(sources))
+        os.utime(home / "datasets/old-2", (time.time() - 10 * 86400,) * 2)
+        return home
+
+    def names(self):
+        return [entry.name for entry in entries()]
+
+    def test_listed(self, filled):
+        lines = good("cache").splitlines()
+        rows = {line.split("│")[2].strip(): line for line in lines if line.count("│") > 3}
+        assert list(rows) == ["esci-4", "new-1", "old-2", "bm25-3"]
+        assert "download, unfinished" in rows["esci-4"]
+        assert "a/b, http://c/d" in rows["esci-4"]
+        assert "domain=All_Beauty " in rows["new-1"]
+        assert "10 days" in rows["old-2"]
+        assert "3.00 kB" in rows["bm25-3"]
+        assert lines[-1].endswith(f" in {filled}")
+
+    def test_nothing_to_list_or_to_remove(self, home):
+        assert good("cache") == f"{home} holds nothing yet\n"
+        assert good("cache", "remove", "--all") == "nothing to remove\n"
+
+    def test_removed_by_name_after_a_question(self, filled):
+        refused = run("cache", "remove", "old-2", "bm25-3", input="n\n")
+        assert "data set: old-2 (2.00 kB)\nindex: bm25-3 (3.00 kB)\nRemove 2 folders, 5.00 kB? [y/N]" in refused.output
+        assert refused.exit_code == 1
+        assert run("cache", "remove", "old-2").exit_code == 1  # nobody answers
+        assert self.names() == ["esci-4", "new-1", "old-2", "bm25-3"]
+        assert "removed 2 folders" in good("cache", "remove", "old-2", "bm25-3", input="y\n")
+        assert self.names() == ["esci-4", "new-1"]
+
+    def test_removed_by_age_or_all(self, filled):
+        assert "removed 1 folder\n" in good("cache", "remove", "--older-than", "5", "--yes")
+        assert self.names() == ["esci-4", "new-1", "bm25-3"]
+        assert "removed 3 folders" in good("cache", "remove", "--all", "--yes")
+        assert not [path for path in filled.rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+    def test_what_is_wrong(self, filled):
+        assert "the cache holds no 'x'; there is: bm25-3, esci-4, new-1, old-2" in fails("cache", "remove", "x")
+        for arguments in ((), ("new-1", "--all"), ("--all", "--older-than", "1")):
+            assert "say what to remove: names" in fails("cache", "remove", *arguments)
+
+    def test_what_is_being_prepared_stays(self, filled):
+        with FileLock(filled / "downloads" / ".esci-4.lock"):
+            assert "esci-4 is being prepared by another process" in fails("cache", "remove", "esci-4", "--yes")
+        assert "esci-4" in self.names()
+
+    def test_what_is_removed_is_made_again(self):
+        rec_gym.make_task(SHOP)
+        gc.collect()
+        kinds = {entry.kind for entry in entries()}
+        assert {"data set", "index"} <= kinds
+        good("cache", "remove", "--all", "--yes")
+        assert len(rec_gym.make_task(SHOP).dataset.catalog) == 5000
