@@ -59,7 +59,7 @@ def test_low_ratings_and_unknown_films_are_counted(tmp_path):
         ("1m", {"ratings": RATINGS[:3]}, "no request; .*fewer than 4 interactions, left out: 1"),
         ("32m", {"ratings": "userId,movieId,rating\n"}, r"ratings\.csv has no column 'timestamp'"),
         ("32m", {"ratings": "userId,movieId,rating,timestamp\n1,1,5,noon\n"}, "line 2: the time must be a number"),
-        ("32m", {"movies": 'movieId,title,genres\n1,"Film'}, "line 2: unexpected end of data; .* truncated"),
+        ("32m", {"movies": 'movieId,title,genres\n1,"Film'}, "a quotation mark is not closed at the end; .* truncated"),
         ("latest-small", {"movies": "movieId,title,genres\n,Film,Drama\n"}, "item needs a non-empty id"),
     ],
 )

@@ -121,7 +121,10 @@ def test_what_the_catalogue_lacks_is_dropped_and_counted(tmp_path):
         ({"test": "user,parent_asin,history\nu,a,b\n"}, r"test\.csv has no column 'user_id'; its first line is: user"),
         ({"test": as_csv(["user_id", "parent_asin", "rating"], [])}, "has no column 'history'"),
         ({"test": "user_id,parent_asin,history\nu,a\n"}, "line 2: 2 cells, but the first line has 3; .* truncated"),
-        ({"test": 'user_id,parent_asin,history\nu,a,"b c\n'}, "line 2: unexpected end of data; .* truncated"),
+        (
+            {"test": 'user_id,parent_asin,history\nu,a,"b c\n'},
+            "a quotation mark is not closed at the end; .* truncated",
+        ),
         ({"test": ""}, r"test\.csv is empty; it should hold the columns user_id, parent_asin, history"),
     ],
 )

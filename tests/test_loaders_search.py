@@ -68,7 +68,10 @@ def test_c4_counts_what_it_drops(tmp_path):
         ({"queries": [C4_QUERIES[0], C4_QUERIES[0]]}, "the qid '0' is empty or stands there twice"),
         ({"queries": [["", "x", "a", "U", 5, ""]]}, "the qid '' is empty"),
         ({"queries": "qid,query\n1,x\n"}, r"test\.csv has no column 'item_id'; its first line is: qid, query"),
-        ({"queries": as_csv(C4_HEADER, C4_QUERIES)[:-8]}, "unexpected end of data; the file may be truncated"),
+        (
+            {"queries": as_csv(C4_HEADER, C4_QUERIES)[:-8]},
+            "a quotation mark is not closed at the end; the file may be truncated",
+        ),
         ({"queries": []}, "no request"),
         ({"queries": ""}, r"test\.csv is empty"),
         ({"items": [{"item_id": "a", "metadata": "x"}]}, "line 1: no field 'category'; there are: item_id, metadata"),

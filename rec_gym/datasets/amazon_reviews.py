@@ -210,18 +210,13 @@ def _chosen(rows: list[History], setting: str, limit: int, size: int, notes: Cou
     seen[-1] = False
     taken = Counter[str]()
     for row in rows:
-        if row.split != TRAIN:
-            items = seen[[*row.history.tolist(), row.target]]
-            fits = bool(items.all()) if setting == "transductive" else not items.any()
-            if not len(row.history):
-                fits = True  # dropped and counted later, as in every setting
-            elif not fits:
-                notes[f"requests that are not {setting}, left out"] += 1
-            elif taken[row.split] == limit:
-                notes[f"{setting} requests after the first {limit} of a split, left out"] += 1
-                fits = False
-            else:
-                taken[row.split] += 1
-            if not fits:
-                continue
-        yield row
+        items = seen[[*row.history.tolist(), row.target]]
+        if row.split == TRAIN or not len(row.history):  # one without a history is counted as in every setting
+            yield row
+        elif not items.all() if setting == "transductive" else items.any():
+            notes[f"requests that are not {setting}, left out"] += 1
+        elif taken[row.split] == limit:
+            notes[f"{setting} requests after the first {limit} of a split, left out"] += 1
+        else:
+            taken[row.split] += 1
+            yield row

@@ -7,6 +7,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from rec_gym.progress import Bar
 _CHUNK = 8192
 _BUFFER = 1 << 20
 _BOM = b"\xef\xbb\xbf"
+_LAST_LINE = "\0 end of file"
 
 
 def need_file(folder: Path, name: str, expected: str) -> Path:
@@ -193,12 +195,16 @@ def read_csv(
     Raises:
         ValueError: the file is empty, lacks a column, or a line cannot be read; the message names the line.
     """
-    reader = csv.reader(_decoded_lines(path, encoding), delimiter=delimiter, strict=True)
-    places, width = None, 0
+    # Quotation marks in odd places are taken as pandas takes them; one that is never closed would swallow the mark.
+    reader = csv.reader(chain(_decoded_lines(path, encoding), [_LAST_LINE]), delimiter=delimiter)
+    places, width, number = None, 0, 0
     try:
         for cells in reader:
-            if not cells:
+            if not cells or cells == [_LAST_LINE]:
                 continue
+            number = reader.line_num
+            if cells[-1].endswith(_LAST_LINE):
+                raise ValueError(f"{path}: a quotation mark is not closed at the end; the file may be truncated")
             if places is None:
                 header, width = _header(path, cells, columns, layout), len(cells)
                 places = [header.index(name) for name in columns]
@@ -206,12 +212,11 @@ def read_csv(
                     continue
             if len(cells) != width:
                 raise ValueError(
-                    f"{path}, line {reader.line_num}: {len(cells)} cells, but the first line has {width}; the file may "
-                    "be truncated"
+                    f"{path}, line {number}: {len(cells)} cells, but the first line has {width}; the file may be truncated"
                 )
-            yield reader.line_num, [cells[place] for place in places]
+            yield number, [cells[place] for place in places]
     except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: {error}; the file may be truncated") from error
+        raise ValueError(f"{path}, line {reader.line_num}: {error}; the file may be damaged") from error
     if places is None:
         raise ValueError(f"{path} is empty; it should hold the columns {', '.join(columns)}")
 
