@@ -3,9 +3,9 @@
     python -m benchmarks.prepare [--products 1200000] [--layout two-files | one-table] [--folder DIR]
 
 The files are generated first (text of about 1.4 kB a product, in invented words whose frequencies follow Zipf) and kept
-in the folder. Then one process makes the task with an empty cache, as the first `gym.make` does, and another opens it
-again. Peak memory is the largest resident set of each process; the part of it that no file backs (`anonymous`) is
-sampled, since pages of memory-mapped files are given back when memory is short.
+in the folder. Then one process converts them with an empty cache, one builds the index, and one opens both and scores a
+batch; the first `gym.make` does all of it in one. Peak memory is the largest resident set of each process; the part of it
+that no file backs (`anonymous`) is sampled, since pages of memory-mapped files are given back when memory is short.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ LETTERS = np.array(list("ESCI"), object)
 SHARES = (0.44, 0.35, 0.05, 0.16)
 ROW_GROUP = 100_000
 SAMPLE_SECONDS = 0.02
+BATCH = 1024
 
 
 def products(size: int) -> Iterator[pa.Table]:
@@ -141,55 +142,63 @@ class _Watch(threading.Thread):
         self.join()
 
 
-def first_task(folder: str, home: str) -> dict[str, float]:
-    """Converts and indexes with an empty cache."""
-    return _measured(folder, home, convert=True)
-
-
-def next_task(folder: str, home: str) -> dict[str, float]:
-    """Opens what is prepared, and scores a batch."""
-    return _measured(folder, home, convert=False)
-
-
-def _measured(folder: str, home: str, convert: bool) -> dict[str, float]:
-    os.environ["REC_GYM_HOME"] = home
-    import rec_gym
+def convert(folder: str) -> dict[str, float]:
+    """From parquet to the columns that every later call opens."""
     from rec_gym.cards import card_of
     from rec_gym.datasets.store import open_dataset
 
+    dataset = open_dataset(card_of(TASK).content["loader"], {**card_of(TASK).options, "data_dir": folder})
+    return {"products": len(dataset.catalog), "requests": len(dataset)}
+
+
+def index(folder: str) -> dict[str, float]:
+    """Builds the index of what is converted."""
+    import rec_gym
+
+    rec_gym.make_task(TASK, data_dir=folder)
+    return {}
+
+
+def again(folder: str) -> dict[str, float]:
+    """Opens what is converted and indexed, and scores a batch."""
+    import rec_gym
+
+    start = time.perf_counter()
+    task = rec_gym.make_task(TASK, data_dir=folder)
+    figures = {"open, seconds": time.perf_counter() - start}
+    rows = [row["text"] for _, row in zip(range(BATCH), task.rows(), strict=False)]
+    ids = task.request_ids[: len(rows)]
+    task.score(ids[:1], rows[:1])  # compiles and maps
+    start = time.perf_counter()
+    task.score(ids, rows)
+    return figures | {f"{len(rows):,} rewards, seconds": time.perf_counter() - start}
+
+
+def _measured(work: Callable[[str], dict[str, float]], folder: str, home: str) -> dict[str, float]:
+    """The figures of `work`, which runs in a new process with its own cache folder."""
+    os.environ["REC_GYM_HOME"] = home
     watch = _Watch()
     watch.start()
-    figures: dict[str, float] = {}
-    start, work = time.perf_counter(), time.process_time()
-    if convert:
-        dataset = open_dataset(card_of(TASK).content["loader"], {**card_of(TASK).options, "data_dir": folder})
-        figures["convert, seconds"] = time.perf_counter() - start
-        figures["convert, CPU seconds"] = time.process_time() - work
-        figures["products"], figures["requests"] = len(dataset.catalog), len(dataset)
-        start, work = time.perf_counter(), time.process_time()
-    task = rec_gym.make_task(TASK, data_dir=folder)
-    figures["index, seconds" if convert else "open, seconds"] = time.perf_counter() - start
-    figures["index, CPU seconds" if convert else "open, CPU seconds"] = time.process_time() - work
-    if not convert:
-        ids = task.request_ids[:1024]
-        rows = [row["text"] for _, row in zip(ids, task.rows(), strict=False)]
-        task.score(ids[:1], rows[:1])  # compiles and maps
-        start = time.perf_counter()
-        task.score(ids, rows)
-        figures["1,024 rewards, seconds"] = time.perf_counter() - start
+    start, cpu = time.perf_counter(), time.process_time()
+    figures = work(folder)
+    figures |= {"seconds": time.perf_counter() - start, "CPU seconds": time.process_time() - cpu}
     watch.close()
     figures["peak memory, GB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     figures["of it anonymous, GB"] = watch.peak / 1e9
     return figures
 
 
-def _in_its_own_process(work: Callable[[str, str], dict[str, float]], *arguments: str) -> dict[str, float]:
+def _in_its_own_process(*arguments: object) -> dict[str, float]:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(work, arguments)
+        return pool.apply(_measured, arguments)
 
 
 def _size(folder: Path, pattern: str) -> float:
-    return sum(path.stat().st_size for path in folder.glob(pattern) if path.is_file()) / 1e9
+    return _rounded(sum(path.stat().st_size for path in folder.glob(pattern) if path.is_file()) / 1e9)
+
+
+def _rounded(value: float) -> float:
+    return round(value, 2) if isinstance(value, float) else value
 
 
 def main() -> None:
@@ -209,16 +218,14 @@ def main() -> None:
             write_files(unfinished, arguments.products, arguments.layout)
             unfinished.rename(folder)
         figures: dict[str, object] = {"layout": arguments.layout, "files, GB": _size(folder, "*.parquet")}
-        figures |= _in_its_own_process(first_task, str(folder), str(home))
+        for work in (convert, index, again):
+            made = _in_its_own_process(work, str(folder), str(home))
+            figures |= {f"{work.__name__}: {key}": _rounded(value) for key, value in made.items()}
         figures["converted, GB"] = _size(home, "datasets/*/*")
         figures["index, GB"] = _size(home, "indexes/*/*")
-        figures |= {
-            f"again: {key}": value for key, value in _in_its_own_process(next_task, str(folder), str(home)).items()
-        }
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     figures |= {"cores": cores, "machine": platform.machine(), "python": platform.python_version()}
-    rounded = {key: round(value, 2) if isinstance(value, float) else value for key, value in figures.items()}
-    print(json.dumps(rounded, indent=2))
+    print(json.dumps(figures, indent=2))
 
 
 if __name__ == "__main__":

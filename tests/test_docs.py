@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from rec_gym.cards import cards
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```python[ ]*(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -29,3 +31,8 @@ def test_links_between_pages_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:\s]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
+
+
+def test_the_readme_names_every_environment():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [name for name in sorted(cards()) if f"`{name}`" not in text] == []
