@@ -172,7 +172,9 @@ def make_task(task_id: str, *, card: str | None = None, **overrides: Any) -> Tas
     for key in ("id", "summary", "options", "protocol"):
         defaults.pop(key, None)
     dataset = open_dataset(chosen.content["loader"], options)
-    settings = {**defaults, **_protocol_settings(protocol, dataset.is_history, given), **given}
+    orders = {**defaults, **given}.get("candidates") is not None
+    stated = {**defaults, **_protocol_settings(protocol, dataset.is_history, orders, given)}
+    settings = {**stated, **given, **_candidates(stated, given)}
     name, recommender_options = _recommender(chosen, settings.pop("recommender"), options)
     recommender = make_recommender(name, recommender_options, dataset.catalog)
     return Task(dataset, recommender, name=task_id, **settings)
@@ -246,13 +248,22 @@ def _protocol(card: Card, name: str | None) -> dict[str, Any]:
     return {} if name is None else {"name": name, **protocols[name]}
 
 
-def _protocol_settings(protocol: dict[str, Any], is_history: bool, given: Mapping[str, Any]) -> dict[str, Any]:
+def _candidates(stated: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the candidates; the card's lie under those that were given."""
+    over, under = given.get("candidates"), stated.get("candidates")
+    both = isinstance(over, Mapping) and isinstance(under, Mapping)
+    return {"candidates": {**under, **over}} if both else {}  # type: ignore[dict-item]
+
+
+def _protocol_settings(
+    protocol: dict[str, Any], is_history: bool, orders: bool, given: Mapping[str, Any]
+) -> dict[str, Any]:
     """What a protocol sets; a reward that the caller names keeps the cut-off that stands in it."""
     from rec_gym.loop.protocols import PROTOCOLS
 
     if not protocol:
         return {}
-    settings = {"cutoffs": protocol["cutoffs"], **PROTOCOLS[protocol["name"]](is_history)}
+    settings = {"cutoffs": protocol["cutoffs"], **PROTOCOLS[protocol["name"]](is_history, orders)}
     return {key: value for key, value in settings.items() if key != "cutoffs" or "reward" not in given}
 
 
