@@ -25,6 +25,8 @@ _CARD_KEYS = {
     "settings", "protocols", "env", "baselines", "catalog_sha256", "needs", "variant",
 }  # fmt: skip
 _REQUIRED = ("title", "summary", "loader", "licence", "env")
+# Settings of recommenders that name recommenders, and what they are where they are not given.
+_INNER: dict[str, dict[str, Any]] = {"hybrid": {"parts": ("bm25", "dense")}, "rerank": {"first": "bm25"}}
 _registered: dict[str, Card] = {}
 
 
@@ -161,7 +163,7 @@ def make_task(task_id: str, *, card: str | None = None, **overrides: Any) -> Tas
     """
     from rec_gym.datasets.store import open_dataset
     from rec_gym.loop.task import Task
-    from rec_gym.recommenders import make_recommender
+    from rec_gym.recommenders import FitsHistories, make_recommender
 
     if card is not None and task_id not in _registered:
         register_card(card)
@@ -176,7 +178,15 @@ def make_task(task_id: str, *, card: str | None = None, **overrides: Any) -> Tas
     stated = {**defaults, **_protocol_settings(protocol, dataset.is_history, orders, given)}
     settings = {**stated, **given, **_candidates(stated, given)}
     name, recommender_options = _recommender(chosen, settings.pop("recommender"), options)
-    recommender = make_recommender(name, recommender_options, dataset.catalog)
+    recommender = make_recommender(name, recommender_options, dataset.catalog, dataset.train_histories)
+    if (
+        isinstance(recommender, FitsHistories)
+        and recommender.uses_histories
+        and not settings.get("exclude_history", True)
+    ):
+        raise ValueError(
+            f"{name} reads a request's history from the items that are left out of its ranking; keep exclude_history"
+        )
     return Task(dataset, recommender, name=task_id, **settings)
 
 
@@ -276,19 +286,27 @@ def _located(card: Card, options: dict[str, Any]) -> dict[str, Any]:
     return options | {"data_dir": str(folder if folder.is_absolute() else (base / folder).resolve())}
 
 
-def _recommender(
-    card: Card, spec: str | Mapping[str, Any], options: Mapping[str, Any]
-) -> tuple[str, dict[str, Any]]:
+def _recommender(card: Card, spec: str | Mapping[str, Any], options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Name and settings; the card's settings for that recommender lie under those that were given.
 
     A `[[variant]]` of the card holds settings of recommenders for certain options, such as another language's stemmer.
+    The same goes for recommenders within one: the `parts` of a hybrid, the `first` stage of a re-ranker.
     """
-    given = {"name": spec} if isinstance(spec, str) else dict(spec)
-    name = given.pop("name", None)
-    if not isinstance(name, str):
-        raise ValueError("a recommender is a name or a table with 'name', such as {name = 'bm25', k1 = 0.9}")
+    from rec_gym.recommenders import recommender_name
+
+    def complete(inner: Any) -> Any:
+        if not isinstance(inner, str | Mapping):
+            return inner  # an object
+        name, settings = _recommender(card, inner, options)
+        return {"name": name, **settings}
+
+    name, given = recommender_name(spec)
     settings = dict(card.content.get("recommenders", {}).get(name, {}))
     for variant in card.content.get("variant", []):
         if all(options.get(key) == value for key, value in variant["options"].items()):
             settings |= variant["recommenders"].get(name, {})
-    return name, {**settings, **given}
+    settings |= given
+    for key, default in _INNER.get(name, {}).items():
+        inner = settings.get(key, default)
+        settings[key] = complete(inner) if key == "first" else [complete(part) for part in inner]
+    return name, settings

@@ -56,7 +56,9 @@ class RankBM25:
             words = _words(query)
             values = np.asarray(self._engine.get_scores(words), np.float64)
             # A score of 0 may be earned too (idf can be 0), so a match is looked up, not read off the score.
-            matches = [doc for doc, counts in enumerate(self._engine.doc_freqs) if any(word in counts for word in words)]
+            matches = [
+                doc for doc, counts in enumerate(self._engine.doc_freqs) if any(word in counts for word in words)
+            ]
             kept = np.setdiff1d(matches, exclude[row]) if exclude is not None else np.array(matches, np.int64)
             order = kept[np.argsort(-values[kept.astype(np.int64)], kind="stable")[:k]].astype(np.int64)
             items[row, : len(order)], scores[row, : len(order)] = order, values[order]
