@@ -54,6 +54,8 @@ def print_info(task_id: str, overrides: Mapping[str, Any]) -> None:
     _line("reward", _reward(card, env))
     name = _name(env["recommender"])
     _line("recommender", f"{name}{_bracketed(content.get('recommenders', {}).get(name))}")
+    _line("action", env.get("action", content.get("settings", {}).get("action", "plain")))
+    _line("candidates", _flat(env.get("candidates", {})))
     _line("turns", env.get("turns", 1))
     _line("options", _flat({**card.options, **env.get("options", {})}))
     _line("protocols", ", ".join(content.get("protocols", {})))

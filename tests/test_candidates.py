@@ -215,6 +215,35 @@ print([row["candidate_ids"] for row in task.rows_of(task.start(task.request_ids[
         assert outcomes.parse == ["ok", "bad_tags"]
         assert outcomes.rewards[1] == -2
 
+    def test_histories_have_candidates_too(self):
+        history = rec_gym.make_task(
+            "RecR1-CornerShopHistory-BM25-v0", action="order", candidates={"source": "judged"}, reward="ndcg@10"
+        )
+        rows = history.rows_of(history.start(history.request_ids[:20]))
+        assert "A shopper bought, oldest first:" in rows[0]["prompt"]
+        assert (
+            history.score([row["request_id"] for row in rows], make_policy("oracle", history)(rows)).rewards.min() == 1
+        )
+        with pytest.raises(ValueError, match="re-ranks for search requests only"):
+            rec_gym.make_task("RecR1-CornerShopHistory-BM25-v0", action="order", candidates={}, protocol="paper")
+
+
+class TestShells:
+    def test_evaluate_and_play_from_a_shell(self):
+        from typer.testing import CliRunner
+
+        from rec_gym.cli import app
+
+        small = ["--set", "items=600", "--measures", "ndcg@10", "--policy"]
+        result = CliRunner().invoke(app, ["evaluate", RERANK, *small, "given-order,oracle", "--shuffles", "2"])
+        assert result.exit_code == 0, result.output
+        assert "2 shuffles of each request's candidates" in result.output
+        refused = CliRunner().invoke(app, ["evaluate", RERANK, *small, "raw"])
+        assert (refused.exit_code, "those that do: given-order" in refused.output) == (2, True)
+        played = CliRunner().invoke(app, ["play", RERANK, "--set", "items=600"], input="3 > 1\n:quit\n")
+        assert "Type an order such as" in played.output
+        assert "Order: '[3] > [1]' (parse: incomplete)" in played.output
+
 
 class TestSeveralQueries:
     @pytest.fixture

@@ -25,33 +25,25 @@ def without_bullet(line: str) -> str:
 
 
 @dataclass(frozen=True)
-class Lines(Plain):
-    """Several queries in one completion, one a line; their rankings are fused by reciprocal rank fusion.
+class Several(Plain):
+    """What the formats share that read one text a line.
 
-    Bullets and numbering are removed, empty lines do not count, a query that stands there twice is asked once.
+    Bullets and numbering are removed, empty lines do not count, a line that stands there twice counts once.
 
     Parses: `ok`, `think_removed`, `duplicates` (a line stood there twice), `too_many` (lines beyond the limit are left
     out, and the completion counts as clipped); not ok: `empty`, `unclosed_think`.
 
     Args:
         max_chars: characters of the completion that count; a longer one is clipped.
-        max_queries: queries at the most.
-        constant: of the fusion: an item's score is the sum of 1 / (constant + rank).
+        max_queries: lines that count at the most.
     """
 
     max_queries: int = 5
-    constant: float = RRF_CONSTANT
-    name: ClassVar[str] = "lines"
-    writes: ClassVar[str] = "queries"
-    counted: ClassVar[tuple[str, ...]] = ("queries", "duplicates", "left_out")
-    instruction: ClassVar[str] = "Reply with one query a line, {limit} at the most, and nothing else."
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.max_queries < 1:
             raise ValueError(f"max_queries must be at least 1, not {self.max_queries}")
-        if not 0 <= self.constant < float("inf"):
-            raise ValueError(f"constant must be a number of at least 0, not {self.constant}")
 
     def parse(self, completion: str, request: str, candidates: Sequence[str] = ()) -> Action:
         """Understands a completion; see `Plain.parse`."""
@@ -86,24 +78,43 @@ class Lines(Plain):
         """What a prompt says about the form of the answer."""
         return self.instruction.replace("{limit}", str(self.max_queries))
 
+
+@dataclass(frozen=True)
+class Lines(Several):
+    """Several queries in one completion, one a line; their rankings are fused by reciprocal rank fusion.
+
+    Args:
+        max_chars: characters of the completion that count; a longer one is clipped.
+        max_queries: queries at the most.
+        constant: of the fusion: an item's score is the sum of 1 / (constant + rank).
+    """
+
+    constant: float = RRF_CONSTANT
+    name: ClassVar[str] = "lines"
+    writes: ClassVar[str] = "queries"
+    counted: ClassVar[tuple[str, ...]] = ("queries", "duplicates", "left_out")
+    instruction: ClassVar[str] = "Reply with one query a line, {limit} at the most, and nothing else."
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.constant < float("inf"):
+            raise ValueError(f"constant must be a number of at least 0, not {self.constant}")
+
     def merge(self, rankings: Sequence[Rankings], k: int) -> Rankings:
         """One ranking for each completion by reciprocal rank fusion; see `Plain.merge`."""
         return reciprocal_rank_fusion(rankings, k, constant=self.constant)
 
 
 @dataclass(frozen=True)
-class Titles(Lines):
+class Titles(Several):
     """Candidate generation: the completion names items by title, one a line, the best first.
 
     The recommender resolves each title to its best items. The ranking holds the best item of every title in the order in
     which they were written, then the second ones, and so on; an item stands where it came first.
 
-    Parses: those of `Lines`.
-
     Args:
         max_chars: characters of the completion that count; a longer one is clipped.
         max_queries: titles at the most.
-        constant: not used here.
         per_title: items to which a title is resolved, at the most.
     """
 

@@ -337,9 +337,12 @@ class Task:
     def _measure_given(self, rows: np.ndarray) -> np.ndarray:
         """The reward's measure of the candidates in the order in which they are given."""
         assert self.candidates is not None
-        actions = [Action("", "", "ok", True, order=tuple(range(len(given)))) for given in self.candidates.of(rows)]
-        ranks, rankings = Search(self, rows, actions).ranks()
-        return self._measure(rows, ranks, rankings, np.arange(len(rows)), len(rows))[self.reward.measure]
+        distinct, inverse = np.unique(rows, return_inverse=True)
+        given = self.candidates.of(distinct)
+        actions = [Action("", "", "ok", True, order=tuple(range(len(items)))) for items in given]
+        ranks, rankings = Search(self, distinct, actions).ranks()
+        places = np.arange(len(distinct))
+        return self._measure(distinct, ranks, rankings, places, len(distinct))[self.reward.measure][inverse]
 
 
 def _cutoff(cutoffs: Mapping[str, int] | None, split: str) -> int | None:
