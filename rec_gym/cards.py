@@ -25,6 +25,8 @@ _CARD_KEYS = {
     "settings", "protocols", "env", "baselines", "catalog_sha256", "needs", "splits", "variant",
 }  # fmt: skip
 _REQUIRED = ("title", "summary", "loader", "licence", "env")
+# Settings of recommenders that name recommenders, and what they are where they are not given.
+_INNER: dict[str, dict[str, Any]] = {"hybrid": {"parts": ("bm25", "dense")}, "rerank": {"first": "bm25"}}
 _registered: dict[str, Card] = {}
 
 
@@ -161,7 +163,7 @@ def make_task(task_id: str, *, card: str | None = None, **overrides: Any) -> Tas
     """
     from rec_gym.datasets.store import open_dataset
     from rec_gym.loop.task import Task
-    from rec_gym.recommenders import make_recommender
+    from rec_gym.recommenders import FitsHistories, make_recommender
 
     if card is not None and task_id not in _registered:
         register_card(card)
@@ -172,9 +174,19 @@ def make_task(task_id: str, *, card: str | None = None, **overrides: Any) -> Tas
     for key in ("id", "summary", "options", "protocol"):
         defaults.pop(key, None)
     dataset = open_dataset(chosen.content["loader"], options)
-    settings = {**defaults, **_protocol_settings(protocol, dataset.is_history, given), **given}
+    orders = {**defaults, **given}.get("candidates") is not None
+    stated = {**defaults, **_protocol_settings(protocol, dataset.is_history, orders, given)}
+    settings = {**stated, **given, **_candidates(stated, given)}
     name, recommender_options = _recommender(chosen, settings.pop("recommender"), options)
-    recommender = make_recommender(name, recommender_options, dataset.catalog)
+    recommender = make_recommender(name, recommender_options, dataset.catalog, dataset.train_histories)
+    if (
+        isinstance(recommender, FitsHistories)
+        and recommender.uses_histories
+        and not settings.get("exclude_history", True)
+    ):
+        raise ValueError(
+            f"{name} reads a request's history from the items that are left out of its ranking; keep exclude_history"
+        )
     return Task(dataset, recommender, name=task_id, **settings)
 
 
@@ -246,13 +258,22 @@ def _protocol(card: Card, name: str | None) -> dict[str, Any]:
     return {} if name is None else {"name": name, **protocols[name]}
 
 
-def _protocol_settings(protocol: dict[str, Any], is_history: bool, given: Mapping[str, Any]) -> dict[str, Any]:
+def _candidates(stated: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the candidates; the card's lie under those that were given."""
+    over, under = given.get("candidates"), stated.get("candidates")
+    both = isinstance(over, Mapping) and isinstance(under, Mapping)
+    return {"candidates": {**under, **over}} if both else {}  # type: ignore[dict-item]
+
+
+def _protocol_settings(
+    protocol: dict[str, Any], is_history: bool, orders: bool, given: Mapping[str, Any]
+) -> dict[str, Any]:
     """What a protocol sets; a reward that the caller names keeps the cut-off that stands in it."""
     from rec_gym.loop.protocols import PROTOCOLS
 
     if not protocol:
         return {}
-    settings = {"cutoffs": protocol["cutoffs"], **PROTOCOLS[protocol["name"]](is_history)}
+    settings = {"cutoffs": protocol["cutoffs"], **PROTOCOLS[protocol["name"]](is_history, orders)}
     return {key: value for key, value in settings.items() if key != "cutoffs" or "reward" not in given}
 
 
@@ -269,13 +290,23 @@ def _recommender(card: Card, spec: str | Mapping[str, Any], options: Mapping[str
     """Name and settings; the card's settings for that recommender lie under those that were given.
 
     A `[[variant]]` of the card holds settings of recommenders for certain options, such as another language's stemmer.
+    The same goes for recommenders within one: the `parts` of a hybrid, the `first` stage of a re-ranker.
     """
-    given = {"name": spec} if isinstance(spec, str) else dict(spec)
-    name = given.pop("name", None)
-    if not isinstance(name, str):
-        raise ValueError("a recommender is a name or a table with 'name', such as {name = 'bm25', k1 = 0.9}")
+    from rec_gym.recommenders import recommender_name
+
+    def complete(inner: Any) -> Any:
+        if not isinstance(inner, str | Mapping):
+            return inner  # an object
+        name, settings = _recommender(card, inner, options)
+        return {"name": name, **settings}
+
+    name, given = recommender_name(spec)
     settings = dict(card.content.get("recommenders", {}).get(name, {}))
     for variant in card.content.get("variant", []):
         if all(options.get(key) == value for key, value in variant["options"].items()):
             settings |= variant["recommenders"].get(name, {})
-    return name, {**settings, **given}
+    settings |= given
+    for key, default in _INNER.get(name, {}).items():
+        inner = settings.get(key, default)
+        settings[key] = complete(inner) if key == "first" else [complete(part) for part in inner]
+    return name, settings

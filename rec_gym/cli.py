@@ -146,6 +146,12 @@ def evaluate(
         str, typer.Option(metavar="MEASURE,...", help="What to measure.")
     ] = "ndcg@10,ndcg@100,recall@100",
     samples: Annotated[int, typer.Option(min=1, help="Completions for each request, averaged.")] = 1,
+    shuffles: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Orders in which a request's candidates are given, averaged. [default: 5, if shuffled]"
+        ),
+    ] = None,
     seed: Seed = 0,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Save everything as JSON.")] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Save the table as CSV.")] = None,
@@ -166,7 +172,8 @@ def evaluate(
     made = {spec: make_policy(spec, task, seed=seed) for spec in specs}  # all are checked before any runs
     names = split_list(measures)
     evaluations = [
-        evaluate_policy(task, one, name=spec, measures=names, samples=samples, seed=seed) for spec, one in made.items()
+        evaluate_policy(task, one, name=spec, measures=names, samples=samples, shuffles=shuffles, seed=seed)
+        for spec, one in made.items()
     ]
     comparison = compare(evaluations, seed=seed)
     if json_file:

@@ -16,7 +16,7 @@ from rec_gym.rendering import render_outcome, render_request
 
 PROMPT = "query> "
 _MOVES_SHOWN = 10
-_HELP = "Type a query, or :next for another request, :oracle for a hint, :quit to end."
+_HELP = "Type {what}, or :next for another request, :oracle for a hint, :quit to end."
 
 
 def read_lines() -> Iterator[str]:
@@ -45,6 +45,7 @@ class Game:
 
     def __init__(self, task: Task, *, top: int, seed: int, write: Callable[[str], None]) -> None:
         self.task, self.top, self.write = task, top, write
+        self._help = _HELP.format(what="a query" if task.candidates is None else "an order such as 3 > 1 > 2")
         self._order = RequestSampler(len(task), seed)
         self._count = 0
         self._request_id = ""
@@ -59,7 +60,7 @@ class Game:
         """
         if request_id:
             self.task.start([request_id])  # checks the id
-        self.write(_HELP)
+        self.write(self._help)
         self._begin(request_id or self._next_id())
         for line in lines:
             text = line.strip()
@@ -70,7 +71,7 @@ class Game:
             elif text == ":oracle":
                 self.write(self.task.dataset.request(self._request_id).oracle or "No oracle query is known here.")
             elif text.startswith(":"):
-                self.write(_HELP if text == ":help" else f"There is no command {text}. {_HELP}")
+                self.write(self._help if text == ":help" else f"There is no command {text}. {self._help}")
             elif text:
                 self._ask(text)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from rec_gym.cards import Card, card_of, cards, make_task, recipe_of_task
+
+if TYPE_CHECKING:
+    from rec_gym.loop.task import Task
 
 
 def print_ids() -> None:
@@ -51,6 +54,8 @@ def print_info(task_id: str, overrides: Mapping[str, Any]) -> None:
     _line("reward", _reward(card, env))
     name = _name(env["recommender"])
     _line("recommender", f"{name}{_bracketed(content.get('recommenders', {}).get(name))}")
+    _line("action", env.get("action", content.get("settings", {}).get("action", "plain")))
+    _line("candidates", _flat(env.get("candidates", {})))
     _line("turns", env.get("turns", 1))
     _line("options", _flat({**card.options, **env.get("options", {})}))
     _line("protocols", ", ".join(content.get("protocols", {})))
@@ -98,8 +103,16 @@ def _print_sizes(task_id: str, overrides: Mapping[str, Any]) -> None:
     _line("reward range", f"{low:g} to {high:g}")
     _line("query language", task.recommender.query_language)
     _line("constraints", "yes: constraints@k is known" if dataset.has_constraints else None)
-    histories = ["last-title", "all-titles"] if dataset.history.values.size else []
-    _line("policies", ", ".join(["raw", *histories, "rm3", *(["oracle"] if dataset.has_oracle else [])]))
+    _line("policies", ", ".join(_policies(task)))
+
+
+def _policies(task: Task) -> list[str]:
+    """The baselines without an argument that can be asked for."""
+    from rec_gym.policies.specs import POLICIES, fitting_policies
+
+    wanting = set() if task.dataset.history.values.size else {"last-title", "all-titles"}
+    wanting |= set() if task.dataset.has_oracle or task.action.writes in ("titles", "order") else {"oracle"}
+    return [name for name in fitting_policies(task) if not POLICIES[name].argument and name not in wanting]
 
 
 def _print_baselines(baselines: Any) -> None:

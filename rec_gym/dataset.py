@@ -173,6 +173,14 @@ class Dataset:
         return [self.catalog.titles(self.history[row][-HISTORY_LENGTH:]) for row in rows]
 
     @cached_property
+    def train_histories(self) -> Ragged:
+        """Histories of the train requests, item positions oldest first: what a recommender may learn from.
+
+        The items that these requests ask for are not among them.
+        """
+        return self.history.take(self.rows(TRAIN) if TRAIN in self.splits else np.empty(0, np.int64))
+
+    @cached_property
     def relevant(self) -> Ragged:
         """Positions of each request's relevant items (gain > 0), int32."""
         return self.judged_items.where(self.judged_gains.values > 0)

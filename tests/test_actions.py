@@ -139,9 +139,11 @@ def test_a_megabyte_is_clipped_and_said(name):
     action = make_action(name)
     words = "lamp " * 200_000
     text = f"<answer>{json.dumps({'query': words})}</answer>" if name == "answer" else words
-    parsed = action.parse(text, "request")
+    if name == "order":
+        text = "[2] > " * 200_000
+    parsed = action.parse(text, "request", ["red lamp", "blue lamp"])
     assert parsed.clipped
-    assert len(parsed.query) == MAX_CHARS
+    assert len(parsed.query) in ((3,) if name == "order" else (MAX_CHARS - 1, MAX_CHARS))  # blanks at the cut
     assert len(parsed.written) <= MAX_CHARS
 
 

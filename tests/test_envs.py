@@ -21,7 +21,7 @@ from rec_gym.loop.task import Task
 from rec_gym.policies import make_policy
 from rec_gym.vector_env import RecommenderVectorEnv
 
-WORDS = ["a lamp for the desk", "warm blue wool", "<stop>", "", "<think>x</think>bag", "steel " * 30]
+WORDS = ["a lamp for the desk", "warm blue wool", "<stop>", "", "<think>x</think>bag", "steel " * 30, "[3] > [1]\n[99]"]
 
 
 def run(env, texts, request_ids=None):
@@ -116,8 +116,9 @@ def test_oracle_beats_raw_where_there_is_one(embedded_id):
     if not task.dataset.has_oracle:
         pytest.skip("this data set knows no oracle query")
     name = str(task.reward.measure)
-    means = {p: evaluate(task, make_policy(p, task), measures=[name]).values(name).mean() for p in ("raw", "oracle")}
-    assert means["oracle"] > means["raw"] + 0.3
+    floor = "raw" if task.candidates is None else "given-order"
+    means = {p: evaluate(task, make_policy(p, task), measures=[name]).values(name).mean() for p in (floor, "oracle")}
+    assert means["oracle"] > means[floor] + 0.3
 
 
 def test_one_index_a_process(embedded_id):
@@ -141,14 +142,16 @@ def test_groups_share_their_request_and_read_an_epoch_before_any_comes_again(emb
 def test_same_step_reset_describes_the_ended_episode_in_final_info(embedded_id):
     env = gym.make_vec(embedded_id, num_envs=3, turns=1)
     _, before = env.reset(seed=5)
-    observations, rewards, done, _, infos = env.step(["lamp", "wool", ""])
+    orders = env.unwrapped.task.candidates is not None
+    observations, rewards, done, _, infos = env.step(["[2] > [1]", "2, 1", ""] if orders else ["lamp", "wool", ""])
     assert done.all()
     assert infos["final_info"]["request_id"].tolist() == before["request_id"].tolist()
     assert infos["request_id"].tolist() != before["request_id"].tolist()
     assert infos["turn"].tolist() == [0, 0, 0]
     assert infos["_final_info"].all()
     assert observations == tuple(env.unwrapped.task.observe(env.unwrapped.task.start(infos["request_id"].tolist())))
-    assert infos["final_info"]["parse"].tolist() == ["ok", "ok", "empty"]
+    understood = "incomplete" if orders else "ok"
+    assert infos["final_info"]["parse"].tolist() == [understood, understood, "empty"]
     assert rewards.dtype == np.float64
 
 
@@ -269,7 +272,20 @@ nasty = st.text(st.characters(exclude_categories=()), max_size=80) | st.sampled_
 )
 
 
-@pytest.mark.parametrize("action", ["plain", "append", "answer", {"name": "answer", "strict": True}], ids=str)
+@pytest.mark.parametrize("strict", [False, True])
+@given(texts=st.lists(nasty, min_size=2, max_size=2))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_text_breaks_an_order(strict, texts):
+    env = gym.make_vec("RecR1-CornerShopRerank-BM25-v0", num_envs=2, action={"name": "order", "strict": strict})
+    env.reset(seed=0)
+    _, rewards, _, _, infos = env.step(texts)
+    assert np.isfinite(rewards).all()
+    assert all(np.isfinite(v).all() for v in infos["final_info"].values() if v.dtype.kind == "f")
+
+
+@pytest.mark.parametrize(
+    "action", ["plain", "append", "answer", {"name": "answer", "strict": True}, "lines", "titles"], ids=str
+)
 @given(texts=st.lists(nasty, min_size=2, max_size=2))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_text_breaks_a_step(action, texts):

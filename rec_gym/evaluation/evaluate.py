@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from rec_gym.progress import Bar
 MEASURES = ("ndcg@10", "ndcg@100", "recall@100")
 BATCH_SIZE = 1024
 REWARD = "reward"
+SHUFFLES = 5  # of the candidates of a request
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,8 @@ class Evaluation:
         clipped: share of the completions whose query was cut, float64 [n].
         turns: completions in an episode, float64 [n].
         strata: `{name: float64 [n]}`, the dataset's numeric columns, such as `asked`.
+        spreads: in a task with shuffled candidates, `{measure or reward: float64 [n]}`: the standard deviation over the
+            shuffles of a request, which is the policy's position bias; else empty.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Evaluation:
     clipped: np.ndarray
     turns: np.ndarray
     strata: dict[str, np.ndarray] = field(default_factory=dict)
+    spreads: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.request_ids)
@@ -107,6 +111,7 @@ def evaluate(
     name: str = "",
     measures: Sequence[str] = MEASURES,
     samples: int = 1,
+    shuffles: int | None = None,
     seed: int = 0,
     batch_size: int = BATCH_SIZE,
     progress: bool = True,
@@ -124,20 +129,25 @@ def evaluate(
         measures: what to measure beside what the reward needs.
         samples: completions for each request, averaged before any statistic; the policy finds a request's rows side by
             side.
+        shuffles: in a task with candidates, orders in which each request's candidates are given, by the seeds from the
+            task's own upwards; values are averaged over them, and `spreads` says how far they lie apart. By default 5
+            where the task shuffles its candidates.
         seed: the seed of the policy's draws; it is recorded, and nothing is drawn here.
         batch_size: completions at once, at the most.
         progress: whether a progress bar is shown on standard error when the work lasts.
 
     Raises:
-        ValueError: an unknown measure, `samples` or `batch_size` below 1, or the policy wrote another number of
-            completions than there were rows.
+        ValueError: an unknown measure, `samples` or `batch_size` below 1, `shuffles` of a task that shuffles nothing, or
+            the policy wrote another number of completions than there were rows.
         TypeError: the policy wrote something else than texts.
     """
     if samples < 1 or batch_size < 1:
         raise ValueError(f"samples and batch_size must be at least 1, not {samples} and {batch_size}")
     name = name or str(getattr(policy, "__name__", type(policy).__name__))
     measured = task.replace(measures=[*measures, *task.measures])
-    columns = _play_all(measured, policy, name, samples, max(1, batch_size // samples), progress)
+    tasks = _shuffled(measured, shuffles)
+    played = [_play_all(each, policy, name, samples, max(1, batch_size // samples), progress) for each in tasks]
+    columns = {key: np.mean([one[key] for one in played], axis=0) for key in played[0]}
     rows = measured.rows_in_split
     table = task.dataset.table
     card = cards().get(task.name)
@@ -152,7 +162,7 @@ def evaluate(
         split=task.split,
         samples=samples,
         seed=seed,
-        settings=_settings(task),
+        settings=_settings(task, len(tasks)),
         request_ids=measured.request_ids,
         users=task.dataset.column("user", rows),
         measures={key: columns[f"measure/{key}"] for key in wanted},
@@ -162,7 +172,31 @@ def evaluate(
         clipped=columns["clipped"],
         turns=columns["turns"],
         strata={f.name: task.dataset.column(f.name, rows).astype(float) for f in table.schema if is_number(f.type)},
+        spreads=_spreads(played, wanted),
     )
+
+
+def _shuffled(task: Task, shuffles: int | None) -> list[Task]:
+    """The task under as many orders of its candidates as are wanted; their seeds follow each other."""
+    if task.candidates is None or not task.candidates.settings.shuffle:
+        if shuffles not in (None, 1):
+            raise ValueError(
+                f"shuffles={shuffles} needs a task that shuffles candidates; this one does not, leave it out"
+            )
+        return [task]
+    settings = task.candidates.settings
+    count = SHUFFLES if shuffles is None else shuffles
+    if count < 1:
+        raise ValueError(f"shuffles must be at least 1, not {count}")
+    return [task.replace(candidates=replace(settings, seed=settings.seed + number)) for number in range(count)]
+
+
+def _spreads(played: Sequence[dict[str, np.ndarray]], measures: Iterable[str]) -> dict[str, np.ndarray]:
+    """The standard deviation over the shuffles of each request; empty where there is one order only."""
+    if len(played) < 2:
+        return {}
+    keys = {**{name: f"measure/{name}" for name in measures}, REWARD: REWARD}
+    return {name: np.std([one[key] for one in played], axis=0) for name, key in keys.items()}
 
 
 def _play_all(task: Task, policy: Policy, name: str, samples: int, step: int, progress: bool) -> dict[str, np.ndarray]:
@@ -218,8 +252,8 @@ def _completions(policy: Policy, name: str, rows: list[dict[str, Any]]) -> list[
     return list(completions)
 
 
-def _settings(task: Task) -> dict[str, Any]:
-    return {
+def _settings(task: Task, shuffles: int) -> dict[str, Any]:
+    settings = {
         "recommender": type(task.recommender).__name__,
         "reward": str(task.reward.measure),
         "action": task.action.name,
@@ -227,3 +261,6 @@ def _settings(task: Task) -> dict[str, Any]:
         "turn_reward": task.turns.reward,
         "exclude_history": task.exclude_history,
     }
+    if task.candidates is not None:
+        settings |= {"candidates": asdict(task.candidates.settings), "shuffles": shuffles}
+    return settings

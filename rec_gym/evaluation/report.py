@@ -25,7 +25,7 @@ _TEXT_COLUMNS = {"words": LENGTH, "repeated": REPETITION, "copied": COPY}
 _CSV_COLUMNS = (
     "id", "card_sha256", "version", "split", "policy", "reference", "n", "samples", "seed", "measure", "mean", "low",
     "high", "difference", "difference_low", "difference_high", "p", "p_holm", "words", "repeated", "copied", "parse_ok",
-    "clipped", "turns",
+    "clipped", "turns", "spread",
 )  # fmt: skip
 
 
@@ -91,7 +91,17 @@ def _columns(comparison: Comparison, narrow: bool) -> list[_Column]:
             )
             for name in shown
         ),
+        *_spread_columns(evaluations),
     ]
+
+
+def _spread_columns(evaluations: Sequence[Evaluation]) -> list[_Column]:
+    """How far a request's values lie apart over the shuffles of its candidates; no column where nothing was shuffled."""
+    if not any(evaluation.spreads for evaluation in evaluations):
+        return []
+    name = evaluations[0].settings["reward"]
+    cells = [f"{e.spreads[name].mean():.4f}" if name in e.spreads else "" for e in evaluations]
+    return [_Column(f"spread {name}", cells)]
 
 
 def _tables(comparison: Comparison, width: int) -> Iterator[Table]:
@@ -135,6 +145,12 @@ def caption(comparison: Comparison) -> str:
     samples = comparison.evaluations[0].samples
     if samples > 1:
         lines.append(f"{samples} samples of each request, averaged first")
+    if comparison.evaluations[0].spreads:
+        shuffles = comparison.evaluations[0].settings["shuffles"]
+        lines.append(
+            f"{shuffles} shuffles of each request's candidates, averaged first; spread: their standard deviation, the mean "
+            "over requests: the policy's position bias"
+        )
     return "\n".join(lines)
 
 
@@ -200,6 +216,7 @@ def save_csv(path: Path | str, comparison: Comparison) -> None:
             difference = comparison.differences.get(evaluation.name, {}).get(name)
             writer.writerow(
                 {**evaluation.origin, **policy, "measure": name, **interval, **_difference_csv(difference), **summary}
+                | _spread_json(evaluation, name)
             )
     with atomic_path(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
@@ -222,12 +239,14 @@ def _policy_json(comparison: Comparison, evaluation: Evaluation) -> dict[str, An
     measured = {
         name: {
             **_interval_json(interval),
+            **_spread_json(evaluation, name),
             **({"difference": _difference_json(differences[name])} if name in differences else {}),
         }
         for name, interval in comparison.means[evaluation.name].items()
     }
     columns = {**evaluation.measures, REWARD: evaluation.rewards, **evaluation.text_stats}
     columns |= {name: getattr(evaluation, name) for name in ("parse_ok", "clipped", "turns")}
+    columns |= {f"spread/{name}": values for name, values in evaluation.spreads.items()}
     return {
         "policy": evaluation.name,
         "reference": evaluation.reference,
@@ -237,6 +256,11 @@ def _policy_json(comparison: Comparison, evaluation: Evaluation) -> dict[str, An
         "text": {key: _number(value) for key, value in text_summary(evaluation).items()},
         "requests": {name: values.tolist() for name, values in columns.items()},
     }
+
+
+def _spread_json(evaluation: Evaluation, measure: str) -> dict[str, float]:
+    """The mean spread over shuffles of the candidates, where there were some."""
+    return {"spread": float(evaluation.spreads[measure].mean())} if measure in evaluation.spreads else {}
 
 
 def _interval_json(interval: Interval) -> dict[str, float | None]:

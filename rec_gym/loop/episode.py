@@ -41,11 +41,11 @@ class Outcomes:
 
     Attributes:
         request_ids: the request of each completion.
-        queries: what was asked; an empty text where nothing was.
+        queries: what was asked, or the order of the candidates; an empty text where nothing was.
         parse: what the action format did, a word each.
         parse_ok: whether the completion parsed, bool [n].
         clipped: whether the query was cut, by the format or by the recommender, bool [n].
-        scored: whether the recommender was asked, bool [n].
+        scored: whether there was something to rank by, a query or an order, bool [n].
         rewards: float64 [n].
         measures: `{name: float64 [n]}`, 0 where nothing was asked.
         terms: `{name: float64 [n]}`; their sum is the one-turn reward.

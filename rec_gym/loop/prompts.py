@@ -6,14 +6,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from rec_gym.loop.actions import Plain
+from rec_gym.loop.action_base import Plain
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """Templates in which `{request}`, `{query_language}`, `{instruction}`, `{system}` and `{user}` are replaced.
+    """Templates with placeholders: `{request}`, `{candidates}`, `{query_language}`, `{instruction}`, `{system}`, `{user}`.
 
     Attributes:
         user: the user's message.
@@ -43,26 +43,58 @@ def _fill(template: str, values: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), template)
 
 
-SEARCH = Prompt(
-    system="You write queries for a product search engine.",
-    user=(
-        "A shopper says:\n{request}\n\n"
-        "Write the query that finds the products that fit best. The engine reads it as: {query_language}.\n{instruction}"
+_SAYS = "A shopper says:\n{request}\n\n"
+_BOUGHT = "A shopper bought, oldest first:\n{request}\n\n"
+_READS = "The engine reads it as: {query_language}.\n{instruction}"
+_READS_EACH = "The engine reads each as: {query_language}.\n{instruction}"
+_WRITER = "You write queries for a product search engine."
+_SELLER = "You help shoppers to find products."
+
+SEARCH = Prompt(f"{_SAYS}Write the query that finds the products that fit best. {_READS}", _WRITER)
+HISTORY = Prompt(f"{_BOUGHT}Write the query that finds what this shopper buys next. {_READS}", _WRITER)
+# The variant for requests in words, and the one for purchase histories.
+_VARIANTS = {
+    "query": (SEARCH, HISTORY),
+    "queries": (
+        Prompt(f"{_SAYS}Write queries that together find the products that fit best. {_READS_EACH}", _WRITER),
+        Prompt(f"{_BOUGHT}Write queries that together find what this shopper buys next. {_READS_EACH}", _WRITER),
     ),
-)
-HISTORY = Prompt(
-    system="You write queries for a product search engine.",
-    user=(
-        "A shopper bought, oldest first:\n{request}\n\n"
-        "Write the query that finds what this shopper buys next. The engine reads it as: {query_language}.\n"
-        "{instruction}"
+    "titles": (
+        Prompt(f"{_SAYS}Write titles of products that fit best, as a shop would list them.\n{{instruction}}", _SELLER),
+        Prompt(
+            f"{_BOUGHT}Write titles of products that this shopper buys next, as a shop would list them.\n{{instruction}}",
+            _SELLER,
+        ),
     ),
+    "order": (
+        Prompt(
+            f"{_SAYS}The shop offers:\n{{candidates}}\n\n"
+            "Put these products into the order in which they fit what the shopper says.\n{instruction}",
+            _SELLER,
+        ),
+        Prompt(
+            f"{_BOUGHT}The shop offers:\n{{candidates}}\n\n"
+            "Put these products into the order in which this shopper would buy them next.\n{instruction}",
+            _SELLER,
+        ),
+    ),
+}
+PROFILE = Prompt(
+    f"{_BOUGHT}Write a profile of this shopper, in plain text of a few sentences: what kind of products they look for, with "
+    "which properties, and what they are likely to buy next. The shop compares the text with the descriptions of its "
+    "products.\nReply with the profile and nothing else.",
+    "You describe shoppers to a shop that recommends products.",
 )
-PROMPTS = {"search": SEARCH, "history": HISTORY}
+PROMPTS = {"search": SEARCH, "history": HISTORY, "profile": PROFILE}
 
 
-def make_prompt(spec: str | Mapping[str, str] | Prompt | None, is_history: bool) -> Prompt:
-    """A prompt from its name or a table of templates; None chooses by what the requests are.
+def make_prompt(spec: str | Mapping[str, str] | Prompt | None, writes: str, is_history: bool) -> Prompt:
+    """A prompt from its name or a table of templates; None chooses by what completions and requests are.
+
+    Args:
+        spec: the prompt.
+        writes: what a completion is, see `Plain.writes`.
+        is_history: whether the requests are purchase histories.
 
     Raises:
         ValueError: an unknown name or template; the message lists those there are.
@@ -70,7 +102,7 @@ def make_prompt(spec: str | Mapping[str, str] | Prompt | None, is_history: bool)
     if isinstance(spec, Prompt):
         return spec
     if spec is None:
-        return HISTORY if is_history else SEARCH
+        return _VARIANTS[writes][is_history]
     if isinstance(spec, str):
         if spec not in PROMPTS:
             raise ValueError(f"unknown prompt {spec!r}; there are: {', '.join(PROMPTS)}, or give a table of templates")
@@ -84,4 +116,4 @@ def make_prompt(spec: str | Mapping[str, str] | Prompt | None, is_history: bool)
 
 def prompt_values(request: str, query_language: str, action: Plain) -> dict[str, str]:
     """What the templates of a prompt are filled with."""
-    return {"request": request, "query_language": query_language, "instruction": action.instruction}
+    return {"request": request, "query_language": query_language, "instruction": action.instruct(), "candidates": ""}

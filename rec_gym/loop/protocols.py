@@ -25,6 +25,19 @@ _HISTORY = (
     "buy next, and generate relevant query terms that can be used to search for these potential products.\n"
     "Below is the user purchase history:\n```{request}```"
 )
+# The spaces before line breaks are theirs too. Their candidates show a product's whole text where ours show its title.
+_RERANK = (
+    "You are an expert in product reranking. \nGiven a customer query and a list of candidate products, \nyour task is to "
+    "rerank the products so that the most relevant items to the query are placed at the top. \nConsider semantic meaning, "
+    "product attributes, and customer intent.\n\nBelow are the candidate products (item_id and metadata):\n"
+    "```{candidates}```\n\nBelow is the query:\n```{request}```\n------\n"
+)
+_RERANK_FORMAT = (
+    "\nShow your work in <think> </think> tags. \nYour final response must be in JSON format within <answer> </answer> "
+    "tags. \nThe output JSON should contain the reranked list of item_ids in order of relevance. The length of the "
+    "reranked list should match the number of input candidates.\nFor example,\n<answer>\n{\n"
+    '    "reranked_items": ["Item_4", "Item_8", "Item_x", ..., all candidate item_ids in order]\n}\n</answer>'
+)
 _CHATML = (
     "<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{user}<|im_end|>\n<|im_start|>assistant\n"
     "Let me solve this step by step.\n<think>"
@@ -33,18 +46,33 @@ _CHATML = (
 # outcome's `searched` shows what became of them.
 
 
-def paper(is_history: bool) -> dict[str, object]:
-    """Task settings of Rec-R1: its prompt, its strict format and its reward table (-2 / 0 / 0.1 + NDCG)."""
-    user = (_HISTORY if is_history else _SEARCH) + _FORMAT
-    return {
+def paper(is_history: bool, orders: bool) -> dict[str, object]:
+    """Task settings of Rec-R1: its prompt, its strict format and its reward table (-2 / 0 / 0.1 + NDCG).
+
+    Args:
+        is_history: whether the requests are purchase histories.
+        orders: whether candidates are put into order: the first 16 of a ranking, not shuffled, NDCG@16 in train and @10
+            elsewhere. The candidates of the paper were found by a policy that it had trained before; here they are found
+            by the request's own words.
+
+    Raises:
+        ValueError: the paper puts no candidates into order for histories.
+    """
+    if orders and is_history:
+        raise ValueError("protocol 'paper' re-ranks for search requests only; leave it out for purchase histories")
+    user = _RERANK + _RERANK_FORMAT if orders else (_HISTORY if is_history else _SEARCH) + _FORMAT
+    settings: dict[str, object] = {
         "prompt": {"system": _SYSTEM, "user": user, "text": _CHATML},
-        "action": {"name": "answer", "strict": True, "think_opened": True},
+        "action": {"name": "order" if orders else "answer", "strict": True, "think_opened": True},
         "reward": {
             "measure": "ndcg",
             "unparsed": -2.0,
             "terms": {"format": {"weight": 0.1, "only_if_positive": True}},
         },
     }
+    if orders:
+        settings |= {"cutoffs": {"train": 16, "default": 10}, "candidates": {"k": 16, "shuffle": False}}
+    return settings
 
 
 PROTOCOLS = {"paper": paper}

@@ -139,12 +139,15 @@ class Term:
         max: for `length` only: so many words, or more, count as 1.
         only_if_positive: pays only where the reward's own measure is above 0, so that it cannot be earned by doing
             nothing.
+        only_if_improved: in a task with candidates, pays only where the reward's own measure is above that of the order
+            in which they were given.
     """
 
     name: str
     weight: float
     max: float = 100.0
     only_if_positive: bool = False
+    only_if_improved: bool = False
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.weight) or not self.max > 0:
@@ -187,8 +190,18 @@ class Reward:
         terms = [term.measure for term in self.terms if term.measure]
         return tuple(dict.fromkeys([self.measure, *gates, *terms]))
 
+    @property
+    def compares(self) -> bool:
+        """Whether the measure of the given order of candidates is needed."""
+        return any(term.only_if_improved for term in self.terms)
+
     def __call__(
-        self, values: Values, stats: Mapping[str, np.ndarray], parse_ok: np.ndarray, scored: np.ndarray
+        self,
+        values: Values,
+        stats: Mapping[str, np.ndarray],
+        parse_ok: np.ndarray,
+        scored: np.ndarray,
+        given: np.ndarray | None = None,
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Rewards float64 [n], and `{term: float64 [n]}` whose sum they are.
 
@@ -197,6 +210,7 @@ class Reward:
             stats: its text statistics.
             parse_ok: whether it parsed, bool [n].
             scored: whether the recommender was asked, bool [n]; nothing but `unparsed` is paid where it was not.
+            given: the reward's measure of the given order of candidates; needed if the reward `compares`.
         """
         main = values[self.measure]
         paid = main
@@ -205,6 +219,8 @@ class Reward:
         terms = {MEASURE_TERM: np.where(scored, paid, 0.0)}
         for term in self.terms:
             pays = scored & (main > 0) if term.only_if_positive else scored
+            if term.only_if_improved and given is not None:
+                pays = pays & (main > given)
             terms[term.name] = np.where(pays, term.weight * term.value(values, stats, parse_ok), 0.0)
         terms[UNPARSED_TERM] = np.where(parse_ok, 0.0, self.unparsed)
         return np.sum(list(terms.values()), axis=0), terms

@@ -1,104 +1,116 @@
-"""The recommender's part in scoring a batch: what is asked, once, and whether the answer can be believed."""
+"""From the actions of a batch to its rankings: one query, several queries merged, or an order of candidates."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rec_gym.columns import Ragged, first_few
+from rec_gym.columns import Ragged
+from rec_gym.loop.action_base import Action
+from rec_gym.loop.lists import by_place
 from rec_gym.ranking import NOT_RANKED, Rankings
-from rec_gym.recommenders.base import RanksItems, RecommenderError, SaysWhatItSearched
 
 if TYPE_CHECKING:
     from rec_gym.loop.task import Task
 
 
 class Search:
-    """The recommender's part in one batch: identical questions are asked once."""
+    """What the actions of one batch rank: the recommender is called once, and identical questions are asked once.
 
-    def __init__(self, task: Task, rows: np.ndarray, queries: list[str]) -> None:
-        self.task, self.rows, self.queries = task, rows, queries
-        history = task.dataset.history
-        self.excludes = task.exclude_history and history.values.size > 0
+    Args:
+        task: whose recommender, candidates and action format there are.
+        rows: the request of each action.
+        actions: those that ask (`Action.asks`).
+    """
+
+    def __init__(self, task: Task, rows: np.ndarray, actions: Sequence[Action]) -> None:
+        self.task, self.rows, self.actions = task, rows, list(actions)
+        # A merged ranking, or an order of candidates, is a list: ranks cannot be had without it.
+        one_each = all(len(action.questions) == 1 for action in self.actions)
+        self.merges = not one_each or task.action.depth(task.depth) != task.depth
 
     def ranks(self) -> tuple[Ragged, Rankings | None]:
-        """Ranks of each question's relevant items, and the rankings if a list had to be made for them."""
+        """Ranks of the relevant items of each action's request, and the rankings if a list had to be made for them."""
         task = self.task
         relevant = task.dataset.relevant
-        if any(measure.needs_list for measure in task.measures) or not isinstance(task.recommender, RanksItems):
-            rankings = self.rankings(task.depth)
+        if self.merges or any(measure.needs_list for measure in task.measures) or not task.engine.ranks_items:
+            rankings = self.rankings()
             return rankings.ranks_of(relevant.take(self.rows)), rankings
-        first, inverse = self._distinct(by_row=True)
-        rows = self.rows[first]
-        found = self._call(
-            "rank_of", [self.queries[i] for i in first], relevant.take(rows), task.depth, self._exclude(rows)
-        )
-        return found.take(inverse), None
+        queries, rows, places = self._questions(by_row=True)  # ranks are those of a request's own relevant items
+        inverse = places[0]
+        return task.engine.rank_of(queries, rows, relevant.take(rows), task.depth).take(inverse), None
 
-    def rankings(self, k: int) -> Rankings:
-        """The rankings of all questions to depth k."""
-        first, inverse = self._distinct(by_row=self.excludes)
-        exclude = self._exclude(self.rows[first])
-        queries = [self.queries[i] for i in first]
-        if not queries:
-            return Rankings(np.empty((0, k), np.int32), np.empty((0, k), np.float32))
-        rankings = self._call("rank", queries, k, exclude)
-        self._check(rankings, queries, k, exclude)
-        return rankings.take(inverse)
+    def rankings(self) -> Rankings:
+        """The rankings of all actions to the task's depth."""
+        if self.task.candidates is not None:
+            return self._ordered()
+        k = self.task.depth
+        queries, rows, places = self._questions(by_row=self.task.engine.excludes)
+        found = self.task.engine.rank(queries, rows, self.task.action.depth(k))
+        return self._merged(found, places, k) if self.merges else found.take(places[0])
 
     def spread_rankings(self, places: np.ndarray, size: int, known: Rankings | None) -> Rankings:
         """Rankings for all completions; those that were not asked are empty."""
-        rankings = self.rankings(self.task.depth) if known is None else known
+        rankings = self.rankings() if known is None else known
         items = np.full((size, rankings.depth), NOT_RANKED, np.int32)
         scores = np.zeros((size, rankings.depth), np.float32)
         items[places], scores[places] = rankings.items, rankings.scores
         return Rankings(items, scores)
 
     def searched(self, places: np.ndarray, size: int) -> list[str]:
-        """What the engine searched for, for all completions."""
-        recommender = self.task.recommender
-        words = recommender.searched(self.queries) if isinstance(recommender, SaysWhatItSearched) else self.queries
+        """What the engine searched for, for all completions; a line a question, an order as it is."""
+        words = iter(self.task.engine.searched([query for action in self.actions for query in action.questions]))
         spread = [""] * size
-        for place, text in zip(places, words, strict=True):
-            spread[place] = text
+        for place, action in zip(places, self.actions, strict=True):
+            spread[place] = action.query if action.order else "\n".join(next(words) for _ in action.questions)
         return spread
 
-    def _distinct(self, by_row: bool) -> tuple[np.ndarray, np.ndarray]:
-        """First place of each distinct question, and the distinct question of each place."""
+    def _questions(self, by_row: bool) -> tuple[list[str], np.ndarray, list[np.ndarray]]:
+        """The distinct questions of the batch.
+
+        Args:
+            by_row: whether the same query of another request is another question.
+
+        Returns:
+            Their texts; the request at whose row each is asked; and as many arrays as any action has questions, which
+            hold for each action the place of its first, second, ... question among them, or -1 for none.
+        """
         seen: dict[tuple[str, int], int] = {}
-        inverse = np.empty(len(self.queries), np.int64)
-        first = []
-        for place, (query, row) in enumerate(zip(self.queries, self.rows.tolist(), strict=True)):
-            key = (query, row if by_row else -1)
-            if key not in seen:
-                seen[key] = len(seen)
-                first.append(place)
-            inverse[place] = seen[key]
-        return np.array(first, np.int64), inverse
+        rows: list[int] = []
+        most = max((len(action.questions) for action in self.actions), default=1)
+        places = [np.full(len(self.actions), -1, np.int64) for _ in range(most)]
+        for number, (action, row) in enumerate(zip(self.actions, self.rows.tolist(), strict=True)):
+            for turn, query in enumerate(action.questions):
+                key = (query, row if by_row else -1)
+                if key not in seen:
+                    seen[key] = len(seen)
+                    rows.append(row)
+                places[turn][number] = seen[key]
+        return [query for query, _ in seen], np.array(rows, np.int64), places
 
-    def _exclude(self, rows: np.ndarray) -> list[np.ndarray] | None:
-        return [self.task.dataset.history[row] for row in rows] if self.excludes else None
+    def _merged(self, found: Rankings, places: list[np.ndarray], k: int) -> Rankings:
+        """One ranking for each action from those of its questions; actions of equally many questions are merged at once."""
+        items = np.full((len(self.actions), k), NOT_RANKED, np.int32)
+        scores = np.zeros((len(self.actions), k), np.float32)
+        clipped = np.zeros(len(self.actions), bool)
+        counts = (np.stack(places) >= 0).sum(axis=0)
+        for count in np.unique(counts).tolist():
+            here = np.flatnonzero(counts == count)
+            parts = [found.take(places[turn][here]) for turn in range(count)]
+            merged = self.task.action.merge(parts, k)
+            items[here, : merged.depth], scores[here, : merged.depth] = merged.items, merged.scores
+            for part in parts:
+                clipped[here] |= False if part.clipped is None else part.clipped
+        return Rankings(items, scores, clipped)
 
-    def _call(self, method: str, queries: list[str], *arguments: object):
-        try:
-            return getattr(self.task.recommender, method)(queries, *arguments)
-        except Exception as error:
-            name = type(self.task.recommender).__name__
-            raise RecommenderError(
-                f"{name}.{method} failed on {len(queries)} queries ({first_few(queries, 3)}): {error}"
-            ) from error
-
-    def _check(self, rankings: Rankings, queries: list[str], k: int, exclude: list[np.ndarray] | None) -> None:
-        """A recommender of one's own may err; what it returns is looked at before it becomes a reward."""
-        name = type(self.task.recommender).__name__
-        try:
-            if not isinstance(rankings, Rankings):
-                raise ValueError(f"it returned {type(rankings).__name__}, not Rankings")
-            if len(rankings) != len(queries) or rankings.depth > k:
-                raise ValueError(f"it returned [{len(rankings)}, {rankings.depth}] for {len(queries)} queries, k = {k}")
-            rankings.check(len(self.task.dataset.catalog))
-            if exclude is not None and (rankings.ranks_of(Ragged.from_rows(exclude, np.int32)).values >= 0).any():
-                raise ValueError("it ranked items that were to be excluded")
-        except ValueError as error:
-            raise RecommenderError(f"{name}.rank, asked {first_few(queries, 3)}: {error}") from error
+    def _ordered(self) -> Rankings:
+        """The candidates in the order of each action; the recommender is not asked."""
+        candidates = self.task.candidates
+        assert candidates is not None
+        given = candidates.of(self.rows)
+        items = np.full((len(self.actions), self.task.depth), NOT_RANKED, np.int32)
+        for row, (action, offered) in enumerate(zip(self.actions, given, strict=True)):
+            items[row, : len(offered)] = offered[list(action.order)]
+        return by_place(items)

@@ -9,8 +9,10 @@ import numpy as np
 
 from rec_gym.columns import Ragged, first_few
 from rec_gym.dataset import ALL, TRAIN, Dataset
-from rec_gym.loop.actions import STOPPED, Action, Plain, make_action
+from rec_gym.loop.actions import STOPPED, Action, Order, Plain, make_action
+from rec_gym.loop.candidates import Candidates, CandidateSettings, make_candidates
 from rec_gym.loop.constraints import share_that_meets
+from rec_gym.loop.engine import Engine
 from rec_gym.loop.episode import Episode, Outcomes
 from rec_gym.loop.prompts import Prompt, make_prompt, prompt_values
 from rec_gym.loop.rewards import Reward, make_reward
@@ -37,8 +39,10 @@ class Task:
         measures: further measures to report beside those that the reward needs.
         cutoffs: `{split: k}` that replaces the cut-off of the reward's measure; `default` for the other splits.
         action: an action format's name or a table, see `rec_gym.loop.actions`.
-        prompt: a prompt's name or a table of templates; by default what fits the requests.
-        observation: `"request"` for the request's text, `"prompt"` for the rendered prompt.
+        candidates: a table of settings of the candidates that a completion puts into order, see
+            `rec_gym.loop.candidates`; it goes with the action format `order`, and only with it.
+        prompt: a prompt's name or a table of templates; by default what fits the requests and the action format.
+        observation: `"request"` for the request's text (and its candidates), `"prompt"` for the rendered prompt.
         turns: completions in an episode at the most.
         turn_reward: `"gain"`, `"last"` or `"best"`, see `rec_gym.loop.turns`.
         feedback_k: titles that the policy sees of each earlier ranking.
@@ -59,6 +63,7 @@ class Task:
         measures: Sequence[str | Measure] = (),
         cutoffs: Mapping[str, int] | None = None,
         action: str | Mapping[str, object] | Plain = "plain",
+        candidates: Mapping[str, object] | CandidateSettings | None = None,
         prompt: str | Mapping[str, str] | Prompt | None = None,
         observation: str = "request",
         turns: int = 1,
@@ -83,9 +88,12 @@ class Task:
         if any(measure.name == CONSTRAINTS for measure in self.measures) and not dataset.has_constraints:
             raise ValueError("constraints@k needs a dataset whose requests keep hard constraints; this one has none")
         self.action = make_action(action)
-        self.prompt = make_prompt(prompt, dataset.is_history)
+        self.prompt = make_prompt(prompt, self.action.writes, dataset.is_history)
         self.observation, self.exclude_history = observation, exclude_history
         self.turns = Turns(turns, turn_reward, feedback_k)
+        self.engine = Engine(recommender, dataset, exclude_history)
+        self.candidates = None if candidates is None else Candidates(make_candidates(candidates), self.engine)
+        self._check_candidates()
 
     def __repr__(self) -> str:
         name = self.name or type(self.recommender).__name__
@@ -103,12 +111,17 @@ class Task:
         unknown = [key for key in overrides if key not in self._settings]
         if unknown:
             raise TypeError(f"a task has no setting {unknown[0]!r}; there are: {', '.join(self._settings)}")
-        return Task(**(self._settings | overrides))
+        made = Task(**(self._settings | overrides))
+        if made.candidates is not None:
+            made.candidates.share(self.candidates)
+        return made
 
     @cached_property
     def depth(self) -> int:
-        """Places of a ranking that any measure looks at."""
+        """Places of a ranking that any measure looks at; all candidates where there are some."""
         size = len(self.dataset.catalog)
+        if self.candidates is not None:
+            return min(size, self.candidates.settings.k)
         return min(size, max(size if measure.cutoff is None else measure.cutoff for measure in self.measures))
 
     @property
@@ -162,15 +175,18 @@ class Task:
 
     def observe(self, episodes: Sequence[Episode]) -> list[str]:
         """What the policy sees of each episode: the request with its history of turns, or the prompt around that."""
-        shown = self._situations(episodes)
+        values = self._prompt_values(episodes)
         if self.observation == "request":
-            return shown
-        return [self.prompt.render(self._prompt_values(text)) for text in shown]
+            return ["\n\n".join(filter(None, (value["request"], value["candidates"]))) for value in values]
+        return [self.prompt.render(value) for value in values]
 
     # Rows for trainers and policies
 
     def rows(self, batch_size: int = 1024) -> Iterator[dict]:
-        """A row for each request of the split: `request_id`, `text`, `prompt`, `messages`, `domain`; never gains."""
+        """A row for each request of the split: `request_id`, `text`, `prompt`, `messages`, `domain`; never gains.
+
+        In a task with candidates also `candidates` and `candidate_ids`, their titles and item ids in the given order.
+        """
         ids = self.request_ids
         for start in range(0, len(ids), batch_size):
             yield from self.rows_of([Episode(name) for name in ids[start : start + batch_size]])
@@ -180,10 +196,9 @@ class Task:
         rows = self._rows([episode.request_id for episode in episodes])
         domains = self.dataset.column("domain", rows)
         made = []
-        for episode, text, shown, domain in zip(
-            episodes, self._texts(rows), self._situations(episodes), domains, strict=True
+        for episode, text, values, domain in zip(
+            episodes, self._texts(rows), self._prompt_values(episodes), domains, strict=True
         ):
-            values = self._prompt_values(shown)
             made.append(
                 {
                     "request_id": episode.request_id,
@@ -193,6 +208,10 @@ class Task:
                     "domain": domain,
                 }
             )
+        if self.candidates is not None:
+            given = self.candidates.of(rows)
+            for row, items, titles in zip(made, given, self.candidates.titles(given), strict=True):
+                row |= {"candidates": titles, "candidate_ids": self.dataset.catalog.ids(items)}
         return made
 
     # Inside
@@ -206,11 +225,14 @@ class Task:
             if not isinstance(completion, str):
                 raise TypeError(f"completions are texts, not {type(completion).__name__}; decode and unwrap them first")
         texts = self._texts(rows)
-        actions = [self.action.parse(text, request) for text, request in zip(completions, texts, strict=True)]
+        offered = self._candidate_titles(rows)
+        actions = [self.action.parse(*read) for read in zip(completions, texts, offered, strict=True)]
         actions = (
             [STOPPED if stop else action for stop, action in zip(stops, actions, strict=True)] if stops else actions
         )
         stats = text_stats([action.written for action in actions], texts)
+        for place, name in enumerate(self.action.counted):
+            stats[name] = np.array([a.counts[place] if a.counts else 0 for a in actions], np.float64)
         return self._outcomes(list(request_ids), rows, actions, stats)
 
     def _rows(self, request_ids: Sequence[str]) -> np.ndarray:
@@ -230,12 +252,36 @@ class Task:
         texts = self.dataset.texts(unique)
         return [texts[i] for i in inverse]
 
-    def _situations(self, episodes: Sequence[Episode]) -> list[str]:
-        texts = self._texts(self._rows([episode.request_id for episode in episodes]))
-        return [self.turns.describe(self, e, text) for e, text in zip(episodes, texts, strict=True)]
+    def _candidate_titles(self, rows: np.ndarray) -> list[list[str]]:
+        """Titles of each request's candidates as they are given; the samples of a group are looked up once."""
+        if self.candidates is None:
+            return [[]] * len(rows)
+        unique, inverse = np.unique(rows, return_inverse=True)
+        titles = self.candidates.titles(self.candidates.of(unique))
+        return [titles[i] for i in inverse]
 
-    def _prompt_values(self, situation: str) -> dict[str, str]:
-        return prompt_values(situation, self.recommender.query_language, self.action)
+    def _prompt_values(self, episodes: Sequence[Episode]) -> list[dict[str, str]]:
+        """What the templates of the prompt are filled with, for each episode."""
+        rows = self._rows([episode.request_id for episode in episodes])
+        made = []
+        for episode, text, titles in zip(episodes, self._texts(rows), self._candidate_titles(rows), strict=True):
+            situation = self.turns.describe(self, episode, text)
+            values = prompt_values(situation, self.recommender.query_language, self.action)
+            if isinstance(self.action, Order):
+                values["candidates"] = self.action.list_candidates(titles) or "(no candidates)"
+            made.append(values)
+        return made
+
+    def _check_candidates(self) -> None:
+        orders = self.action.writes == "order"
+        if orders and self.candidates is None:
+            raise ValueError("the action format 'order' needs candidates, such as candidates={'k': 20}")
+        if self.candidates is not None and not orders:
+            raise ValueError(f"candidates are put into order with action='order', not {self.action.name!r}")
+        if orders and self.turns.limit > 1:
+            raise ValueError("a task with candidates has one turn: an order shows the policy nothing new")
+        if self.reward.compares and not orders:
+            raise ValueError("only_if_improved compares with the given order of candidates; this task has none")
 
     def _outcomes(
         self, request_ids: list[str], rows: np.ndarray, actions: list[Action], stats: dict[str, np.ndarray]
@@ -243,11 +289,12 @@ class Task:
         scored = np.array([action.asks for action in actions], bool)
         asked = np.flatnonzero(scored)
         queries = [action.query for action in actions]
-        search = Search(self, rows[asked], [queries[i] for i in asked])
+        search = Search(self, rows[asked], [actions[i] for i in asked])
         ranks, rankings = search.ranks()
         values = self._measure(rows[asked], ranks, rankings, asked, len(rows))
         parse_ok = np.array([action.ok for action in actions], bool)
-        rewards, terms = self.reward(values, stats, parse_ok, scored)
+        given = self._measure_given(rows) if self.reward.compares else None
+        rewards, terms = self.reward(values, stats, parse_ok, scored, given)
         clipped = np.array([action.clipped for action in actions], bool)
         if rankings is not None and rankings.clipped is not None:
             clipped[asked] |= rankings.clipped
@@ -273,6 +320,10 @@ class Task:
         """Every measure of the task; 0 at the places that were not asked."""
         gains = self.dataset.relevant_gains.take(rows)
         ideal = self.dataset.ideal_gains.take(rows)
+        if self.candidates is not None and self.candidates.settings.ideal == "candidates":
+            offered = ranks.values != NOT_RANKED  # an order holds every candidate, so what it lacks was not offered
+            ranks, gains = ranks.where(offered), gains.where(offered)
+            ideal = gains.with_values(gains.values[np.lexsort((-gains.values, gains.row_of))])
         judged = Judged(ranks, gains, ideal, None if rankings is None else rankings.lengths)
         values: dict[Measure, np.ndarray] = {}
         for measure in self.measures:
@@ -282,6 +333,16 @@ class Task:
             else:
                 values[measure][places] = measure(judged)
         return values
+
+    def _measure_given(self, rows: np.ndarray) -> np.ndarray:
+        """The reward's measure of the candidates in the order in which they are given."""
+        assert self.candidates is not None
+        distinct, inverse = np.unique(rows, return_inverse=True)
+        given = self.candidates.of(distinct)
+        actions = [Action("", "", "ok", True, order=tuple(range(len(items)))) for items in given]
+        ranks, rankings = Search(self, distinct, actions).ranks()
+        places = np.arange(len(distinct))
+        return self._measure(distinct, ranks, rankings, places, len(distinct))[self.reward.measure][inverse]
 
 
 def _cutoff(cutoffs: Mapping[str, int] | None, split: str) -> int | None:

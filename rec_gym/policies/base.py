@@ -16,19 +16,26 @@ Policy = Callable[[list[dict[str, Any]]], Sequence[str]]
 
 
 class Baseline(ABC):
-    """A policy that asks one query a request, whatever the action format of its task.
+    """A policy that composes its answers in whatever action format its task has.
 
     Args:
         task: the task whose rows it answers.
 
     Attributes:
+        fits: what its answers are, of what action formats write (`Plain.writes`).
         reference: why its score is a reference and no policy's, such as `"reads the catalogue"`; empty for one that
             sees what a policy may see.
     """
 
+    fits: ClassVar[tuple[str, ...]] = ("query", "queries", "titles")
     reference: ClassVar[str] = ""
 
     def __init__(self, task: Task) -> None:
+        if task.action.writes not in self.fits:
+            raise ValueError(
+                f"{type(self).__name__} does not fit the action format {task.action.name!r}: it knows {', '.join(self.fits)}"
+                f", and completions of this task are {task.action.writes!r}"
+            )
         self.task = task
 
     def __call__(self, rows: list[dict[str, Any]]) -> list[str]:
@@ -39,15 +46,9 @@ class Baseline(ABC):
 
     @abstractmethod
     def queries(self, rows: list[dict[str, Any]], places: np.ndarray) -> list[str]:
-        """The query for each row.
+        """The query for each row, or its order of candidates as a text (`[2] > [1]`).
 
         Args:
             rows: rows of the task.
             places: the row of each request in the dataset, int32 [n].
         """
-
-    def words_of_request(self, rows: list[dict[str, Any]], places: np.ndarray) -> list[str]:
-        """What each shopper brought, as plain words: the query, or the titles of the history without numbering."""
-        if not self.task.dataset.is_history:
-            return [row["text"] for row in rows]
-        return [" ".join(titles) for titles in self.task.dataset.history_titles(places)]

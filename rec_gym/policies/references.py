@@ -12,6 +12,8 @@ import numpy as np
 
 from rec_gym.catalog import Catalog
 from rec_gym.columns import first_few
+from rec_gym.loop.candidates import request_words
+from rec_gym.loop.orders import order_text
 from rec_gym.loop.task import Task
 from rec_gym.loop.text_stats import words
 from rec_gym.policies.base import Baseline
@@ -22,16 +24,22 @@ _WORD_LENGTHS = range(2, 21)
 
 
 class Oracle(Baseline):
-    """Asks the query that the dataset knows to be right.
+    """Answers with what the dataset knows to be right.
+
+    That is the oracle query of a request; where completions name titles, those of its relevant items by falling gain; and
+    where they order candidates, the order by falling gain.
 
     Raises:
-        ValueError: the dataset knows no such query, or not for every request of the split.
+        ValueError: the task asks queries, and the dataset knows no oracle query, or not for every request of the split.
     """
 
+    fits: ClassVar[tuple[str, ...]] = ("query", "queries", "titles", "order")
     reference: ClassVar[str] = "knows the relevant items"
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
+        if task.action.writes not in ("query", "queries"):
+            return
         if not task.dataset.has_oracle:
             raise ValueError("the policy 'oracle' needs a dataset that knows an oracle query; this one knows none")
         queries = task.dataset.column("oracle", task.rows_in_split)
@@ -40,8 +48,26 @@ class Oracle(Baseline):
             raise ValueError(f"the dataset knows no oracle query for requests {first_few(without)}")
 
     def queries(self, rows: list[dict[str, Any]], places: np.ndarray) -> list[str]:
-        """The query for each row."""
+        """The answer to each row; see `Baseline.queries`."""
+        if self.task.action.writes == "titles":
+            return ["\n".join(self._titles(place)) for place in places.tolist()]
+        if self.task.action.writes == "order":
+            return [self._order(row, place) for row, place in zip(rows, places.tolist(), strict=True)]
         return self.task.dataset.column("oracle", places).tolist()
+
+    def _titles(self, place: int) -> list[str]:
+        """Titles of the relevant items by falling gain, as many as a completion may name."""
+        dataset = self.task.dataset
+        best = dataset.relevant[place][np.argsort(-dataset.relevant_gains[place], kind="stable")]
+        titles = dict.fromkeys(dataset.catalog.titles(best))
+        return list(titles)[: getattr(self.task.action, "max_queries", None)]
+
+    def _order(self, row: dict[str, Any], place: int) -> str:
+        """The candidates by falling gain; equals stay in the given order."""
+        dataset = self.task.dataset
+        known = dict(zip(dataset.relevant[place].tolist(), dataset.relevant_gains[place].tolist(), strict=True))
+        gains = [known.get(item, 0.0) for item in dataset.catalog.positions(row["candidate_ids"]).tolist()]
+        return order_text(np.argsort(-np.array(gains), kind="stable").tolist())
 
 
 class RM3(Baseline):
@@ -76,7 +102,7 @@ class RM3(Baseline):
         """The query for each row."""
         _, first, inverse = np.unique(places, return_index=True, return_inverse=True)
         distinct = [rows[i] for i in first]
-        texts = self.words_of_request(distinct, places[first])
+        texts = request_words(self.task.dataset, places[first])
         rankings = self._search.score([row["request_id"] for row in distinct], texts).rankings
         found = np.unique(rankings.items[rankings.items >= 0])
         models = dict(zip(found.tolist(), self._word_models(found), strict=True))

@@ -15,7 +15,8 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from rec_gym.loop.task import Task
-from rec_gym.policies.base import Policy
+from rec_gym.policies.base import Baseline, Policy
+from rec_gym.policies.orders import FirstStage, GivenOrder
 from rec_gym.policies.references import RM3, Oracle
 from rec_gym.policies.simple import AppendText, HistoryTitles, RandomWords, Raw
 
@@ -27,11 +28,13 @@ class NamedPolicy(NamedTuple):
         make: called with the task, the argument (an empty text if there is none) and the seed.
         argument: how the argument is written in messages; empty if none is taken.
         summary: what it asks.
+        fits: the action formats that it can answer in, by what they write (`Plain.writes`).
     """
 
     make: Callable[[Task, str, int], Policy]
     argument: str
     summary: str
+    fits: tuple[str, ...] = Baseline.fits
 
 
 POLICIES: dict[str, NamedPolicy] = {
@@ -43,7 +46,15 @@ POLICIES: dict[str, NamedPolicy] = {
     ),
     "append": NamedPolicy(lambda task, arg, seed: AppendText(task, arg), ":TEXT", "the request's text, then TEXT"),
     "rm3": NamedPolicy(lambda task, arg, seed: RM3(task), "", "RM3 pseudo-relevance feedback; reads the catalogue"),
-    "oracle": NamedPolicy(lambda task, arg, seed: Oracle(task), "", "the dataset's oracle query; knows the gains"),
+    "given-order": NamedPolicy(
+        lambda task, arg, seed: GivenOrder(task), "", "the candidates as given", GivenOrder.fits
+    ),
+    "first-stage": NamedPolicy(
+        lambda task, arg, seed: FirstStage(task), "", "the candidates as the recommender ranks them", FirstStage.fits
+    ),
+    "oracle": NamedPolicy(
+        lambda task, arg, seed: Oracle(task), "", "the right query, titles or order; knows the gains", Oracle.fits
+    ),
 }
 
 
@@ -68,6 +79,11 @@ def make_policy(spec: str, task: Task, *, seed: int = 0) -> Policy:
             raise ValueError(f"the policy {name!r} takes no argument; write {name!r} alone")
         if not argument and known.argument.startswith(":"):
             raise ValueError(f"the policy {name!r} needs an argument; write {name}{known.argument}")
+        if task.action.writes not in known.fits:
+            raise ValueError(
+                f"the policy {name!r} does not fit the action format {task.action.name!r}; those that do: "
+                f"{', '.join(fitting_policies(task))}"
+            )
         return known.make(task, argument, seed)
     if not colon:
         raise ValueError(f"unknown policy {spec!r}; there are: {_names()}")
@@ -79,6 +95,11 @@ def make_policy(spec: str, task: Task, *, seed: int = 0) -> Policy:
         there = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise ValueError(f"{source} holds no callable {attribute!r}; there are: {', '.join(there) or 'none'}")
     return _made(found, spec, [argument] if given else [], task)
+
+
+def fitting_policies(task: Task) -> list[str]:
+    """Names of the policies that can answer in a task's action format."""
+    return [name for name, known in POLICIES.items() if task.action.writes in known.fits]
 
 
 def _names() -> str:

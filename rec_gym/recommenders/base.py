@@ -23,6 +23,7 @@ class Recommender(Protocol):
     It never sees gains. Optional capabilities, found by their names:
 
     * `fit(catalog) -> Self` for one that holds an index (`Fits`);
+    * `fit_histories(catalog, histories) -> Self` for one that learns from train histories (`FitsHistories`);
     * `rank_of(queries, items, k, exclude) -> Ragged`, exact ranks without a list (`RanksItems`);
     * `searched(queries) -> list[str]`, the words that were really searched for (`SaysWhatItSearched`).
 
@@ -52,6 +53,26 @@ class Fits(Protocol):
 
     def fit(self, catalog: Catalog) -> Recommender:
         """Builds or opens the index of `catalog` and returns the recommender that holds it."""
+        ...
+
+
+@runtime_checkable
+class FitsHistories(Protocol):
+    """A recommender that learns from the histories of the train split, and reads each request's own history.
+
+    It gets the train histories when it is made: what the shoppers bought before, never the items that a request asks
+    for (gains are never passed). When it ranks, the request's history is what it is told to exclude: a task with
+    `exclude_history` passes it.
+
+    Attributes:
+        uses_histories: whether it does so with its settings; a hybrid does if one of its parts does.
+    """
+
+    @property
+    def uses_histories(self) -> bool: ...  # noqa: D102
+
+    def fit_histories(self, catalog: Catalog, histories: Ragged) -> Recommender:
+        """Learns from `histories`, item positions oldest first, and returns the recommender that ranks `catalog`."""
         ...
 
 

@@ -19,12 +19,13 @@ import numpy as np
 
 from rec_gym.cache import cache_home, prepared_folder
 from rec_gym.catalog import Catalog
-from rec_gym.columns import Ragged, first_few
+from rec_gym.columns import Ragged
 from rec_gym.ranking import NOT_RANKED, Rankings
 from rec_gym.recommenders.bm25.analyzer import NO_TERM, Analyzer, TermIds
 from rec_gym.recommenders.bm25.build import build_index
 from rec_gym.recommenders.bm25.compilation import load_kernels
 from rec_gym.recommenders.bm25.index import FORMAT, LEVELS, DamagedIndexError, Index
+from rec_gym.recommenders.checks import check_items, check_queries
 
 MAX_QUERY_WEIGHT = (1 << 15) - 1  # times the highest impact it still fits a signed 32-bit sum
 
@@ -186,7 +187,7 @@ class BM25:
             TypeError: a query is not a text.
         """
         index = self.index
-        _check(queries, k)
+        check_queries(queries, k)
         excluded = _excluded(exclude, len(queries), index.size)
         first, copy_of = _distinct(queries, excluded)
         batch = self._prepare([queries[i] for i in first], excluded.take(first), k)
@@ -226,10 +227,10 @@ class BM25:
             TypeError: a query is not a text.
         """
         index = self.index
-        _check(queries, k)
+        check_queries(queries, k)
         if len(items) != len(queries):
             raise ValueError(f"{len(items)} rows of items were given for {len(queries)} queries")
-        _check_items(items.values, index.size, "items")
+        check_items(items.values, index.size, "items")
         excluded = _excluded(exclude, len(queries), index.size)
         order = np.lexsort((items.values, items.row_of))
         rising = Ragged(np.asarray(items.offsets, np.int64), items.values[order].astype(np.int32))
@@ -255,7 +256,7 @@ class BM25:
 
         They are stems; stop words, words that stand in no item, and what follows the 32,767th term are left out.
         """
-        _check(queries, 1)
+        check_queries(queries, 1)
         vocabulary, words = self.index.vocabulary, self._term_ids()
         found = (words.of([query])[0] for query in queries)
         known = (terms[terms != NO_TERM][:MAX_QUERY_WEIGHT] for terms in found)
@@ -325,23 +326,6 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return _pools[key]
 
 
-def _check(queries: Sequence[str], k: int) -> None:
-    if isinstance(queries, str):
-        raise TypeError("queries must be a list of texts, not one text; write [query]")
-    wrong = [i for i, query in enumerate(queries) if not isinstance(query, str)]
-    if wrong:
-        raise TypeError(f"queries must be texts; look at the queries in places {first_few(wrong)}")
-    if k < 1:
-        raise ValueError(f"k, the places in a ranking, must be at least 1, not {k}")
-
-
-def _check_items(items: np.ndarray, size: int, what: str) -> None:
-    outside = (items < 0) | (items >= size)
-    if outside.any():
-        wrong = first_few(items[outside].tolist())
-        raise ValueError(f"{what} must be positions in the catalogue of {size} items; wrong: {wrong}")
-
-
 def _excluded(exclude: Sequence[np.ndarray] | None, count: int, size: int) -> Ragged:
     """The excluded items of each query, rising and without repetitions, int32."""
     if exclude is None:
@@ -349,7 +333,7 @@ def _excluded(exclude: Sequence[np.ndarray] | None, count: int, size: int) -> Ra
     if len(exclude) != count:
         raise ValueError(f"exclude names items for {len(exclude)} queries, but there are {count}")
     given = Ragged.from_rows(exclude, np.int64)
-    _check_items(given.values, size, "excluded items")
+    check_items(given.values, size, "excluded items")
     keys = np.unique(given.row_of * size + given.values)
     offsets = np.zeros(count + 1, np.int64)
     np.cumsum(np.bincount(keys // size, minlength=count), out=offsets[1:])

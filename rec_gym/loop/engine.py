@@ -1,0 +1,93 @@
+"""A recommender as a task asks it: history left out, answers looked at, failures raised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from rec_gym.columns import Ragged, first_few
+from rec_gym.dataset import Dataset
+from rec_gym.ranking import Rankings
+from rec_gym.recommenders.base import RanksItems, Recommender, RecommenderError, SaysWhatItSearched
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The black box and what a task holds it to.
+
+    Attributes:
+        recommender: what ranks.
+        dataset: its requests ask.
+        exclude_history: whether items of a request's own history are left out.
+    """
+
+    recommender: Recommender
+    dataset: Dataset
+    exclude_history: bool = True
+
+    @cached_property
+    def excludes(self) -> bool:
+        """Whether an answer depends on the request beside the query."""
+        return self.exclude_history and self.dataset.history.values.size > 0
+
+    @property
+    def ranks_items(self) -> bool:
+        """Whether ranks can be had without a list."""
+        return isinstance(self.recommender, RanksItems)
+
+    def rank(self, queries: Sequence[str], rows: np.ndarray, k: int) -> Rankings:
+        """Ranks the catalogue for each query of the request at its row.
+
+        Raises:
+            RecommenderError: the recommender failed, or what it returned are no rankings of what was asked.
+        """
+        queries = list(queries)
+        if not queries:
+            return Rankings(np.empty((0, k), np.int32), np.empty((0, k), np.float32))
+        exclude = self._exclude(rows)
+        rankings = self._call("rank", queries, k, exclude)
+        self._check(rankings, queries, k, exclude)
+        return rankings
+
+    def rank_of(self, queries: Sequence[str], rows: np.ndarray, items: Ragged, k: int) -> Ragged:
+        """Ranks (from 0) of the given items; only for a recommender that `ranks_items`.
+
+        Raises:
+            RecommenderError: the recommender failed.
+        """
+        return self._call("rank_of", list(queries), items, k, self._exclude(rows))
+
+    def searched(self, queries: Sequence[str]) -> list[str]:
+        """The words of each query that the recommender used, or the query where it does not say."""
+        recommender = self.recommender
+        return recommender.searched(queries) if isinstance(recommender, SaysWhatItSearched) else list(queries)
+
+    def _exclude(self, rows: np.ndarray) -> list[np.ndarray] | None:
+        return [self.dataset.history[row] for row in rows] if self.excludes else None
+
+    def _call(self, method: str, queries: list[str], *arguments: object) -> Any:
+        try:
+            return getattr(self.recommender, method)(queries, *arguments)
+        except Exception as error:
+            name = type(self.recommender).__name__
+            raise RecommenderError(
+                f"{name}.{method} failed on {len(queries)} queries ({first_few(queries, 3)}): {error}"
+            ) from error
+
+    def _check(self, rankings: Rankings, queries: list[str], k: int, exclude: list[np.ndarray] | None) -> None:
+        """A recommender of one's own may err; what it returns is looked at before it becomes a reward."""
+        name = type(self.recommender).__name__
+        try:
+            if not isinstance(rankings, Rankings):
+                raise ValueError(f"it returned {type(rankings).__name__}, not Rankings")
+            if len(rankings) != len(queries) or rankings.depth > k:
+                raise ValueError(f"it returned [{len(rankings)}, {rankings.depth}] for {len(queries)} queries, k = {k}")
+            rankings.check(len(self.dataset.catalog))
+            if exclude is not None and (rankings.ranks_of(Ragged.from_rows(exclude, np.int32)).values >= 0).any():
+                raise ValueError("it ranked items that were to be excluded")
+        except ValueError as error:
+            raise RecommenderError(f"{name}.rank, asked {first_few(queries, 3)}: {error}") from error

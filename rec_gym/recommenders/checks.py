@@ -1,0 +1,53 @@
+"""Checks of what a recommender is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rec_gym.columns import first_few
+
+
+def check_queries(queries: Sequence[str], k: int) -> None:
+    """Checks that queries are a list of texts and that k is at least 1.
+
+    Raises:
+        TypeError: `queries` is one text, or holds something else than texts.
+        ValueError: k is below 1.
+    """
+    if isinstance(queries, str):
+        raise TypeError("queries must be a list of texts, not one text; write [query]")
+    wrong = [i for i, query in enumerate(queries) if not isinstance(query, str)]
+    if wrong:
+        raise TypeError(f"queries must be texts; look at the queries in places {first_few(wrong)}")
+    if k < 1:
+        raise ValueError(f"k, the places in a ranking, must be at least 1, not {k}")
+
+
+def check_items(items: np.ndarray, size: int, what: str) -> None:
+    """Checks that item positions lie in a catalogue of `size` items.
+
+    Raises:
+        ValueError: one does not.
+    """
+    outside = (items < 0) | (items >= size)
+    if outside.any():
+        wrong = first_few(items[outside].tolist())
+        raise ValueError(f"{what} must be positions in the catalogue of {size} items; wrong: {wrong}")
+
+
+def check_excluded(exclude: Sequence[np.ndarray] | None, count: int, size: int) -> list[np.ndarray] | None:
+    """The item positions that each of `count` queries must not rank, int64; None for none at all.
+
+    Raises:
+        ValueError: `exclude` is not of `count` queries, or an item is not in the catalogue of `size` items.
+    """
+    if exclude is None:
+        return None
+    if len(exclude) != count:
+        raise ValueError(f"exclude names items for {len(exclude)} queries, but there are {count}")
+    rows = [np.asarray(row, np.int64) for row in exclude]
+    for row in rows:
+        check_items(row, size, "excluded items")
+    return rows

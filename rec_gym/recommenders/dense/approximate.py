@@ -1,0 +1,166 @@
+"""Approximate search by faiss: which items may be the nearest. Their scores and order are then exact."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from rec_gym.cache import prepared_folder
+from rec_gym.progress import Bar
+from rec_gym.ranking import NOT_RANKED, Rankings
+from rec_gym.recommenders.dense.exact import exact_scores
+from rec_gym.recommenders.fusion import best_first
+
+FLAT = "flat"
+
+# The parameters of each kind of index and their defaults; 0 lists are chosen by the catalogue's size.
+INDEXES: dict[str, dict[str, int]] = {
+    FLAT: {},
+    "hnsw": {"m": 32, "ef_construction": 100, "ef_search": 128},
+    "ivf-sq8": {"lists": 0, "probes": 32},
+    "sq8": {},
+}
+
+_ITEMS_AT_ONCE = 1 << 14
+_LEAST_A_LIST = 39  # items that faiss wants for each list when it trains
+_MOST_A_LIST = 256
+_FILE = "index.faiss"
+
+_logger = logging.getLogger(__name__)
+_opened: WeakValueDictionary[Path, Any] = WeakValueDictionary()  # one index a process
+_opening = threading.Lock()
+
+
+def index_settings(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, int]]:
+    """Name and complete parameters of an index.
+
+    Args:
+        spec: one of `INDEXES`, or a table `{name = "hnsw", m = 16}`.
+
+    Raises:
+        ValueError: there is no such index or parameter; the message lists those there are.
+    """
+    given = {"name": spec} if isinstance(spec, str) else dict(spec)
+    name = given.pop("name", None)
+    if name not in INDEXES:
+        raise ValueError(f"index is one of {', '.join(INDEXES)} (or a table with such a 'name'), not {name!r}")
+    unknown = [key for key in given if key not in INDEXES[name]]
+    if unknown:
+        known = ", ".join(INDEXES[name]) or "none"
+        raise ValueError(f"index {name!r} has no parameter {unknown[0]!r}; there are: {known}")
+    if any(not isinstance(value, int) or value < (key != "lists") for key, value in given.items()):
+        raise ValueError(f"parameters of an index are whole numbers >= 1; got {given}")
+    return name, {**INDEXES[name], **given}
+
+
+class ApproximateSearch:
+    """Ranks the items that a faiss index finds.
+
+    The index is built once and kept beside the vectors. It proposes items; they are ordered by their exact scores, ties
+    by lower position, so an item that is ranked has the score that exact search gives it, but items may be missing.
+
+    Args:
+        vectors: unit vectors of the items, float32 [items, d].
+        folder: where these are kept.
+        name: one of `INDEXES`, not `flat`.
+        settings: its parameters, complete.
+
+    Raises:
+        ImportError: faiss is not installed.
+    """
+
+    exact = False
+
+    def __init__(self, vectors: np.ndarray, folder: Path, name: str, settings: Mapping[str, int]) -> None:
+        self.vectors, self.name = vectors, name
+        self.settings = dict(settings)
+        searching = {key: self.settings.pop(key) for key in ("ef_search", "probes") if key in self.settings}
+        self._effort = next(iter(searching.values()), 0)
+        self._faiss = _import_faiss()
+        self._index = self._open(folder)
+
+    def rank(self, queries: np.ndarray, k: int, exclude: Sequence[np.ndarray] | None) -> Rankings:
+        """At most k items for each query; see `ExactSearch.rank`."""
+        size = len(self.vectors)
+        k = min(k, size)
+        hidden = max((len(row) for row in exclude), default=0) if exclude is not None else 0
+        found = self._find(queries, min(size, k + hidden))
+        found[~queries.any(axis=1)] = NOT_RANKED
+        scores = np.zeros(found.shape, np.float32)
+        for row, items in enumerate(found):
+            if exclude is not None:
+                items[np.isin(items, exclude[row])] = NOT_RANKED
+            listed = items != NOT_RANKED
+            scores[row, listed] = exact_scores(self.vectors, items[listed], queries[row])
+        return best_first(found, scores, k)
+
+    def _find(self, queries: np.ndarray, count: int) -> np.ndarray:
+        """Positions of at most `count` items for each query, int64 [n, count], padded with -1."""
+        faiss, params = self._faiss, None
+        if self.name == "hnsw":
+            params = faiss.SearchParametersHNSW(efSearch=max(self._effort, count))
+        elif self.name == "ivf-sq8":
+            params = faiss.SearchParametersIVF(nprobe=min(self._effort, self._index.nlist))
+        _, found = self._index.search(np.ascontiguousarray(queries), count, params=params)
+        return found
+
+    def _open(self, folder: Path) -> Any:
+        made = {"vectors": folder.name, "index": self.name, **self.settings}
+        key = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:12]
+        target = folder.with_name(f"{folder.name}-{self.name}-{key}")
+        # Vectors that were made anew under the same name have another time.
+        stamp = (folder / "vectors.npy").stat().st_mtime_ns
+        with _opening:
+            index = _opened.get(target)
+            if index is None:
+                prepared_folder(target, {**made, "stamp": stamp}, self._build, _logger.warning)
+                index = _opened[target] = self._faiss.read_index(str(target / _FILE))
+        return index
+
+    def _build(self, target: Path) -> None:
+        faiss, (size, dimensions) = self._faiss, self.vectors.shape
+        metric = faiss.METRIC_INNER_PRODUCT
+        if self.name == "hnsw":
+            index = faiss.IndexHNSWFlat(dimensions, self.settings["m"], metric)
+            index.hnsw.efConstruction = self.settings["ef_construction"]
+        elif self.name == "sq8":
+            index = faiss.IndexScalarQuantizer(dimensions, faiss.ScalarQuantizer.QT_8bit, metric)
+        else:
+            lists = self.settings["lists"] or min(int(4 * math.sqrt(size)), size // _LEAST_A_LIST)
+            coarse = faiss.IndexFlatIP(dimensions)
+            kind = faiss.ScalarQuantizer.QT_8bit
+            index = faiss.IndexIVFScalarQuantizer(coarse, dimensions, max(1, min(lists, size)), kind, metric)
+        if not index.is_trained:
+            index.train(self._sample(getattr(index, "nlist", 1)))
+        with Bar(f"Building the {self.name} index", size) as bar:
+            for start in range(0, size, _ITEMS_AT_ONCE):
+                block = np.ascontiguousarray(self.vectors[start : start + _ITEMS_AT_ONCE])
+                index.add(block)
+                bar.advance(len(block))
+        faiss.write_index(index, str(target / _FILE))
+
+    def _sample(self, lists: int) -> np.ndarray:
+        """Vectors to train on, evenly from the catalogue: all that faiss would use."""
+        most = max(_MOST_A_LIST * lists, 1 << 16)
+        step = max(1, -(-len(self.vectors) // most))
+        return np.ascontiguousarray(self.vectors[::step])
+
+
+def _import_faiss() -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of its bindings, on some versions of Python
+            import faiss
+    except ImportError as error:
+        raise ImportError(f"approximate indexes need faiss: pip install 'rec-gym[dense]' ({error})") from error
+    return faiss

@@ -1,0 +1,118 @@
+"""Exact search: every item's cosine, in single precision first, in double precision where that cannot decide.
+
+A score is the float32 nearest to the float64 dot product of two stored vectors. It is a function of the two vectors
+only, whatever else is in the batch: a matrix product in float32, whose last digits depend on the batch, finds the few
+items that can matter, and only those are computed anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from rec_gym.columns import Ragged
+from rec_gym.ranking import NOT_RANKED, Rankings
+
+_SCORES_AT_ONCE = 1 << 25  # float32 scores of queries by items held at a time: 128 MiB
+_ITEMS_AT_ONCE = 1 << 14  # items that are computed anew at a time
+_FEW = 8  # wanted items of a query; from here on one sort is quicker than counting for each
+
+
+class ExactSearch:
+    """Ranks items by cosine with nothing left out.
+
+    Args:
+        vectors: unit vectors of the items, float32 [items, d].
+    """
+
+    exact = True
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        self.vectors = vectors
+        # |float32 sum - exact sum| <= gamma_d * |q| * |v| for any order of summing (Higham 2002, section 3.1), with
+        # gamma_d = d * u / (1 - d * u), u = 2**-24; the rest is for rounding the lengths and the score itself.
+        self.margin = 1.1 * (vectors.shape[1] + 8) * 2.0**-24
+
+    def rank(self, queries: np.ndarray, k: int, exclude: Sequence[np.ndarray] | None) -> Rankings:
+        """The k items of the highest score for each query; see `Recommender.rank`.
+
+        Args:
+            queries: unit vectors, float32 [n, d]; one of zeros ranks nothing.
+            k: places.
+            exclude: for each query the item positions that must not be ranked.
+        """
+        size = len(self.vectors)
+        items = np.full((len(queries), min(k, size)), NOT_RANKED, np.int32)
+        scores = np.zeros(items.shape, np.float32)
+        for row, near in self._near_scores(queries, exclude):
+            place = size - items.shape[1]
+            least = np.partition(near, place)[place] if place else -np.inf
+            found = np.flatnonzero((near >= least - 2 * self.margin) & (near > -np.inf))
+            exact = exact_scores(self.vectors, found, queries[row])
+            best = np.lexsort((found, -exact))[: items.shape[1]]
+            items[row, : len(best)], scores[row, : len(best)] = found[best], exact[best]
+        return Rankings(items, scores)
+
+    def ranks(self, queries: np.ndarray, wanted: Ragged, k: int, exclude: Sequence[np.ndarray] | None) -> Ragged:
+        """Ranks (from 0, int32) of the wanted items, by counting the items before them; -1 from place k on.
+
+        Args:
+            queries: unit vectors, float32 [n, d].
+            wanted: for each query item positions.
+            k: places.
+            exclude: for each query the item positions that must not be ranked; wanted ones among them get -1.
+        """
+        found = np.full(len(wanted.values), NOT_RANKED, np.int32)
+        for row, near in self._near_scores(queries, exclude):
+            begin, end = wanted.offsets[row], wanted.offsets[row + 1]
+            found[begin:end] = self._ranks(near, queries[row], wanted.values[begin:end], k)
+        return wanted.with_values(found)
+
+    def _ranks(self, near: np.ndarray, query: np.ndarray, positions: np.ndarray, k: int) -> np.ndarray:
+        """Ranks of the items at `positions` for one query, int32."""
+        scores = exact_scores(self.vectors, positions, query)
+        low, high = scores - np.float32(self.margin), scores + np.float32(self.margin)
+        above, near_or_above = _counts(near, low, high)
+        ranks = np.where((above < k) & (near[positions] > -np.inf), above, NOT_RANKED).astype(np.int32)
+        # Where nothing but the item itself lies within the margin of its score, the count is the rank.
+        for place in np.flatnonzero((ranks != NOT_RANKED) & (near_or_above - above > 1)).tolist():
+            unsure = np.flatnonzero((near >= low[place]) & (near <= high[place]))
+            exact = exact_scores(self.vectors, unsure, query)
+            tied_before = (exact == scores[place]) & (unsure < positions[place])
+            rank = above[place] + np.count_nonzero((exact > scores[place]) | tied_before)
+            ranks[place] = rank if rank < k else NOT_RANKED
+        return ranks
+
+    def _near_scores(
+        self, queries: np.ndarray, exclude: Sequence[np.ndarray] | None
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Row and float32 scores of all items, -inf for excluded ones, of each query that is not zero."""
+        step = max(1, _SCORES_AT_ONCE // len(self.vectors))
+        for start in range(0, len(queries), step):
+            block = queries[start : start + step]
+            for row, near in enumerate(block @ self.vectors.T, start):
+                if exclude is not None:
+                    near[exclude[row]] = -np.inf
+                if queries[row].any():
+                    yield row, near
+
+
+def _counts(near: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many of the scores lie above each of `high`, and how many at or above each of `low`, int64."""
+    if len(low) < _FEW:
+        above = [np.count_nonzero(near > value) for value in high]
+        return np.array(above, np.int64), np.array([np.count_nonzero(near >= value) for value in low], np.int64)
+    ordered = np.sort(near)
+    return len(near) - np.searchsorted(ordered, high, "right"), len(near) - np.searchsorted(ordered, low, "left")
+
+
+def exact_scores(vectors: np.ndarray, positions: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """Scores of the items at `positions`, float32: each sum is taken in float64 and in the same order."""
+    query = query.astype(np.float64)
+    scores = np.empty(len(positions), np.float32)
+    for start in range(0, len(positions), _ITEMS_AT_ONCE):
+        chosen = vectors[positions[start : start + _ITEMS_AT_ONCE]].astype(np.float64)
+        # Not a matrix product: einsum sums along each row in the same way, however many rows there are.
+        scores[start : start + _ITEMS_AT_ONCE] = np.einsum("nd,d->n", chosen, query)
+    return scores

@@ -1,0 +1,243 @@
+"""The `dense` recommender."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from rec_gym.catalog import Catalog
+from rec_gym.columns import Ragged
+from rec_gym.ranking import Rankings
+from rec_gym.recommenders.checks import check_excluded, check_items, check_queries
+from rec_gym.recommenders.dense.approximate import FLAT, ApproximateSearch, index_settings
+from rec_gym.recommenders.dense.encoder import (
+    DTYPES,
+    HASHING,
+    Encoder,
+    SentenceEncoder,
+    encoder_name,
+    open_encoder,
+)
+from rec_gym.recommenders.dense.exact import ExactSearch
+from rec_gym.recommenders.dense.vectors import ItemVectors, prepare_vectors, unit_vectors
+
+# By how much a component of a unit vector may differ between devices and library versions, for one encoder.
+_TOLERANCE = {"fp32": 1e-3, "bf16": 1e-2}
+
+_encoders: WeakValueDictionary[str, Any] = WeakValueDictionary()  # one model a process
+_searches: WeakValueDictionary[str, ExactSearch | ApproximateSearch] = WeakValueDictionary()
+_opening = threading.RLock()
+
+
+class Dense:
+    """Items and queries as vectors of an encoder, ranked by cosine.
+
+    The items are encoded once, and kept in the cache folder. A score is a function of the query's and the item's vector
+    only; with the encoder `hashing` it is the same on every machine, while a model's last digits may depend on the
+    machine and on what else is in the batch.
+
+    Args:
+        fields: text columns of the catalogue that are encoded; empty means all.
+        encoder: an object with `encode(list[str]) -> float32 [n, d]`, or a name or a table `{name = ..., settings}`:
+            `hashing`, a preset (`blair`, `simcse`, `roberta`), `package.module:factory`, a folder, or a model of the
+            Hugging Face hub. See `rec_gym.recommenders.dense.encoder`.
+        index: `flat` (exact), `hnsw`, `ivf-sq8` or `sq8`, or a table `{name = "hnsw", m = 32}`.
+        device: where a sentence-transformers model runs; None for the best there is.
+        dtype: `fp32` or `bf16` for such a model.
+        batch_size: texts that go through such a model at once.
+        query_prefix: is put before each query, for encoders that were trained with one (`"query: "`).
+        item_prefix: is put before each item's text.
+        kept_queries: queries whose vectors are remembered, the latest used.
+
+    Raises:
+        ValueError: an argument is not one of those there are.
+    """
+
+    query_language = "natural language"
+
+    def __init__(
+        self,
+        fields: Sequence[str] = (),
+        encoder: str | Mapping[str, Any] | Encoder = HASHING,
+        index: str | Mapping[str, Any] = FLAT,
+        device: str | None = None,
+        dtype: str = "fp32",
+        batch_size: int = 32,
+        query_prefix: str = "",
+        item_prefix: str = "",
+        kept_queries: int = 16384,
+    ) -> None:
+        if dtype not in DTYPES:
+            raise ValueError(f"dtype is one of {', '.join(DTYPES)}, not {dtype!r}")
+        if kept_queries < 0 or batch_size < 1:
+            raise ValueError(f"kept_queries must be >= 0 and batch_size >= 1, not {kept_queries} and {batch_size}")
+        self.fields = (fields,) if isinstance(fields, str) else tuple(fields)
+        self.encoder, self.index = encoder, index_settings(index)
+        self.device, self.dtype, self.batch_size = device, dtype, batch_size
+        self.query_prefix, self.item_prefix, self.kept_queries = query_prefix, item_prefix, kept_queries
+        self._kept: ItemVectors | None = None
+        self._forget()
+
+    def __repr__(self) -> str:
+        return f"Dense(fields={self.fields}, encoder={self.encoder!r}, index={self.index[0]!r}, dtype={self.dtype!r})"
+
+    def __getstate__(self) -> dict[str, object]:
+        """Settings and the folder of the vectors: model and index are opened anew where the pickle is opened."""
+        own = ("_model", "_search", "_vectors", "_lock")
+        return {name: value for name, value in self.__dict__.items() if name not in own}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Starts without what is opened lazily in each process."""
+        self._model: Encoder | None = None
+        self._search: ExactSearch | ApproximateSearch | None = None
+        self._vectors: OrderedDict[str, tuple[np.ndarray, bool]] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def fit(self, catalog: Catalog) -> Dense:
+        """Opens the vectors of `catalog` in the cache folder, and encodes the items first where they are missing.
+
+        Returns:
+            A recommender with the same settings that ranks `catalog`; this one stays as it is.
+
+        Raises:
+            ImportError: the encoder or the index needs the extra `dense`, which is not installed.
+            KeyError: a field is not a text column of the catalogue.
+            ValueError: the encoder cannot be loaded, or does not return vectors.
+        """
+        fitted = Dense.__new__(Dense)
+        fitted.__setstate__(self.__getstate__())
+        model = fitted._opened_encoder()
+        made = {
+            "recommender": "dense",
+            "catalog": catalog.content_hash,
+            "fields": list(self.fields),
+            "prefix": self.item_prefix,
+            "encoder": self._encoder_key(model),
+        }
+        tolerance = _TOLERANCE[self.dtype if isinstance(model, SentenceEncoder) else "fp32"]
+        fitted._kept = prepare_vectors(catalog, model, made, self.item_prefix, tolerance)
+        fitted._opened_search()
+        return fitted
+
+    def rank(self, queries: Sequence[str], k: int, exclude: Sequence[np.ndarray] | None = None) -> Rankings:
+        """Ranks the catalogue for each query.
+
+        Args:
+            queries: n texts, any Unicode.
+            k: places in each ranking, >= 1.
+            exclude: for each query the item positions that must not be ranked.
+
+        Returns:
+            Rankings [n, min(k, items)]: scores are cosines; ties go to the lower item position. A query whose vector is
+            zero (for `hashing`: one without words) ranks nothing; `clipped` names the queries that are longer than what
+            the model reads.
+
+        Raises:
+            ValueError: k is below 1, `exclude` does not fit the queries, or an excluded item is not in the catalogue.
+            TypeError: a query is not a text.
+        """
+        check_queries(queries, k)
+        search = self._opened_search()
+        hidden = check_excluded(exclude, len(queries), len(search.vectors))
+        vectors, clipped = self._encoded(queries)
+        rankings = search.rank(vectors, k, hidden)
+        return Rankings(rankings.items, rankings.scores, clipped)
+
+    def rank_of(
+        self, queries: Sequence[str], items: Ragged, k: int, exclude: Sequence[np.ndarray] | None = None
+    ) -> Ragged:
+        """The ranks that `rank` gives to items: by counting for `flat`, which needs no list, else from the lists.
+
+        Args:
+            queries: n texts.
+            items: for each query the item positions whose ranks are wanted; they may repeat.
+            k: an item outside the top k is not ranked.
+            exclude: as for `rank`.
+
+        Returns:
+            A rank from 0 for each of `items`, int32; -1 for an item that `rank` with the same arguments does not list.
+
+        Raises:
+            ValueError: as for `rank`, or `items` does not fit the queries or the catalogue.
+            TypeError: a query is not a text.
+        """
+        check_queries(queries, k)
+        search = self._opened_search()
+        hidden = check_excluded(exclude, len(queries), len(search.vectors))
+        if len(items) != len(queries):
+            raise ValueError(f"{len(items)} rows of items were given for {len(queries)} queries")
+        check_items(items.values, len(search.vectors), "items")
+        vectors, _ = self._encoded(queries)
+        if isinstance(search, ExactSearch):
+            return search.ranks(vectors, items, k, hidden)
+        return search.rank(vectors, k, hidden).ranks_of(items)
+
+    def _encoded(self, queries: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Unit vectors of the queries, float32 [n, d], and which of them were too long, bool [n].
+
+        Those that are not remembered are encoded in one call, equal ones once, the shortest first.
+        """
+        with self._lock:
+            known = self._vectors
+            distinct = dict.fromkeys(queries)
+            missing = sorted((query for query in distinct if query not in known), key=len)
+            fresh: dict[str, tuple[np.ndarray, bool]] = {}
+            if missing:
+                texts = [self.query_prefix + query for query in missing]
+                model = self._opened_encoder()
+                clips = model.clips(texts) if isinstance(model, SentenceEncoder) else np.zeros(len(texts), bool)
+                fresh = dict(zip(missing, zip(unit_vectors(model, texts), clips.tolist(), strict=True), strict=True))
+            found = [fresh[query] if query in fresh else known[query] for query in queries]
+            for query in distinct:
+                known[query] = fresh[query] if query in fresh else known.pop(query)
+            while len(known) > self.kept_queries:
+                known.popitem(last=False)
+        if not found:
+            return np.empty((0, self._opened_search().vectors.shape[1]), np.float32), np.empty(0, bool)
+        return np.array([vector for vector, _ in found]), np.array([clipped for _, clipped in found], bool)
+
+    def _opened_encoder(self) -> Encoder:
+        if self._model is None:
+            if not isinstance(self.encoder, str | Mapping):
+                self._model = open_encoder(self.encoder)
+            else:
+                settings = {"device": self.device, "dtype": self.dtype, "batch_size": self.batch_size}
+                key = json.dumps([*encoder_name(self.encoder), settings], sort_keys=True)
+                with _opening:
+                    self._model = _encoders.get(key)
+                    if self._model is None:
+                        self._model = _encoders[key] = open_encoder(self.encoder, **settings)
+        return self._model
+
+    def _encoder_key(self, model: Encoder) -> object:
+        """What the items' vectors depend on; an encoder that changes under its name is found out by its vectors."""
+        if not isinstance(self.encoder, str | Mapping):
+            return f"object {type(model).__module__}.{type(model).__qualname__}"
+        dtype = self.dtype if isinstance(model, SentenceEncoder) else None
+        return [*encoder_name(self.encoder), dtype]
+
+    def _opened_search(self) -> ExactSearch | ApproximateSearch:
+        if self._search is None:
+            if self._kept is None:
+                raise RuntimeError("this Dense holds no vectors; call fit(catalog) and use what it returns")
+            folder: Path = self._kept.folder
+            name, settings = self.index
+            key = json.dumps([str(folder), name, settings, self._kept.probe.tolist()], sort_keys=True)
+            with _opening:
+                self._search = _searches.get(key)
+                if self._search is None:
+                    vectors = self._kept.open()
+                    made = ExactSearch(vectors) if name == FLAT else ApproximateSearch(vectors, folder, name, settings)
+                    self._search = _searches[key] = made
+        return self._search

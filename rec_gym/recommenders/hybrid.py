@@ -1,0 +1,122 @@
+"""The `hybrid` recommender: several recommenders, fused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rec_gym.catalog import Catalog
+from rec_gym.columns import Ragged
+from rec_gym.ranking import Rankings
+from rec_gym.recommenders import make_recommender, new_recommender, recommender_name
+from rec_gym.recommenders.base import FitsHistories, Recommender
+from rec_gym.recommenders.checks import check_excluded, check_queries
+from rec_gym.recommenders.fusion import (
+    NORMALISATIONS,
+    RRF_CONSTANT,
+    check_weights,
+    convex_combination,
+    reciprocal_rank_fusion,
+)
+
+METHODS = ("rrf", "convex")
+
+
+class Hybrid:
+    """Ranks by the fusion of what several recommenders list.
+
+    Each part ranks the catalogue to `depth`, without the excluded items; the lists are fused. An item that no part
+    lists within its depth is not ranked.
+
+    Args:
+        parts: two or more recommenders: names, tables `{name = ..., settings}`, or objects that are fitted already.
+        weights: one number >= 0 a part; None for equal ones.
+        method: `rrf`, reciprocal rank fusion, or `convex`, the weighted sum of normalised scores.
+        depth: places of each part's list, whatever is asked of the hybrid.
+        constant: of `rrf`, see `reciprocal_rank_fusion`.
+        normalise: of `convex`: `min-max` or `z`, see `convex_combination`.
+
+    Raises:
+        ValueError: an argument is not one of those there are.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[str | Mapping[str, Any] | Recommender] = ("bm25", "dense"),
+        weights: Sequence[float] | None = None,
+        method: str = "rrf",
+        depth: int = 1000,
+        constant: float = RRF_CONSTANT,
+        normalise: str = "min-max",
+    ) -> None:
+        if isinstance(parts, str) or len(parts) < 2:
+            raise ValueError(f"a hybrid has two parts or more, such as ['bm25', 'dense']; got {parts!r}")
+        if method not in METHODS:
+            raise ValueError(f"method is one of {', '.join(METHODS)}, not {method!r}")
+        if normalise not in NORMALISATIONS:
+            raise ValueError(f"normalise is one of {', '.join(NORMALISATIONS)}, not {normalise!r}")
+        if depth < 1:
+            raise ValueError(f"depth, the places of each part's list, must be at least 1, not {depth}")
+        if weights is not None:
+            check_weights(weights, len(parts))
+        self.parts = tuple(parts)
+        self.weights = None if weights is None else tuple(weights)
+        self.method, self.depth, self.constant, self.normalise = method, depth, constant, normalise
+        self.fitted: tuple[Recommender, ...] = ()
+        self._size = 0
+
+    def __repr__(self) -> str:
+        return f"Hybrid({list(self.fitted or self.parts)}, weights={self.weights}, method={self.method!r}, depth={self.depth})"
+
+    @property
+    def query_language(self) -> str:
+        """That of the parts; `natural language` where they differ, which every part can read."""
+        languages = {part.query_language for part in self.fitted} - {"any"}
+        return languages.pop() if len(languages) == 1 else "natural language"
+
+    @property
+    def uses_histories(self) -> bool:
+        """Whether a part is fitted to histories."""
+        return any(
+            isinstance(part, FitsHistories) and part.uses_histories for part in (self.fitted or self._unfitted())
+        )
+
+    def fit(self, catalog: Catalog) -> Hybrid:
+        """Fits the parts that are given by name; parts of the same name and settings are shared in the process."""
+        return self._fitted_to(catalog, None)
+
+    def fit_histories(self, catalog: Catalog, histories: Ragged) -> Hybrid:
+        """As `fit`; the parts that learn from histories are given them."""
+        return self._fitted_to(catalog, histories)
+
+    def rank(self, queries: Sequence[str], k: int, exclude: Sequence[np.ndarray] | None = None) -> Rankings:
+        """Ranks the catalogue for each query; see `Recommender.rank`.
+
+        Raises:
+            RuntimeError: the hybrid is not fitted.
+        """
+        if not self.fitted:
+            raise RuntimeError("this hybrid is not fitted; call fit(catalog) and use what it returns")
+        check_queries(queries, k)
+        hidden = check_excluded(exclude, len(queries), self._size)
+        depth = min(self.depth, self._size)
+        lists = [part.rank(queries, depth, hidden) for part in self.fitted]
+        if self.method == "rrf":
+            return reciprocal_rank_fusion(lists, k, weights=self.weights, constant=self.constant)
+        return convex_combination(lists, k, weights=self.weights, normalise=self.normalise)
+
+    def _fitted_to(self, catalog: Catalog, histories: Ragged | None) -> Hybrid:
+        made = Hybrid(self.parts, self.weights, self.method, self.depth, self.constant, self.normalise)
+        made._size = len(catalog)
+        made.fitted = tuple(
+            make_recommender(*recommender_name(part), catalog, histories) if isinstance(part, str | Mapping) else part
+            for part in self.parts
+        )
+        return made
+
+    def _unfitted(self) -> list[object]:
+        return [
+            new_recommender(*recommender_name(part)) if isinstance(part, str | Mapping) else part for part in self.parts
+        ]

@@ -1,0 +1,185 @@
+"""The `rerank` recommender: a second stage that reads query and text together, over the first one's top."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rec_gym.catalog import Catalog
+from rec_gym.columns import Ragged
+from rec_gym.ranking import NOT_RANKED, Rankings
+from rec_gym.recommenders import load_object, make_recommender, new_recommender, recommender_name
+from rec_gym.recommenders.base import FitsHistories, Recommender
+from rec_gym.recommenders.checks import check_excluded, check_queries
+from rec_gym.recommenders.cross_encoder import CrossEncoderScorer
+from rec_gym.recommenders.fusion import best_first
+
+Scorer = Callable[[str, list[str]], Sequence[float] | np.ndarray]
+
+_FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+class Rerank:
+    """Orders the first stage's top items anew, by a score of query and item text.
+
+    The first stage ranks the catalogue to `top`; these items are ordered by the scorer, ties by lower item position.
+    What the first stage ranks below them follows in its order, with scores that go on below the scorer's lowest.
+
+    Args:
+        scorer: a callable `(query, texts) -> scores`, one finite number a text; or the name of one,
+            `package.module:name`; or the name or folder of a cross-encoder for sentence-transformers. A scorer with
+            `score_pairs(queries, texts) -> scores` gets all pairs of a batch at once.
+        first: the first stage: a name, a table `{name = ..., settings}`, or an object that is fitted already.
+        top: items of each ranking that are ordered anew.
+        fields: text columns that the scorer reads; empty means all.
+        device: where a cross-encoder runs; None for the best there is.
+        dtype: `fp32` or `bf16` for a cross-encoder.
+        batch_size: pairs that go through a cross-encoder at once.
+
+    Raises:
+        ValueError: an argument is not one of those there are.
+    """
+
+    def __init__(
+        self,
+        scorer: str | Scorer,
+        first: str | Mapping[str, Any] | Recommender = "bm25",
+        top: int = 100,
+        fields: Sequence[str] = (),
+        device: str | None = None,
+        dtype: str = "fp32",
+        batch_size: int = 32,
+    ) -> None:
+        if top < 1:
+            raise ValueError(f"top, the items that are ordered anew, must be at least 1, not {top}")
+        self.scorer, self.first, self.top = scorer, first, top
+        self.fields = (fields,) if isinstance(fields, str) else tuple(fields)
+        self.device, self.dtype, self.batch_size = device, dtype, batch_size
+        self._score: Any = None
+        self._stage: Recommender | None = None
+        self._catalog: Catalog | None = None
+
+    def __repr__(self) -> str:
+        return f"Rerank({self.scorer!r}, first={self.first!r}, top={self.top})"
+
+    @property
+    def query_language(self) -> str:
+        """`natural language`: the scorer reads the query as it is."""
+        return "natural language"
+
+    @property
+    def uses_histories(self) -> bool:
+        """Whether the first stage is fitted to histories."""
+        given = isinstance(self.first, str | Mapping)
+        first: object = new_recommender(*recommender_name(self.first)) if given else self.first  # type: ignore[arg-type]
+        return isinstance(first, FitsHistories) and first.uses_histories
+
+    def fit(self, catalog: Catalog) -> Rerank:
+        """Fits the first stage and loads the scorer.
+
+        Raises:
+            ImportError: a cross-encoder is named, and the extra `dense` is not installed.
+            KeyError: a field is not a text column of the catalogue.
+            ValueError: the scorer cannot be loaded.
+        """
+        return self._fitted_to(catalog, None)
+
+    def fit_histories(self, catalog: Catalog, histories: Ragged) -> Rerank:
+        """As `fit`; a first stage that learns from histories is given them."""
+        return self._fitted_to(catalog, histories)
+
+    def rank(self, queries: Sequence[str], k: int, exclude: Sequence[np.ndarray] | None = None) -> Rankings:
+        """Ranks the catalogue for each query; see `Recommender.rank`.
+
+        Raises:
+            RuntimeError: it is not fitted.
+            ValueError: the scorer did not return one finite number a text.
+        """
+        if self._stage is None or self._catalog is None:
+            raise RuntimeError("this re-ranker is not fitted; call fit(catalog) and use what it returns")
+        check_queries(queries, k)
+        hidden = check_excluded(exclude, len(queries), len(self._catalog))
+        first = self._stage.rank(queries, min(len(self._catalog), max(k, self.top)), hidden)
+        head = first.items[:, : self.top]
+        ordered = best_first(head, self._scores(queries, head), head.shape[1])
+        items = np.concatenate([ordered.items, first.items[:, self.top :]], axis=1)
+        scores = np.concatenate([ordered.scores, _below(ordered, first.items[:, self.top :])], axis=1)
+        return Rankings(items[:, :k], scores[:, :k], first.clipped)
+
+    def _scores(self, queries: Sequence[str], items: np.ndarray) -> np.ndarray:
+        """The scorer's number for each item, float32 [n, m]; 0 at padding."""
+        rows, _ = listed = np.nonzero(items != NOT_RANKED)
+        texts = self._texts(items[listed])
+        if hasattr(self._score, "score_pairs"):
+            found = [self._score.score_pairs([queries[row] for row in rows.tolist()], texts)] if texts else []
+        else:
+            cuts = np.searchsorted(rows, np.arange(len(queries) + 1)).tolist()
+            found = [self._checked(queries[i], texts[cuts[i] : cuts[i + 1]]) for i in range(len(queries))]
+        values = np.concatenate([np.asarray(part, np.float64).ravel() for part in found] or [np.empty(0)])
+        if len(values) != len(texts) or not (np.abs(values) <= np.finfo(np.float32).max / 4).all():
+            raise ValueError(
+                f"the scorer {self.scorer!r} has to return one finite number for each of {len(texts)} texts"
+            )
+        scores = np.zeros(items.shape, np.float32)
+        scores[listed] = values
+        return scores
+
+    def _checked(self, query: str, texts: list[str]) -> np.ndarray:
+        if not texts:
+            return np.empty(0)
+        scores = np.asarray(self._score(query, texts), np.float64)
+        if scores.shape != (len(texts),):
+            raise ValueError(
+                f"the scorer {self.scorer!r} returned {scores.shape} for {len(texts)} texts, asked {query!r}"
+            )
+        return scores
+
+    def _texts(self, positions: np.ndarray) -> list[str]:
+        """Texts of items, each looked up once."""
+        assert self._catalog is not None
+        distinct, places = np.unique(positions, return_inverse=True)
+        if not len(distinct):
+            return []
+        chosen = Catalog(self._catalog.table.take(distinct.astype(np.int64)))
+        texts = [text for batch in chosen.texts(self.fields) for text in batch]
+        return [texts[place] for place in places.tolist()]
+
+    def _fitted_to(self, catalog: Catalog, histories: Ragged | None) -> Rerank:
+        made = Rerank(self.scorer, self.first, self.top, self.fields, self.device, self.dtype, self.batch_size)
+        next(catalog.texts(self.fields, batch_size=1))  # a wrong field is said now
+        made._catalog = catalog
+        made._score = self._opened_scorer()
+        if isinstance(self.first, str | Mapping):
+            made._stage = make_recommender(*recommender_name(self.first), catalog, histories)
+        else:
+            made._stage = self.first
+        return made
+
+    def _opened_scorer(self) -> Any:
+        if not isinstance(self.scorer, str):
+            opened: Any = self.scorer
+        elif _FACTORY.fullmatch(self.scorer):
+            opened = load_object(self.scorer)
+        else:
+            return CrossEncoderScorer(self.scorer, self.device, self.dtype, self.batch_size)
+        if not callable(opened) and not hasattr(opened, "score_pairs"):
+            raise ValueError(f"the scorer {self.scorer!r} is not a callable (query, texts) -> scores")
+        return opened
+
+
+def shared_words(query: str, texts: list[str]) -> list[float]:
+    """A scorer without a model: the share of the query's distinct words that stand in each text."""
+    wanted = set(re.findall(r"\w+", query.lower()))
+    return [len(wanted & set(re.findall(r"\w+", text.lower()))) / max(len(wanted), 1) for text in texts]
+
+
+def _below(head: Rankings, rest: np.ndarray) -> np.ndarray:
+    """Scores for what follows a re-ranked head, float32: falling from below its lowest score."""
+    ranked = head.items != NOT_RANKED
+    lowest = np.where(ranked, head.scores, np.inf).min(axis=1, keepdims=True, initial=np.inf).astype(np.float64)
+    lowest = np.where(np.isfinite(lowest), lowest, 0)
+    step = np.maximum(1.0, np.abs(lowest) * 1e-6)  # so that neighbours differ in float32
+    return (lowest - step * np.arange(1, rest.shape[1] + 1)).astype(np.float32)
