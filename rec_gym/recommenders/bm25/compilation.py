@@ -2,51 +2,46 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import os
 import threading
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from rec_gym.cache import cache_home
 
 # LLVM's vectorisation of straight-line code, which numba leaves off, makes the kernels 1.3 to 1.8 times faster. The
-# compiler's cache on disk does not notice the setting, so that it is a part of the folder's name. Neither does it notice
-# a change in a module whose functions and constants another one uses; so there is also a hash of their sources.
+# compiler's cache on disk does not notice the setting, so that it is a part of the folder's name.
 _SLP_VECTORIZE = 1
-_SOURCES = ("index", "kernels", "kernels_shared")
 
 _lock = threading.Lock()
-_loaded: dict[str, ModuleType] = {}
+_kernels: ModuleType | None = None
 
 
-def load_kernels(module: str = "kernels") -> ModuleType:
-    """A module of compiled kernels, `kernels` or `kernels_shared`.
+def load_kernels() -> ModuleType:
+    """The compiled kernels. The first call in a process imports numba, and compiles unless an earlier process did.
 
-    The first call in a process imports numba, and compiles unless an earlier process did. The compiler's settings are
-    those of the whole process; they are changed only while the kernels compile.
+    The compiler's settings are those of the whole process; they are changed only while the kernels compile.
     """
-    if module not in _loaded:
+    global _kernels
+    if _kernels is None:
         with _lock:
-            if module not in _loaded:
-                _loaded[module] = _compile(module)
-    return _loaded[module]
+            if _kernels is None:
+                _kernels = _compile()
+    return _kernels
 
 
-def _compile(module: str) -> ModuleType:
+def _compile() -> ModuleType:
     import numba
 
     config: Any = numba.config
     config.reload_config()  # what numba would do while compiling, and so undo the settings
     before = config.SLP_VECTORIZE, config.CACHE_DIR
-    sources = b"".join((Path(__file__).parent / f"{name}.py").read_bytes() for name in _SOURCES)
-    folder = cache_home() / "kernels" / f"slp{_SLP_VECTORIZE}-{hashlib.sha256(sources).hexdigest()[:16]}"
+    folder = cache_home() / "kernels" / f"slp{_SLP_VECTORIZE}"
     folder.mkdir(parents=True, exist_ok=True)
     config.SLP_VECTORIZE, config.CACHE_DIR = _SLP_VECTORIZE, str(folder)
     try:
-        return importlib.import_module(f"rec_gym.recommenders.bm25.{module}")
+        return importlib.import_module("rec_gym.recommenders.bm25.kernels")
     finally:
         config.SLP_VECTORIZE, config.CACHE_DIR = before
 

@@ -24,7 +24,7 @@ NOT_RANKED = -1
 
 _SPARSE = WINDOW >> 2  # a window with fewer postings is collected by walking them again
 _BLOCK = 64  # sums that are compared with the limit at once
-COUNT_AT_ONCE = 4096  # keys that are gathered before they are counted
+_COUNT_AT_ONCE = 4096  # keys that are gathered before they are counted
 
 _ITEM_BITS = np.int64(32)
 _ITEM_MASK = np.int64((1 << 32) - 1)
@@ -34,27 +34,27 @@ def _read_only(dtype: Any, dimensions: int = 1) -> types.Array:
     return types.Array(dtype, dimensions, "C", readonly=True)
 
 
-int64s, int32s = _read_only(types.int64), _read_only(types.int32)
+_int64s, _int32s = _read_only(types.int64), _read_only(types.int32)
 _postings_type = types.NamedTuple(
     [_read_only(from_dtype(np.dtype(dtype)), 2 if name == "kth_impact" else 1) for name, dtype in DTYPES.items()],
     Postings,
 )
 # postings, size, offsets, terms, weights, excluded offsets, excluded items
-query_types = (_postings_type, int64, int64s, int32s, int32s, int64s, int32s)
-settings: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+_query_types = (_postings_type, int64, _int64s, _int32s, _int32s, _int64s, _int32s)
+_settings: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 
 
-@njit(**settings)
-def key_of(total, item):
+@njit(**_settings)
+def _key(total, item):
     return ((np.int64(MAX_SUM) - np.int64(total)) << _ITEM_BITS) | np.int64(item)
 
 
-@njit(**settings)
-def sum_of(key):
+@njit(**_settings)
+def _sum_of(key):
     return np.int64(MAX_SUM) - (key >> _ITEM_BITS)
 
 
-@njit(**settings)
+@njit(**_settings)
 def _keep_lowest(keys, filled, k):
     """Moves the k lowest of keys[:filled] to the front, and the highest of them to keys[k - 1].
 
@@ -78,7 +78,7 @@ def _keep_lowest(keys, filled, k):
         keys[low], keys[low + 1] = keys[low + 1], keys[low]
 
 
-@njit(**settings)
+@njit(**_settings)
 def _first_above(rising, key, count):
     """The place of the first of rising[:count] that is above `key`; `count` if there is none."""
     low, high = 0, count
@@ -91,7 +91,7 @@ def _first_above(rising, key, count):
     return low
 
 
-@njit(**settings)
+@njit(**_settings)
 def _sort(keys):
     """Shell sort: these lists are short, and numba's own sort takes seconds to compile."""
     gap = len(keys) // 2
@@ -105,8 +105,8 @@ def _sort(keys):
         gap //= 2
 
 
-@njit(**settings)
-def count_above(keys, filled, wanted, above, standing, k):
+@njit(**_settings)
+def _count_above(keys, filled, wanted, above, standing, k):
     """Counts each gathered key at the wanted key that it stands above.
 
     Args:
@@ -127,7 +127,7 @@ def count_above(keys, filled, wanted, above, standing, k):
                 standing[1] -= above[standing[0]]
 
 
-@njit(**settings)
+@njit(**_settings)
 def _settle(keys, filled, k, limit, wanted, above, standing):
     """Makes room among the gathered keys.
 
@@ -139,21 +139,21 @@ def _settle(keys, filled, k, limit, wanted, above, standing):
         if filled < k:
             return filled, limit
         _keep_lowest(keys, filled, k)
-        return k, max(limit, sum_of(keys[k - 1]))
-    count_above(keys, filled, wanted, above, standing, k)
+        return k, max(limit, _sum_of(keys[k - 1]))
+    _count_above(keys, filled, wanted, above, standing, k)
     if standing[0] == 0:
         return 0, np.int64(MAX_SUM)
     # An item with the sum of the last wanted one may still stand above it, by a lower position.
-    return 0, max(limit, sum_of(wanted[standing[0] - 1]) - 1)
+    return 0, max(limit, _sum_of(wanted[standing[0] - 1]) - 1)
 
 
-@njit(**settings)
+@njit(**_settings)
 def _add(places, impacts, weight, sums):
     for i in range(len(places)):
         sums[places[i]] += weight * np.int32(impacts[i])
 
 
-@njit(**settings)
+@njit(**_settings)
 def _add_window(postings, window, terms, weights, run, begin, end, sums):
     """Adds the impacts of all terms in one window to `sums`; begin and end get the range of each term's postings."""
     touched = 0
@@ -168,7 +168,7 @@ def _add_window(postings, window, terms, weights, run, begin, end, sums):
     return touched
 
 
-@njit(**settings)
+@njit(**_settings)
 def _collect_sparse(postings, base, begin, end, sums, keys, filled, k, limit, wanted, above, standing):
     """Gathers sums above the limit by walking the window's postings again; each sum is taken once and set to zero."""
     bar = limit  # within the window items come in no order, so that an equal sum may still win its tie
@@ -179,7 +179,7 @@ def _collect_sparse(postings, base, begin, end, sums, keys, filled, k, limit, wa
             total = sums[place]
             sums[place] = 0
             if total > bar:
-                keys[filled] = key_of(total, base + np.int64(place))
+                keys[filled] = _key(total, base + np.int64(place))
                 filled += 1
                 if filled == len(keys):
                     filled, limit = _settle(keys, filled, k, limit, wanted, above, standing)
@@ -187,7 +187,7 @@ def _collect_sparse(postings, base, begin, end, sums, keys, filled, k, limit, wa
     return filled, limit
 
 
-@njit(**settings)
+@njit(**_settings)
 def _collect_dense(base, sums, keys, filled, k, limit, wanted, above, standing):
     """Gathers sums above the limit by scanning them block by block, and sets them all to zero."""
     for start in range(0, WINDOW, _BLOCK):
@@ -198,7 +198,7 @@ def _collect_dense(base, sums, keys, filled, k, limit, wanted, above, standing):
         if highest > limit:
             for i in range(_BLOCK):
                 if block[i] > limit:
-                    keys[filled] = key_of(block[i], base + start + i)
+                    keys[filled] = _key(block[i], base + start + i)
                     filled += 1
                     if filled == len(keys):
                         filled, limit = _settle(keys, filled, k, limit, wanted, above, standing)
@@ -207,7 +207,7 @@ def _collect_dense(base, sums, keys, filled, k, limit, wanted, above, standing):
     return filled, limit
 
 
-@njit(**settings)
+@njit(**_settings)
 def _scan(postings, size, terms, weights, excluded, k, limit, sums, keys, wanted, above, standing):
     """Scores all windows and gathers what is above the rising limit; returns how many keys are held at the end."""
     run, begin, end = np.empty(len(terms), np.int64), np.empty(len(terms), np.int64), np.empty(len(terms), np.int64)
@@ -236,7 +236,7 @@ def _scan(postings, size, terms, weights, excluded, k, limit, sums, keys, wanted
     return filled
 
 
-@njit(**settings)
+@njit(**_settings)
 def _first_limit(postings, terms, weights, level):
     """A sum that the k-th item reaches or exceeds, less 1: at least k items score the k-th impact of any one term."""
     best = np.int64(0)
@@ -246,7 +246,7 @@ def _first_limit(postings, terms, weights, level):
     return max(best - 1, 0)
 
 
-@njit(types.void(*query_types, int64s, int64, types.Array(types.int64, 2, "C")), cache=True, **settings)
+@njit(types.void(*_query_types, _int64s, int64, types.Array(types.int64, 2, "C")), cache=True, **_settings)
 def rank_keys(postings, size, offsets, terms, weights, excluded_offsets, excluded, levels, k, result):
     """The keys of the k best items of each query, in no order, padded with `NO_KEY`.
 
@@ -276,7 +276,7 @@ def rank_keys(postings, size, offsets, terms, weights, excluded_offsets, exclude
             result[i, j] = keys[j] if j < filled else NO_KEY
 
 
-@njit(**settings)
+@njit(**_settings)
 def _add_items(postings, terms, weights, items, totals):
     """Adds up the scores of the given items (rising), by one walk over each term's runs."""
     for i in range(len(terms)):
@@ -302,7 +302,7 @@ def _add_items(postings, terms, weights, items, totals):
                     totals[j] += np.int64(weights[i]) * np.int64(postings.impact[low])
 
 
-@njit(**settings)
+@njit(**_settings)
 def _drop_excluded(items, excluded, totals):
     """Sets the totals of excluded items to zero; both lists rise."""
     i = 0
@@ -313,56 +313,10 @@ def _drop_excluded(items, excluded, totals):
             totals[j] = 0
 
 
-@njit(**settings)
-def find_wanted(postings, terms, weights, items, excluded, level, totals, wanted):
-    """Scores the items that are asked for, and finds those that may be in the top k.
-
-    Args:
-        postings: the index.
-        terms: the query's terms.
-        weights: how often each stands in the query.
-        items: positions, rising; they may repeat.
-        excluded: positions, rising.
-        level: see `levels` of `rank_keys`.
-        totals: zeros; gets the score of each of `items`, 0 for one that is excluded.
-        wanted: gets the keys of those that may be in the top k, rising.
-
-    Returns:
-        How many keys there are.
-    """
-    _add_items(postings, terms, weights, items, totals)
-    _drop_excluded(items, excluded, totals)
-    limit, running = _first_limit(postings, terms, weights, level), 0
-    for j in range(len(items)):
-        if totals[j] > limit:
-            wanted[running] = key_of(totals[j], items[j])
-            running += 1
-    _sort(wanted[:running])
-    return running
-
-
-@njit(**settings)
-def scan(postings, size, terms, weights, excluded, k, sums, keys, wanted, above, standing):
-    """Counts in all windows what stands above the wanted items; see `count_above` for the last three."""
-    if standing[0] > 0:
-        limit = sum_of(wanted[standing[0] - 1]) - 1  # see `_settle`
-        _scan(postings, size, terms, weights, excluded, k, limit, sums, keys, wanted, above, standing)
-
-
-@njit(**settings)
-def give_ranks(items, totals, wanted, above, standing, ranks):
-    """Turns what was counted into the ranks of the items that are asked for."""
-    for j in range(1, len(wanted)):
-        above[j] += above[j - 1]
-    for j in range(len(items)):
-        place = _first_above(wanted, key_of(totals[j], items[j]) - 1, len(wanted))
-        ranks[j] = above[place] if totals[j] > 0 and place < standing[0] else NOT_RANKED
-
-
 @njit(
-    types.void(*query_types, int64s, int64, int64s, int32s, types.Array(types.int32, 1, "C")),
+    types.void(*_query_types, _int64s, int64, _int64s, _int32s, types.Array(types.int32, 1, "C")),
     cache=True,
-    **settings,
+    **_settings,
 )
 def rank_items(
     postings, size, offsets, terms, weights, excluded_offsets, excluded, levels, k, item_offsets, items, ranks
@@ -374,15 +328,31 @@ def rank_items(
     rising within a query; a position may be repeated. `ranks` is filled with ranks from 0, or `NOT_RANKED`, one for
     each of `items`. The other arguments are those of `rank_keys`.
     """
-    sums, keys = np.zeros(WINDOW, np.int32), np.empty(COUNT_AT_ONCE, np.int64)
+    sums, keys = np.zeros(WINDOW, np.int32), np.empty(_COUNT_AT_ONCE, np.int64)
     standing = np.zeros(2, np.int64)
     for i in range(len(offsets) - 1):
         own, own_weights = terms[offsets[i] : offsets[i + 1]], weights[offsets[i] : offsets[i + 1]]
         out = excluded[excluded_offsets[i] : excluded_offsets[i + 1]]
         asked = items[item_offsets[i] : item_offsets[i + 1]]
-        totals, wanted = np.zeros(len(asked), np.int64), np.empty(len(asked), np.int64)
-        standing[0], standing[1] = find_wanted(postings, own, own_weights, asked, out, levels[i], totals, wanted), 0
-        wanted = wanted[: standing[0]]
-        above = np.zeros(len(wanted) + 1, np.int64)
-        scan(postings, size, own, own_weights, out, k, sums, keys, wanted, above, standing)
-        give_ranks(asked, totals, wanted, above, standing, ranks[item_offsets[i] : item_offsets[i + 1]])
+        own_ranks = ranks[item_offsets[i] : item_offsets[i + 1]]
+        totals = np.zeros(len(asked), np.int64)
+        _add_items(postings, own, own_weights, asked, totals)
+        _drop_excluded(asked, out, totals)
+        limit = _first_limit(postings, own, own_weights, levels[i])
+        wanted, running = np.empty(len(asked), np.int64), 0
+        for j in range(len(asked)):
+            if totals[j] > limit:
+                wanted[running] = _key(totals[j], asked[j])
+                running += 1
+        wanted = wanted[:running]
+        _sort(wanted)
+        above = np.zeros(running + 1, np.int64)
+        standing[0], standing[1] = running, 0
+        if running > 0:
+            limit = _sum_of(wanted[running - 1]) - 1  # see `_settle`
+            _scan(postings, size, own, own_weights, out, k, limit, sums, keys, wanted, above, standing)
+            for j in range(1, running):
+                above[j] += above[j - 1]
+        for j in range(len(asked)):
+            place = _first_above(wanted, _key(totals[j], asked[j]) - 1, running)
+            own_ranks[j] = above[place] if totals[j] > 0 and place < standing[0] else NOT_RANKED
