@@ -32,7 +32,7 @@ def by_ranx(runs, method, norm=None, **params):
     """The fused score of each item, as the library ranx has it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ranx = pytest.importorskip("ranx", reason="the library ranx is not installed (extra test)")
+        ranx = pytest.importorskip("ranx", reason="the library ranx is not installed (extra bench)")
         given = [
             ranx.Run(
                 {
@@ -57,11 +57,13 @@ def assert_equal(fused, expected):
         np.testing.assert_allclose(scores[: len(listed)], [wanted[i] for i in listed], rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.model
 def test_reciprocal_rank_fusion_is_that_of_ranx(runs):
     assert_equal(reciprocal_rank_fusion(runs, 500), by_ranx(runs, "rrf", k=60))
     assert_equal(reciprocal_rank_fusion(runs[:2], 500, constant=5), by_ranx(runs[:2], "rrf", k=5))
 
 
+@pytest.mark.model
 @pytest.mark.parametrize(("normalise", "norm"), [("min-max", "min-max"), ("z", "zmuv")])
 def test_convex_combinations_are_those_of_ranx(runs, normalise, norm):
     weights = [0.5, 0.2, 0.3]
