@@ -293,5 +293,7 @@ def test_the_compilers_settings_are_restored_and_the_kernels_kept_apart(home):
     process = start(code)
     out, err = process.communicate(timeout=300)
     assert out.split() == ["compiled", "0", "elsewhere"], err
-    assert any(path.suffix == ".nbc" for path in (home / "kernels" / "slp1").rglob("*"))
+    [folder] = (home / "kernels").iterdir()
+    assert folder.name.startswith("slp1-")
+    assert any(path.suffix == ".nbc" for path in folder.rglob("*"))
     assert not os.path.exists("elsewhere")

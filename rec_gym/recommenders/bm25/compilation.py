@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
 import threading
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -37,13 +39,20 @@ def _compile() -> ModuleType:
     config: Any = numba.config
     config.reload_config()  # what numba would do while compiling, and so undo the settings
     before = config.SLP_VECTORIZE, config.CACHE_DIR
-    folder = cache_home() / "kernels" / f"slp{_SLP_VECTORIZE}"
+    folder = cache_home() / "kernels" / f"slp{_SLP_VECTORIZE}-{_sources()}"
     folder.mkdir(parents=True, exist_ok=True)
     config.SLP_VECTORIZE, config.CACHE_DIR = _SLP_VECTORIZE, str(folder)
     try:
         return importlib.import_module("rec_gym.recommenders.bm25.kernels")
     finally:
         config.SLP_VECTORIZE, config.CACHE_DIR = before
+
+
+def _sources() -> str:
+    """A hash of what the kernels are made of: the compiler's cache watches their own file, not the constants of the other."""
+    here = Path(__file__).parent
+    contents = (here / name for name in ("kernels.py", "index.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in contents)).hexdigest()[:12]
 
 
 def _new_lock() -> None:
