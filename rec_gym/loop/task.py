@@ -170,8 +170,10 @@ class Task:
         ended = [episode.request_id for episode in episodes if episode.done]
         if ended:
             raise ValueError(f"episodes on {first_few(ended)} have ended; start new ones")
-        advanced, outcomes = self.turns.advance(self, episodes, completions)
-        return advanced, outcomes, self.observe(advanced)
+        stops = self.turns.stops(episodes, completions)
+        outcomes = self._score([episode.request_id for episode in episodes], completions, stops)
+        advanced, rewards = self.turns.after(episodes, outcomes, stops)
+        return advanced, outcomes.with_rewards(rewards), self.observe(advanced)
 
     def observe(self, episodes: Sequence[Episode]) -> list[str]:
         """What the policy sees of each episode: the request with its history of turns, or the prompt around that."""
@@ -265,7 +267,7 @@ class Task:
         rows = self._rows([episode.request_id for episode in episodes])
         made = []
         for episode, text, titles in zip(episodes, self._texts(rows), self._candidate_titles(rows), strict=True):
-            situation = self.turns.describe(self, episode, text)
+            situation = self.turns.describe(self.dataset.catalog, episode, text)
             values = prompt_values(situation, self.recommender.query_language, self.action)
             if isinstance(self.action, Order):
                 values["candidates"] = self.action.list_candidates(titles) or "(no candidates)"

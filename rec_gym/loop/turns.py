@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rec_gym.catalog import Catalog
 from rec_gym.loop.episode import Episode, Outcomes
-
-if TYPE_CHECKING:
-    from rec_gym.loop.task import Task
 
 TURN_REWARDS = ("gain", "last", "best")
 STOP = "<stop>"
@@ -43,25 +40,36 @@ class Turns:
             return one_turn
         return min(low, 0.0), max(high, 0.0, high - low if self.reward == "gain" else 0.0)
 
-    def describe(self, task: Task, episode: Episode, text: str) -> str:
+    def describe(self, catalog: Catalog, episode: Episode, text: str) -> str:
         """The request, every earlier query, and the titles of its top items."""
         if self.limit == 1 or not episode.turn:
             return text
         parts = [text]
         for turn, (query, shown) in enumerate(zip(episode.queries, episode.shown, strict=True), 1):
-            titles = [f"  {place}. {title}" for place, title in enumerate(task.dataset.catalog.titles(shown), 1)]
+            titles = [f"  {place}. {title}" for place, title in enumerate(catalog.titles(shown), 1)]
             asked = query or "(not understood)"
             parts.append("\n".join([f"Search {turn}: {asked}", *(titles or ["  (no results)"])]))
         return "\n\n".join(parts)
 
-    def advance(
-        self, task: Task, episodes: Sequence[Episode], completions: Sequence[str]
-    ) -> tuple[list[Episode], Outcomes]:
-        """Scores one turn of each episode and pays it."""
-        stops = [self._stops(episode, text) for episode, text in zip(episodes, completions, strict=True)]
-        outcomes = task._score([episode.request_id for episode in episodes], completions, stops)
+    def stops(self, episodes: Sequence[Episode], completions: Sequence[str]) -> list[bool]:
+        """Which completions end their episode instead of asking."""
+        return [
+            self.limit > 1 and episode.turn > 0 and isinstance(text, str) and text.strip() == STOP
+            for episode, text in zip(episodes, completions, strict=True)
+        ]
+
+    def after(
+        self, episodes: Sequence[Episode], outcomes: Outcomes, stops: Sequence[bool]
+    ) -> tuple[list[Episode], np.ndarray]:
+        """The episodes after a turn, and what the turn pays, float64 [n].
+
+        Args:
+            episodes: before the turn.
+            outcomes: of its completions.
+            stops: which of them ended their episode.
+        """
         if self.limit == 1:
-            return [_ended(e, outcomes, i) for i, e in enumerate(episodes)], outcomes
+            return [_ended(e, outcomes, i) for i, e in enumerate(episodes)], outcomes.rewards
         shown = self._shown(outcomes)
         advanced, rewards = [], np.zeros(len(episodes))
         for i, episode in enumerate(episodes):
@@ -80,10 +88,7 @@ class Turns:
                 )
             advanced.append(after)
             rewards[i] = self._pays(episode, after)
-        return advanced, outcomes.with_rewards(rewards)
-
-    def _stops(self, episode: Episode, completion: str) -> bool:
-        return self.limit > 1 and episode.turn > 0 and isinstance(completion, str) and completion.strip() == STOP
+        return advanced, rewards
 
     def _pays(self, before: Episode, after: Episode) -> float:
         if self.reward == "gain":
