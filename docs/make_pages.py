@@ -9,7 +9,7 @@ import argparse
 import inspect
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def page(card: Card) -> str:
         "## Description\n",
         f"{_coded(_flowing(content['summary']))}\n",
         "## Action\n",
-        ACTION,
+        _action(card),
         "## Observation\n",
         OBSERVATION[task] + PROMPT + (TURNS if any(env.get("turns", 1) > 1 for env in content["env"]) else ""),
         "## Reward\n",
@@ -128,9 +128,22 @@ def stale() -> list[Path]:
     return sorted(changed + list(there - made.keys()))
 
 
+def _action(card: Card) -> str:
+    """The default format, and the ids that take another."""
+    others = [(env["id"], env["action"]) for env in card.content["env"] if "action" in env]
+    lines = [f"`{name}` takes the format `{action}`, see [tasks](../tasks.md)." for name, action in others]
+    return ACTION + "".join(f"\n{line}\n" for line in lines)
+
+
+def _what(env: Mapping[str, Any]) -> str:
+    """What the measure is taken of."""
+    ranked = {"order": "the candidates in the order that is written", "titles": "the items that the titles find"}
+    return ranked.get(str(env.get("action")), "the ranking that the text finds")
+
+
 def _reward(card: Card) -> str:
     lines = [
-        f"`{env['id']}`: {_measure(env)} of the ranking that the query finds"
+        f"`{env['id']}`: {_measure(env)} of {_what(env)}"
         + (f", over {env['turns']} turns, of which each pays what it adds to the best before" if "turns" in env else "")
         + "."
         for env in card.content["env"]
