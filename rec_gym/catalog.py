@@ -35,6 +35,10 @@ class Catalog:
         for field in table.schema:
             if not (is_text(field.type) or is_number(field.type)):
                 raise ValueError(f"column {field.name!r} must hold text or numbers, not {field.type}; convert it first")
+        if not is_text(table.schema.field(ID_COLUMN).type):
+            raise ValueError(
+                f"ids are texts, not {table.schema.field(ID_COLUMN).type}; convert {ID_COLUMN!r} with str()"
+            )
         # A stored hash would be wrong for a table that was cut or changed since: only `from_stored` trusts one.
         self.table = table.replace_schema_metadata(None).set_column(
             table.column_names.index(ID_COLUMN), ID_COLUMN, table[ID_COLUMN].cast(pa.large_string())

@@ -364,6 +364,11 @@ class _Builder:
                 return self.catalog.positions(items)
             except KeyError as error:
                 raise ValueError(f"request {request_id!r}: {error.args[0]}; drop it or add the item") from error
+        wrong = [item for item in items if isinstance(item, bool) or not isinstance(item, int | np.integer)]
+        if wrong:
+            raise ValueError(
+                f"request {request_id!r}: items are named by id (str) or by position (int), not {first_few(wrong)}"
+            )
         return np.asarray(items, np.int32)
 
 
@@ -388,6 +393,13 @@ def _check_gains(dataset: Dataset) -> None:
     without = np.flatnonzero(dataset.relevant.lengths == 0)
     if without.size:
         raise ValueError(f"requests without a relevant item (gain > 0): {_names(dataset, without)}; drop them")
+    if not dataset.is_history:
+        silent = np.flatnonzero(pc.equal(dataset.table["text"], "").to_numpy())
+        if silent.size:
+            raise ValueError(
+                f"requests without a text among others that have one: {_names(dataset, silent)}; a dataset holds texts or "
+                "histories, make two of it"
+            )
     _ = dataset.index  # unique ids over all splits
     if ALL in dataset.splits or "" in dataset.splits:
         raise ValueError(f"every request needs a named split, and {ALL!r} is not a name for one")

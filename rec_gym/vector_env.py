@@ -30,7 +30,9 @@ class RecommenderVectorEnv(VectorEnv):
     Args:
         task: what scores them.
         num_envs: members.
-        group_size: neighbours that get the same request, as group-relative methods (GRPO) want it.
+        group_size: neighbours that get the same request, as group-relative methods (GRPO) want it. In a task of several
+            turns a member that stops early goes on to the group's next request before its neighbours do: compare members
+            by the `request_id` in `final_info`.
         autoreset_mode: `"same_step"`: a member that ended starts its next episode in the same step, and `final_obs` and
             `final_info` describe the one that ended; `"next_step"`: in the next step, whose action is ignored;
             `"disabled"`: when reset with a `reset_mask`.
@@ -103,7 +105,8 @@ class RecommenderVectorEnv(VectorEnv):
 
         Returns:
             Observations, rewards float64 [num_envs], terminations bool, truncations bool (never true), and infos: the
-            top level says where each member stands now, `final_info` holds the outcomes of those that ended.
+            top level says where each member stands now, `final_info` holds the outcomes of those that ended: of their
+            last turn, whose measures are 0 where it was a stop (`scored` is false then).
 
         Raises:
             ValueError: the wrong number of actions.
@@ -116,11 +119,12 @@ class RecommenderVectorEnv(VectorEnv):
         ended_before = np.array([episode.done for episode in self._episodes])
         if ended_before.any() and self.autoreset_mode is AutoresetMode.DISABLED:
             raise RuntimeError(f"members {np.flatnonzero(ended_before).tolist()} have ended; reset them")
-        self._restart(np.flatnonzero(ended_before))
         running = np.flatnonzero(~ended_before)
         advanced, outcomes, observed = self.task.advance(
             [self._episodes[i] for i in running], [actions[int(i)] for i in running]
         )
+        # After the recommender has answered: a failed step changes nothing, and may be tried again.
+        self._restart(np.flatnonzero(ended_before))
         self.last_outcome = outcomes
         for member, episode in zip(running, advanced, strict=True):
             self._episodes[member] = episode

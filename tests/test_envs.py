@@ -177,6 +177,21 @@ def test_next_step_reset_ignores_the_action_after_an_end(task):
     assert not done.any()
 
 
+def test_a_failed_step_may_be_tried_again(task):
+    env = RecommenderVectorEnv(task.replace(turns=3), 2, autoreset_mode="next_step")
+    env.reset(seed=0, options={"request_ids": ["q2", "q1"]})
+    env.step(["lamp", "desk"])
+    env.step(["<stop>", "rug"])
+    working = task.recommender.rank
+    task.recommender.rank = lambda *_: 1 / 0
+    with pytest.raises(rec_gym.RecommenderError):
+        env.step(["ignored", "lamp"])
+    task.recommender.rank = working
+    _, _, _, _, infos = env.step(["ignored", "lamp"])
+    assert infos["_query"].tolist() == [False, True]
+    assert infos["turn"].tolist()[0] == 0
+
+
 def test_members_that_stop_early_start_over_alone(task):
     env = RecommenderVectorEnv(task.replace(turns=3), 2, group_size=2)
     env.reset(seed=0, options={"request_ids": ["q2"]})

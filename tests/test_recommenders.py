@@ -95,6 +95,14 @@ def test_one_object_for_the_same_name_options_and_catalogue(catalog):
     assert first is not make_recommender("random", {"seed": 2}, catalog)
 
 
+def test_settings_that_are_arrays_are_told_apart(catalog):
+    kept = [
+        make_recommender("hybrid", {"parts": ["bm25", "random"], "weights": np.array([weight, 1.0])}, catalog)
+        for weight in (1.0, 2.0, 3.0, 4.0)
+    ]
+    assert [recommender.weights[0] for recommender in kept] == [1, 2, 3, 4]
+
+
 def test_random_orders_differ_by_query_and_seed(catalog):
     one, two = (make_recommender("random", {"seed": seed}, catalog) for seed in (1, 2))
     assert sorted(one.rank(["a"], 60).items[0]) == list(range(60))

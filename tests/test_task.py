@@ -90,6 +90,10 @@ def test_unknown_requests_and_wrong_numbers_are_refused(task):
         ({"turn_reward": "sum"}, "turn_reward is one of gain, last, best"),
         ({"turns": 0}, "turns must be at least 1"),
         ({"cutoffs": {"test": 10}}, "no cut-off for split 'train'"),
+        ({"cutoffs": {"train": 0}}, "must be a whole number of at least 1"),
+        ({"exclude_history": "False"}, "exclude_history is true or false"),
+        ({"turns": "3"}, "turns must be at least 1"),
+        ({"reward": {"measure": "ndcg@10", "unparsed": float("nan")}}, "unparsed is a finite reward"),
     ],
 )
 def test_wrong_settings_list_the_right_ones(task, settings, message):
@@ -238,7 +242,7 @@ def test_turns_pay_the_gain_over_the_best_so_far(task):
     episodes = refine.start(["q1", "q1"])
     first, outcomes, seen = refine.advance(episodes, ["lamp", "red chair"])
     assert outcomes.rewards[0] == 0
-    assert seen[0] == "something red to sit on\n\nSearch 1: lamp\n  1. red lamp"
+    assert seen[0].startswith("something red to sit on\n\nSearch 1: lamp\n  1. red lamp\n\nSearch again, or say <stop>")
     second, outcomes, _ = refine.advance(first, ["red chair", "lamp"])
     assert outcomes.rewards.tolist() == [first[1].best, 0]
     third, outcomes, seen = refine.advance(second, ["", "<stop>"])
@@ -274,6 +278,64 @@ def test_stop_ends_an_episode_from_the_second_turn_and_pays_what_is_due(task):
         episodes, outcomes, _ = refine.advance(episodes, [" <stop>\n"])
         assert (outcomes.parse, episodes[0].done, outcomes.rewards[0]) == (["stop"], True, paid)
         assert not outcomes.scored[0]
+
+
+@pytest.mark.parametrize("text", ["<stop>", "<think>enough</think><stop>", "enough</think>\n<answer><stop></answer>"])
+def test_a_stop_may_follow_reasoning(task, text):
+    refine = task.replace(turns=3)
+    episodes, _, _ = refine.advance(refine.start(["q2"]), ["lamp"])
+    episodes, outcomes, _ = refine.advance(episodes, [text])
+    assert (episodes[0].done, outcomes.parse) == (True, ["stop"])
+
+
+@pytest.mark.parametrize("reward", ["hit@1", "mrr", "ndcg@100"])
+def test_feedback_does_not_depend_on_the_cutoff(task, reward):
+    refine = task.replace(reward=reward, measures=(), turns=2, feedback_k=2)
+    _, _, seen = refine.advance(refine.start(["q2"]), ["lamp"])
+    assert "1. red lamp\n  2. blue lamp" in seen[0]
+
+
+def test_a_reward_that_is_named_keeps_its_cutoff(task):
+    deep = task.replace(cutoffs={"train": 1000})
+    assert str(deep.reward.measure) == "ndcg@1000"
+    assert str(deep.replace(reward="ndcg@7").reward.measure) == "ndcg@7"
+    assert str(deep.replace(reward="ndcg@7", cutoffs={"train": 9}).reward.measure) == "ndcg@9"
+
+
+def test_no_measure_changes_the_reward_of_fused_queries(dataset, overlap):
+    fused = Task(dataset, overlap, action="lines", reward="ndcg@1")
+    ids, texts = ["q1", "q2", "q1"], ["red\nchair\nblue lamp", "lamp", "soft\nblue"]
+    expected = fused.score(ids, texts)
+    deeper = fused.replace(measures=["recall@6", "map"]).score(ids, texts)
+    assert deeper.rewards.tolist() == expected.rewards.tolist()
+    # Nor does the company in the batch change a score.
+    alone = fused.score(["q2"], ["lamp"])
+    assert alone.rankings.scores[0].tolist() == expected.rankings.scores[1].tolist()
+
+
+class BadRanks(CountsOnly):
+    """Answers with what `change` makes of the ranks."""
+
+    def __init__(self, inner, change):
+        super().__init__(inner)
+        self.change = change
+
+    def rank_of(self, queries, items, k, exclude=None):
+        return self.change(super().rank_of(queries, items, k, exclude))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda ranks: None, "not Ragged"),
+        (lambda ranks: ranks.values, "not Ragged"),
+        (lambda ranks: ranks.with_values(ranks.values * np.nan), "whole numbers"),
+        (lambda ranks: ranks.with_values(ranks.values + 1000), "ranks lie in"),
+    ],
+)
+def test_ranks_that_are_none_are_an_error(task, overlap, change, message):
+    with pytest.raises(RecommenderError, match=message):
+        task.replace(recommender=BadRanks(overlap, change)).score(["q2"], ["lamp"])
 
 
 def test_a_task_pickles_and_scores_the_same_from_threads(dataset):

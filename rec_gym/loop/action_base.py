@@ -98,7 +98,12 @@ class Plain:
         """What a prompt says about the form of the answer."""
         return self.instruction
 
-    def depth(self, k: int) -> int:
+    @property
+    def merges(self) -> bool:
+        """Whether a ranking is made from those of several questions, even where a completion asks only one."""
+        return False
+
+    def depth_of(self, k: int) -> int:
         """Places of each question's ranking that are looked at where the merged ranking has k."""
         return k
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from rec_gym.columns import Ragged, first_few
 from rec_gym.dataset import Dataset
-from rec_gym.ranking import Rankings
+from rec_gym.ranking import NOT_RANKED, Rankings
 from rec_gym.recommenders.base import RanksItems, Recommender, RecommenderError, SaysWhatItSearched
 
 
@@ -57,9 +57,19 @@ class Engine:
         """Ranks (from 0) of the given items; only for a recommender that `ranks_items`.
 
         Raises:
-            RecommenderError: the recommender failed.
+            RecommenderError: the recommender failed, or what it returned are no ranks of what was asked.
         """
-        return self._call("rank_of", list(queries), items, k, self._exclude(rows))
+        found = self._call("rank_of", list(queries), items, k, self._exclude(rows))
+        if not isinstance(found, Ragged) or not np.array_equal(found.offsets, items.offsets):
+            problem = f"it returned {type(found).__name__}, not Ragged with a rank for each item"
+        elif not np.issubdtype(found.values.dtype, np.integer):
+            problem = f"ranks are whole numbers, not {found.values.dtype}"
+        elif found.values.size and (found.values.min() < NOT_RANKED or found.values.max() >= k):
+            problem = f"ranks lie in [0, {k}), and -1 says that an item is not ranked"
+        else:
+            return found
+        name = type(self.recommender).__name__
+        raise RecommenderError(f"{name}.rank_of, asked {first_few(queries, 3)}: {problem}")
 
     def searched(self, queries: Sequence[str]) -> list[str]:
         """The words of each query that the recommender used, or the query where it does not say."""

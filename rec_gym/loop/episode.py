@@ -64,7 +64,7 @@ class Outcomes:
     terms: dict[str, np.ndarray]
     text_stats: dict[str, np.ndarray]
     ranks: Ragged
-    rank_again: Callable[[], Rankings] = field(repr=False)
+    rank_again: Callable[..., Rankings] = field(repr=False)
     search_again: Callable[[], list[str]] = field(repr=False)
 
     def __len__(self) -> int:
@@ -74,6 +74,10 @@ class Outcomes:
     def rankings(self) -> Rankings:
         """The rankings to the task's depth; computed when first asked for. Rows that were not scored are empty."""
         return self.rank_again()
+
+    def top(self, k: int) -> np.ndarray:
+        """The best k items of each completion, int32 [n, at most k], padded with -1; whatever the task's depth is."""
+        return self.rank_again(k=k).items[:, :k]
 
     @cached_property
     def searched(self) -> list[str]:

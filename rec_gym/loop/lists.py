@@ -69,6 +69,11 @@ class Several(Plain):
             counts=(len(kept), duplicates, left_out),
         )
 
+    @property
+    def merges(self) -> bool:
+        """Always: the score of an item must not depend on how many lines a completion, or its neighbour, has."""
+        return True
+
     def compose(self, query: str, request: str) -> str:
         """The completion that asks the lines of `query`; one that begins like a bullet is given a bullet before it."""
         lines = [line.strip() for line in query.split("\n")]
@@ -87,9 +92,11 @@ class Lines(Several):
         max_chars: characters of the completion that count; a longer one is clipped.
         max_queries: queries at the most.
         constant: of the fusion: an item's score is the sum of 1 / (constant + rank).
+        depth: places of each query's ranking that are fused, whatever measures are taken of the result.
     """
 
     constant: float = RRF_CONSTANT
+    depth: int = 1000
     name: ClassVar[str] = "lines"
     writes: ClassVar[str] = "queries"
     counted: ClassVar[tuple[str, ...]] = ("queries", "duplicates", "left_out")
@@ -99,6 +106,12 @@ class Lines(Several):
         super().__post_init__()
         if not 0 <= self.constant < float("inf"):
             raise ValueError(f"constant must be a number of at least 0, not {self.constant}")
+        if self.depth < 1:
+            raise ValueError(f"depth must be at least 1, not {self.depth}")
+
+    def depth_of(self, k: int) -> int:
+        """Places of each query's ranking that are fused: a fixed number, so that no measure changes another."""
+        return self.depth
 
     def merge(self, rankings: Sequence[Rankings], k: int) -> Rankings:
         """One ranking for each completion by reciprocal rank fusion; see `Plain.merge`."""
@@ -130,7 +143,7 @@ class Titles(Several):
         if self.per_title < 1:
             raise ValueError(f"per_title must be at least 1, not {self.per_title}")
 
-    def depth(self, k: int) -> int:
+    def depth_of(self, k: int) -> int:
         """Places of each title's ranking that are looked at."""
         return min(k, self.per_title)
 

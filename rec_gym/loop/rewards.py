@@ -65,6 +65,10 @@ class Clip:
     low: float = 0.0
     high: float = 1.0
 
+    def __post_init__(self) -> None:
+        if not self.low <= self.high:
+            raise ValueError(f"clip needs low <= high, not {self.low} and {self.high}")
+
     def __call__(self, reward: np.ndarray, values: Values) -> np.ndarray:
         """The transformed reward, float64 [n]."""
         return np.clip(reward, self.low, self.high)
@@ -79,6 +83,10 @@ class Scale:
     """Values are multiplied by `by`."""
 
     by: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.by):
+            raise ValueError(f"scale needs a finite factor, not {self.by}")
 
     def __call__(self, reward: np.ndarray, values: Values) -> np.ndarray:
         """The transformed reward, float64 [n]."""
@@ -182,6 +190,10 @@ class Reward:
     transforms: tuple[Transform, ...] = ()
     terms: tuple[Term, ...] = ()
     unparsed: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.unparsed):
+            raise ValueError(f"unparsed is a finite reward, not {self.unparsed}")
 
     @property
     def measures(self) -> tuple[Measure, ...]:

@@ -28,8 +28,7 @@ class Search:
     def __init__(self, task: Task, rows: np.ndarray, actions: Sequence[Action]) -> None:
         self.task, self.rows, self.actions = task, rows, list(actions)
         # A merged ranking, or an order of candidates, is a list: ranks cannot be had without it.
-        one_each = all(len(action.questions) == 1 for action in self.actions)
-        self.merges = not one_each or task.action.depth(task.depth) != task.depth
+        self.merges = task.action.merges or task.candidates is not None
 
     def ranks(self) -> tuple[Ragged, Rankings | None]:
         """Ranks of the relevant items of each action's request, and the rankings if a list had to be made for them."""
@@ -42,18 +41,18 @@ class Search:
         inverse = places[0]
         return task.engine.rank_of(queries, rows, relevant.take(rows), task.depth).take(inverse), None
 
-    def rankings(self) -> Rankings:
-        """The rankings of all actions to the task's depth."""
+    def rankings(self, k: int = 0) -> Rankings:
+        """The rankings of all actions to depth k, by default the task's."""
         if self.task.candidates is not None:
             return self._ordered()
-        k = self.task.depth
+        k = k or self.task.depth
         queries, rows, places = self._questions(by_row=self.task.engine.excludes)
-        found = self.task.engine.rank(queries, rows, self.task.action.depth(k))
+        found = self.task.engine.rank(queries, rows, min(self.task.action.depth_of(k), len(self.task.dataset.catalog)))
         return self._merged(found, places, k) if self.merges else found.take(places[0])
 
-    def spread_rankings(self, places: np.ndarray, size: int, known: Rankings | None) -> Rankings:
-        """Rankings for all completions; those that were not asked are empty."""
-        rankings = self.rankings() if known is None else known
+    def spread_rankings(self, places: np.ndarray, size: int, known: Rankings | None, k: int = 0) -> Rankings:
+        """Rankings for all completions, to depth k or the task's; those that were not asked are empty."""
+        rankings = self.rankings(k) if known is None or known.depth < k else known
         items = np.full((size, rankings.depth), NOT_RANKED, np.int32)
         scores = np.zeros((size, rankings.depth), np.float32)
         items[places], scores[places] = rankings.items, rankings.scores

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
@@ -79,7 +80,9 @@ class Task:
             raise ValueError(f"observation is one of {', '.join(OBSERVATIONS)}, not {observation!r}")
         if turn_reward not in TURN_REWARDS:
             raise ValueError(f"turn_reward is one of {', '.join(TURN_REWARDS)}, not {turn_reward!r}")
-        if turns < 1 or feedback_k < 0:
+        if type(exclude_history) is not bool:
+            raise ValueError(f"exclude_history is true or false, not {exclude_history!r}")
+        if not isinstance(turns, int) or not isinstance(feedback_k, int) or turns < 1 or feedback_k < 0:
             raise ValueError(f"turns must be at least 1 and feedback_k at least 0, not {turns} and {feedback_k}")
         self.dataset, self.recommender, self.split, self.name = dataset, recommender, split, name
         self.rows_in_split = dataset.rows(split)
@@ -105,13 +108,18 @@ class Task:
     def replace(self, **overrides: object) -> Task:
         """The same task with other settings; the fitted recommender is shared.
 
+        Cut-offs of the splits fall away with the reward that they belong to, unless they are given again.
+
         Raises:
             TypeError: there is no such setting.
         """
         unknown = [key for key in overrides if key not in self._settings]
         if unknown:
             raise TypeError(f"a task has no setting {unknown[0]!r}; there are: {', '.join(self._settings)}")
-        made = Task(**(self._settings | overrides))
+        settings: dict[str, Any] = self._settings | overrides
+        if "reward" in overrides and "cutoffs" not in overrides:
+            settings["cutoffs"] = None  # a reward that is named keeps the cut-off that stands in it
+        made = Task(**settings)
         if made.candidates is not None:
             made.candidates.share(self.candidates)
         return made
@@ -352,7 +360,10 @@ def _cutoff(cutoffs: Mapping[str, int] | None, split: str) -> int | None:
         return None
     if split not in cutoffs and "default" not in cutoffs:
         raise ValueError(f"cutoffs name no cut-off for split {split!r}; add it, or 'default'")
-    return cutoffs.get(split, cutoffs.get("default"))
+    cutoff = cutoffs.get(split, cutoffs.get("default"))
+    if not isinstance(cutoff, int) or cutoff < 1:
+        raise ValueError(f"the cut-off of split {split!r} must be a whole number of at least 1, not {cutoff!r}")
+    return cutoff
 
 
 def _spread(ranks: Ragged, places: np.ndarray, like: Ragged) -> Ragged:

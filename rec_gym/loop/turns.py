@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rec_gym.catalog import Catalog
+from rec_gym.loop.action_base import ANSWER, ANSWER_END, THINK_END
 from rec_gym.loop.episode import Episode, Outcomes
 
 TURN_REWARDS = ("gain", "last", "best")
@@ -49,12 +50,14 @@ class Turns:
             titles = [f"  {place}. {title}" for place, title in enumerate(catalog.titles(shown), 1)]
             asked = query or "(not understood)"
             parts.append("\n".join([f"Search {turn}: {asked}", *(titles or ["  (no results)"])]))
+        if not episode.done:
+            parts.append(f"Search again, or say {STOP} if nothing better is to be found.")
         return "\n\n".join(parts)
 
     def stops(self, episodes: Sequence[Episode], completions: Sequence[str]) -> list[bool]:
-        """Which completions end their episode instead of asking."""
+        """Which completions end their episode instead of asking: those that say `<stop>`, after any reasoning."""
         return [
-            self.limit > 1 and episode.turn > 0 and isinstance(text, str) and text.strip() == STOP
+            self.limit > 1 and episode.turn > 0 and isinstance(text, str) and _without_reasoning(text) == STOP
             for episode, text in zip(episodes, completions, strict=True)
         ]
 
@@ -98,8 +101,15 @@ class Turns:
         return after.last if self.reward == "last" else after.best
 
     def _shown(self, outcomes: Outcomes) -> list[tuple[int, ...]]:
-        top = outcomes.rankings.items[:, : self.feedback_k]
-        return [tuple(row[row >= 0].tolist()) for row in top]
+        if self.feedback_k == 0:
+            return [()] * len(outcomes)
+        return [tuple(row[row >= 0].tolist()) for row in outcomes.top(self.feedback_k)]
+
+
+def _without_reasoning(completion: str) -> str:
+    """What stands after the last `</think>`; a stop may stand in `<answer>` as an answer does."""
+    said = completion.rpartition(THINK_END)[2].strip()
+    return said.removeprefix(ANSWER).removesuffix(ANSWER_END).strip()
 
 
 def _ended(episode: Episode, outcomes: Outcomes, place: int) -> Episode:

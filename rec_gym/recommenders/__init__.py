@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import inspect
 import json
+import weakref
 from collections.abc import Mapping
 from threading import RLock
 from typing import Any
@@ -49,6 +50,7 @@ def make_recommender(
         ValueError: an unknown name or setting, and the message lists those there are; or the recommender learns from
             histories, and there are none.
     """
+    options = {key: _plain(value) for key, value in options.items()}
     made = new_recommender(name, options)
     learns = isinstance(made, FitsHistories) and made.uses_histories
     if learns and (histories is None or histories.values.size == 0):
@@ -66,6 +68,8 @@ def make_recommender(
             else:
                 fitted = made.fit(catalog) if isinstance(made, Fits) else made
             _fitted[key] = fitted
+            # An object among the options is told by its identity, so that it must live as long as what it made.
+            weakref.finalize(fitted, _keep, options)
         return fitted
 
 
@@ -88,8 +92,17 @@ def _digest(histories: Ragged) -> str:
     return rows.hexdigest()
 
 
+def _plain(value: Any) -> Any:
+    """NumPy's numbers and arrays as Python's: they are data, and their values tell them apart."""
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _keep(options: Mapping[str, object]) -> None:
+    """Called when a recommender is gone; until then the finaliser holds its options."""
+
+
 def _identity(value: object) -> str:
-    """What tells an object among the options from others: the fitted recommender keeps it alive."""
+    """What tells an object among the options from others, as long as it lives."""
     return f"{type(value).__qualname__} {id(value)}"
 
 
