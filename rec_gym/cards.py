@@ -175,7 +175,9 @@ def make_task(task_id: str, *, card: str | None = None, **overrides: Any) -> Tas
         defaults.pop(key, None)
     dataset = open_dataset(chosen.content["loader"], options)
     orders = {**defaults, **given}.get("candidates") is not None
-    stated = {**defaults, **_protocol_settings(protocol, dataset.is_history, orders, given)}
+    stated = {**defaults, **_protocol_settings(protocol, dataset.is_history, orders)}
+    if "reward" in given:
+        stated.pop("cutoffs", None)  # a reward that the caller names keeps the cut-off that stands in it
     settings = {**stated, **given, **_candidates(stated, given)}
     name, recommender_options = _recommender(chosen, settings.pop("recommender"), options)
     recommender = make_recommender(name, recommender_options, dataset.catalog, dataset.train_histories)
@@ -265,16 +267,13 @@ def _candidates(stated: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str
     return {"candidates": {**under, **over}} if both else {}  # type: ignore[dict-item]
 
 
-def _protocol_settings(
-    protocol: dict[str, Any], is_history: bool, orders: bool, given: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What a protocol sets; a reward that the caller names keeps the cut-off that stands in it."""
+def _protocol_settings(protocol: dict[str, Any], is_history: bool, orders: bool) -> dict[str, Any]:
+    """What a protocol sets."""
     from rec_gym.loop.protocols import PROTOCOLS
 
     if not protocol:
         return {}
-    settings = {"cutoffs": protocol["cutoffs"], **PROTOCOLS[protocol["name"]](is_history, orders)}
-    return {key: value for key, value in settings.items() if key != "cutoffs" or "reward" not in given}
+    return {"cutoffs": protocol["cutoffs"], **PROTOCOLS[protocol["name"]](is_history, orders)}
 
 
 def _located(card: Card, options: dict[str, Any]) -> dict[str, Any]:

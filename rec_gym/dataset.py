@@ -21,6 +21,7 @@ from rec_gym.columns import IdIndex, Ragged, first_few
 TRAIN, VAL, TEST, ALL = "train", "val", "test", "all"
 VAL_SHARE = 0.1
 HISTORY_LENGTH = 10
+CONSTRAINT_OPERATORS = ("<=", ">=", "==")
 
 _TEXT_COLUMNS = ("id", "text", "split", "domain", "user", "oracle", "constraints")
 
@@ -314,7 +315,7 @@ class _Builder:
         targets = row.pop("targets", None)
         if (gains is None) == (targets is None):
             raise ValueError(f"request {row.get('id')!r} needs either 'gains' ({{item: gain}}) or 'targets' ([item])")
-        row["constraints"] = json.dumps(row["constraints"]) if row.get("constraints") else ""
+        row["constraints"] = self._constraints(row.get("constraints") or (), row.get("id"))
         if not row.get("text") and not len(history):  # type: ignore[arg-type]
             raise ValueError(f"request {row.get('id')!r} has neither a text nor a history")
         names = list(gains) if gains is not None else list(targets)  # type: ignore[call-overload]
@@ -357,6 +358,17 @@ class _Builder:
             ideal=self.ideal.ragged() if keep_ideal else None,
             notes=notes,
         )
+
+    def _constraints(self, constraints: object, request_id: object) -> str:
+        """The hard constraints as JSON, checked now and not when a policy first meets them."""
+        columns = self.catalog.table.column_names
+        for triple in constraints:  # type: ignore[attr-defined]
+            if len(triple) != 3 or triple[0] not in columns or triple[1] not in CONSTRAINT_OPERATORS:
+                raise ValueError(
+                    f"request {request_id!r}: a constraint is [column, operator, value] with a column of the catalogue and "
+                    f"one of {', '.join(CONSTRAINT_OPERATORS)}, not {triple!r}"
+                )
+        return json.dumps(list(constraints)) if constraints else ""  # type: ignore[call-overload]
 
     def _positions(self, items: list, request_id: object) -> np.ndarray:
         if items and isinstance(items[0], str):

@@ -178,11 +178,11 @@ def plot(curve: list[dict[str, float]], path: Path) -> None:
 
 
 def _table(scores: dict[str, dict[str, Interval]]) -> Table:
-    table = Table(title="NDCG@10 [95% interval]", caption="* reads the catalogue  ** knows the wanted items")
+    table = Table(title="NDCG@10 [95% interval]", caption="references: RM3 reads the catalogue, the oracle knows the wanted items")
     table.add_column("policy")
     for split in scores:
         table.add_column(split, justify="right", no_wrap=True)
-    labels = {"raw": "raw", "rm3": "RM3*", TRAINED: TRAINED, "oracle": "oracle**"}
+    labels = {"raw": "raw", "rm3": "RM3", TRAINED: TRAINED, "oracle": "oracle"}
     for name, label in labels.items():
         # The interval stands below its mean, so that the table fits a terminal of 80 columns.
         cells = [f"{row[name].mean:.3f}\n[{row[name].low:.3f}, {row[name].high:.3f}]" for row in scores.values()]

@@ -49,11 +49,13 @@ class RecommenderVectorEnv(VectorEnv):
         task: Task,
         num_envs: int = 1,
         group_size: int = 1,
-        autoreset_mode: str = "same_step",
+        autoreset_mode: str | AutoresetMode = "same_step",
         render_mode: str | None = None,
     ) -> None:
         if group_size < 1 or num_envs < 1 or num_envs % group_size:
             raise ValueError(f"num_envs ({num_envs}) must be a multiple of group_size ({group_size})")
+        if isinstance(autoreset_mode, AutoresetMode):  # Gymnasium's own; a spec's JSON takes the text only
+            autoreset_mode = next(name for name, mode in AUTORESET_MODES.items() if mode is autoreset_mode)
         if autoreset_mode not in AUTORESET_MODES:
             raise ValueError(f"autoreset_mode is one of {', '.join(AUTORESET_MODES)}, not {autoreset_mode!r}")
         if render_mode not in (None, "ansi"):

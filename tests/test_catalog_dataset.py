@@ -245,7 +245,7 @@ def test_a_request_as_a_value():
     dataset = Dataset.from_requests(
         shop(),
         [
-            ask(0, gains=gains, domain="d", user="u", constraints=[("price", "<=", 5)], oracle="word", asked=2),
+            ask(0, gains=gains, domain="d", user="u", constraints=[("title", "==", "x")], oracle="word", asked=2),
             ask("q2", "ood-type", gains={1: 1.0}),
         ],
         notes={"dropped": 3},
@@ -253,7 +253,7 @@ def test_a_request_as_a_value():
     request = dataset.request("0")
     assert request.gains == gains
     assert (request.split, request.domain, request.user, request.oracle) == ("train", "d", "u", "word")
-    assert request.constraints == (("price", "<=", 5),)
+    assert request.constraints == (("title", "==", "x"),)
     assert request.text == "a query"
     assert dataset.relevant[0].tolist() == [1, 3]
     assert dataset.relevant_gains[0].tolist() == [1.0, 0.1] == dataset.ideal_gains[0].tolist()

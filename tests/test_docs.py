@@ -40,3 +40,8 @@ def test_the_readme_names_every_environment():
     assert [
         name for name, rule in zip(cards(), named, strict=True) if f"`{name}`" not in text and f"`{rule}`" not in text
     ] == []
+
+
+def test_no_placeholder_is_left():
+    for page in PAGES:
+        assert not re.search(r"\b[A-Z]+_(OUTPUT|TABLE)\b", page.read_text(encoding="utf-8")), page

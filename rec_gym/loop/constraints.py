@@ -35,7 +35,5 @@ def share_that_meets(dataset: Dataset, rows: np.ndarray, rankings: Rankings, k: 
     values = {name: dataset.catalog.values(name, places).reshape(items.shape) for name in columns}
     for i, constraints in enumerate(wanted):
         for column, sign, value in constraints:
-            if sign not in _COMPARE:
-                raise ValueError(f"unknown constraint operator {sign!r}; there are: {', '.join(_COMPARE)}")
             meets[i] &= np.asarray(_COMPARE[sign](values[column][i], value), bool)
     return meets.sum(axis=1) / k

@@ -79,6 +79,8 @@ def recommender_name(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]
     Raises:
         ValueError: a table has no `name`.
     """
+    if not isinstance(spec, str | Mapping):
+        raise ValueError(f"a recommender is named as data, not {type(spec).__name__}; give an object to Task itself")
     settings: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = settings.pop("name", None)
     if not isinstance(name, str):
