@@ -97,12 +97,21 @@ class TestPiped:
         policy.write_text("import time\ndef slow(rows):\n    print('ready', flush=True)\n    time.sleep(60)\n")
         command = [sys.executable, "-m", "rec_gym.cli", "evaluate", BEIR, "--policy", f"{policy}:slow"]
         process = subprocess.Popen(
-            [*command, "--data-dir", str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*command, "--data-dir", str(folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # A test run in the background ignores the signal, and its children inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        try:
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(0.1)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
+            process.communicate()
         assert process.returncode == 130
         assert "Traceback" not in errors
 
