@@ -178,7 +178,9 @@ def plot(curve: list[dict[str, float]], path: Path) -> None:
 
 
 def _table(scores: dict[str, dict[str, Interval]]) -> Table:
-    table = Table(title="NDCG@10 [95% interval]", caption="references: RM3 reads the catalogue, the oracle knows the wanted items")
+    table = Table(
+        title="NDCG@10 [95% interval]", caption="references: RM3 reads the catalogue, the oracle knows what is wanted"
+    )
     table.add_column("policy")
     for split in scores:
         table.add_column(split, justify="right", no_wrap=True)

@@ -3,51 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rec_gym.columns import Ragged
-from rec_gym.loop.action_base import Action
+from rec_gym.loop.action_base import Action, Plain
+from rec_gym.loop.candidates import Candidates
+from rec_gym.loop.engine import Engine
 from rec_gym.loop.lists import by_place
 from rec_gym.ranking import NOT_RANKED, Rankings
-
-if TYPE_CHECKING:
-    from rec_gym.loop.task import Task
 
 
 class Search:
     """What the actions of one batch rank: the recommender is called once, and identical questions are asked once.
 
     Args:
-        task: whose recommender, candidates and action format there are.
+        engine: the recommender, as the task asks it.
+        format_: the action format, which merges the rankings of several questions.
+        candidates: what an order puts into order, where the task has some.
+        depth: places of a ranking that are looked at.
+        needs_list: whether a measure looks at the list itself.
         rows: the request of each action.
         actions: those that ask (`Action.asks`).
     """
 
-    def __init__(self, task: Task, rows: np.ndarray, actions: Sequence[Action]) -> None:
-        self.task, self.rows, self.actions = task, rows, list(actions)
+    def __init__(
+        self,
+        engine: Engine,
+        format_: Plain,
+        candidates: Candidates | None,
+        depth: int,
+        needs_list: bool,
+        rows: np.ndarray,
+        actions: Sequence[Action],
+    ) -> None:
+        self.engine, self.format, self.candidates, self.depth = engine, format_, candidates, depth
+        self.rows, self.actions = rows, list(actions)
         # A merged ranking, or an order of candidates, is a list: ranks cannot be had without it.
-        self.merges = task.action.merges or task.candidates is not None
+        self.merges = format_.merges or candidates is not None
+        self.needs_list = self.merges or needs_list or not engine.ranks_items
 
     def ranks(self) -> tuple[Ragged, Rankings | None]:
         """Ranks of the relevant items of each action's request, and the rankings if a list had to be made for them."""
-        task = self.task
-        relevant = task.dataset.relevant
-        if self.merges or any(measure.needs_list for measure in task.measures) or not task.engine.ranks_items:
+        relevant = self.engine.dataset.relevant
+        if self.needs_list:
             rankings = self.rankings()
             return rankings.ranks_of(relevant.take(self.rows)), rankings
         queries, rows, places = self._questions(by_row=True)  # ranks are those of a request's own relevant items
         inverse = places[0]
-        return task.engine.rank_of(queries, rows, relevant.take(rows), task.depth).take(inverse), None
+        return self.engine.rank_of(queries, rows, relevant.take(rows), self.depth).take(inverse), None
 
     def rankings(self, k: int = 0) -> Rankings:
         """The rankings of all actions to depth k, by default the task's."""
-        if self.task.candidates is not None:
-            return self._ordered()
-        k = k or self.task.depth
-        queries, rows, places = self._questions(by_row=self.task.engine.excludes)
-        found = self.task.engine.rank(queries, rows, min(self.task.action.depth_of(k), len(self.task.dataset.catalog)))
+        if self.candidates is not None:
+            return self._ordered(self.candidates)
+        k = k or self.depth
+        queries, rows, places = self._questions(by_row=self.engine.excludes)
+        found = self.engine.rank(queries, rows, min(self.format.depth_of(k), len(self.engine.dataset.catalog)))
         return self._merged(found, places, k) if self.merges else found.take(places[0])
 
     def spread_rankings(self, places: np.ndarray, size: int, known: Rankings | None, k: int = 0) -> Rankings:
@@ -60,7 +72,7 @@ class Search:
 
     def searched(self, places: np.ndarray, size: int) -> list[str]:
         """What the engine searched for, for all completions; a line a question, an order as it is."""
-        words = iter(self.task.engine.searched([query for action in self.actions for query in action.questions]))
+        words = iter(self.engine.searched([query for action in self.actions for query in action.questions]))
         spread = [""] * size
         for place, action in zip(places, self.actions, strict=True):
             spread[place] = action.query if action.order else "\n".join(next(words) for _ in action.questions)
@@ -98,18 +110,16 @@ class Search:
         for count in np.unique(counts).tolist():
             here = np.flatnonzero(counts == count)
             parts = [found.take(places[turn][here]) for turn in range(count)]
-            merged = self.task.action.merge(parts, k)
+            merged = self.format.merge(parts, k)
             items[here, : merged.depth], scores[here, : merged.depth] = merged.items, merged.scores
             for part in parts:
                 clipped[here] |= False if part.clipped is None else part.clipped
         return Rankings(items, scores, clipped)
 
-    def _ordered(self) -> Rankings:
+    def _ordered(self, candidates: Candidates) -> Rankings:
         """The candidates in the order of each action; the recommender is not asked."""
-        candidates = self.task.candidates
-        assert candidates is not None
         given = candidates.of(self.rows)
-        items = np.full((len(self.actions), self.task.depth), NOT_RANKED, np.int32)
+        items = np.full((len(self.actions), self.depth), NOT_RANKED, np.int32)
         for row, (action, offered) in enumerate(zip(self.actions, given, strict=True)):
             items[row, : len(offered)] = offered[list(action.order)]
         return by_place(items)

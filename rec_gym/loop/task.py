@@ -299,7 +299,7 @@ class Task:
         scored = np.array([action.asks for action in actions], bool)
         asked = np.flatnonzero(scored)
         queries = [action.query for action in actions]
-        search = Search(self, rows[asked], [actions[i] for i in asked])
+        search = self._search(rows[asked], [actions[i] for i in asked])
         ranks, rankings = search.ranks()
         values = self._measure(rows[asked], ranks, rankings, asked, len(rows))
         parse_ok = np.array([action.ok for action in actions], bool)
@@ -344,13 +344,17 @@ class Task:
                 values[measure][places] = measure(judged)
         return values
 
+    def _search(self, rows: np.ndarray, actions: list[Action]) -> Search:
+        needs_list = any(measure.needs_list for measure in self.measures)
+        return Search(self.engine, self.action, self.candidates, self.depth, needs_list, rows, actions)
+
     def _measure_given(self, rows: np.ndarray) -> np.ndarray:
         """The reward's measure of the candidates in the order in which they are given."""
         assert self.candidates is not None
         distinct, inverse = np.unique(rows, return_inverse=True)
         given = self.candidates.of(distinct)
         actions = [Action("", "", "ok", True, order=tuple(range(len(items)))) for items in given]
-        ranks, rankings = Search(self, distinct, actions).ranks()
+        ranks, rankings = self._search(distinct, actions).ranks()
         places = np.arange(len(distinct))
         return self._measure(distinct, ranks, rankings, places, len(distinct))[self.reward.measure][inverse]
 
