@@ -25,6 +25,7 @@ class _Readable(TyperGroup):
     """Commands whose foreseen errors are one line on standard error, with exit code 2."""
 
     def invoke(self, ctx: Any) -> Any:
+        """Runs the command; a foreseen error ends it with one line."""
         try:
             return super().invoke(ctx)
         except Exception as error:

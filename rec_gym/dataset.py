@@ -310,6 +310,7 @@ class _Builder:
         self.ideal = _RaggedBuilder(np.float64)
 
     def add(self, request: Mapping[str, object]) -> None:
+        """Takes one request; see `Dataset.from_requests`."""
         row = dict(request)
         gains, history = row.pop("gains", None), row.pop("history", ())
         targets = row.pop("targets", None)

@@ -101,6 +101,9 @@ def test_the_sentence_follows_the_numbers():
     assert "below the raw query (0.02 against 0.08)" in reading(scores(test=0.5, ood_type=0.02))
     assert "no better than the raw query" in reading(scores(test=0.5, ood_type=0.09))
     assert "above the raw query" in reading(scores(test=0.5, ood_type=0.3))
+    assert "not what they mean" in reading(scores(test=0.5, ood_type=0.02))
+    assert "not what they mean" not in reading(scores(test=0.5, ood_type=0.3))
+    assert "not what they mean" not in reading(scores(test=0.5, ood_phrasing=0.45))
     assert "not yet above the raw query" in reading(scores(test=0.09))
 
 

@@ -142,6 +142,7 @@ class _Adam:
         self.steps = np.zeros(len(weights), np.float32)
 
     def ascend(self, rows: np.ndarray, gradient: np.ndarray) -> None:
+        """Moves the named rows up the gradient, which is used up."""
         self.steps[rows] += 1
         age = self.steps[rows, None]
         first, second = self.first[rows], self.second[rows]
