@@ -1,5 +1,6 @@
 """Every Python example of the README and the docs runs as it stands."""
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -11,11 +12,21 @@ from rec_gym.cards import cards
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FENCE = re.compile(r"^```python[ ]*(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+FENCE = re.compile(r"^```python[ ]*(\w*)[ ]*(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def marks(mark: str, module: str) -> list[pytest.MarkDecorator]:
+    """An example marked `needs MODULE` runs where that training framework is installed."""
+    if mark != "needs":
+        return []
+    missing = importlib.util.find_spec(module) is None
+    return [pytest.mark.trainer, pytest.mark.skipif(missing, reason=f"{module} is not installed")]
+
+
 EXAMPLES = [
-    pytest.param(code, id=f"{page.relative_to(ROOT)}-{number}")
+    pytest.param(code, id=f"{page.relative_to(ROOT)}-{number}", marks=marks(mark, module))
     for page in PAGES
-    for number, (mark, code) in enumerate(FENCE.findall(page.read_text(encoding="utf-8")), 1)
+    for number, (mark, module, code) in enumerate(FENCE.findall(page.read_text(encoding="utf-8")), 1)
     if mark != "skip"  # needs what a reader brings along
 ]
 
