@@ -73,6 +73,11 @@ class RecommenderVectorEnv(VectorEnv):
         self._counts = np.zeros(num_envs, np.int64)
         self._episodes: list[Episode] = []
 
+    @property
+    def episodes(self) -> tuple[Episode, ...]:
+        """Where each member stands; `task.rows_of(episodes)` makes the rows that a policy reads."""
+        return tuple(self._episodes)
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[tuple[str, ...], dict[str, Any]]:

@@ -13,6 +13,7 @@ from rec_gym._version import __version__
 from rec_gym.cards import cards
 from rec_gym.columns import is_number
 from rec_gym.loop.episode import Outcomes
+from rec_gym.loop.sampling import seeded_order
 from rec_gym.loop.task import Task
 from rec_gym.policies.base import Policy
 from rec_gym.progress import Bar
@@ -112,6 +113,7 @@ def evaluate(
     measures: Sequence[str] = MEASURES,
     samples: int = 1,
     shuffles: int | None = None,
+    requests: int | None = None,
     seed: int = 0,
     batch_size: int = BATCH_SIZE,
     progress: bool = True,
@@ -132,23 +134,28 @@ def evaluate(
         shuffles: in a task with candidates, orders in which each request's candidates are given, by the seeds from the
             task's own upwards; values are averaged over them, and `spreads` says how far they lie apart. By default 5
             where the task shuffles its candidates.
+        requests: how many of the split's requests are drawn, the same ones for every policy; by default all are played.
         seed: the seed of the policy's draws; it is recorded, and nothing is drawn here.
         batch_size: completions at once, at the most.
         progress: whether a progress bar is shown on standard error when the work lasts.
 
     Raises:
-        ValueError: an unknown measure, `samples` or `batch_size` below 1, `shuffles` of a task that shuffles nothing, or
-            the policy wrote another number of completions than there were rows.
+        ValueError: an unknown measure, `samples`, `requests` or `batch_size` below 1, `shuffles` of a task that shuffles
+            nothing, or the policy wrote another number of completions than there were rows.
         TypeError: the policy wrote something else than texts.
     """
-    if samples < 1 or batch_size < 1:
-        raise ValueError(f"samples and batch_size must be at least 1, not {samples} and {batch_size}")
+    if samples < 1 or batch_size < 1 or (requests is not None and requests < 1):
+        raise ValueError(
+            f"samples, requests and batch_size must be at least 1, not {samples}, {requests} and {batch_size}"
+        )
     name = name or str(getattr(policy, "__name__", type(policy).__name__))
     measured = task.replace(measures=[*measures, *task.measures])
     tasks = _shuffled(measured, shuffles)
-    played = [_play_all(each, policy, name, samples, max(1, batch_size // samples), progress) for each in tasks]
+    chosen = _drawn(task, requests)
+    ids = [measured.request_ids[place] for place in chosen]
+    played = [_play_all(each, ids, policy, name, samples, max(1, batch_size // samples), progress) for each in tasks]
     columns = {key: np.mean([one[key] for one in played], axis=0) for key in played[0]}
-    rows = measured.rows_in_split
+    rows = measured.rows_in_split[chosen]
     table = task.dataset.table
     card = cards().get(task.name)
     # The measures that were asked for come first, in the order in which they were asked for.
@@ -163,7 +170,7 @@ def evaluate(
         samples=samples,
         seed=seed,
         settings=_settings(task, len(tasks)),
-        request_ids=measured.request_ids,
+        request_ids=ids,
         users=task.dataset.column("user", rows),
         measures={key: columns[f"measure/{key}"] for key in wanted},
         rewards=columns[REWARD],
@@ -174,6 +181,13 @@ def evaluate(
         strata={f.name: task.dataset.column(f.name, rows).astype(float) for f in table.schema if is_number(f.type)},
         spreads=_spreads(played, wanted),
     )
+
+
+def _drawn(task: Task, requests: int | None) -> np.ndarray:
+    """Places of the requests that are played, in the split's order; a function of split and number only."""
+    if requests is None or requests >= len(task):
+        return np.arange(len(task))
+    return np.sort(seeded_order(len(task), "evaluated requests", task.split)[:requests])
 
 
 def _shuffled(task: Task, shuffles: int | None) -> list[Task]:
@@ -199,9 +213,10 @@ def _spreads(played: Sequence[dict[str, np.ndarray]], measures: Iterable[str]) -
     return {name: np.std([one[key] for one in played], axis=0) for name, key in keys.items()}
 
 
-def _play_all(task: Task, policy: Policy, name: str, samples: int, step: int, progress: bool) -> dict[str, np.ndarray]:
-    """Plays all requests, `step` at a time; a float64 column for everything that is kept, one value a request."""
-    ids = task.request_ids
+def _play_all(
+    task: Task, ids: list[str], policy: Policy, name: str, samples: int, step: int, progress: bool
+) -> dict[str, np.ndarray]:
+    """Plays the requests, `step` at a time; a float64 column for everything that is kept, one value a request."""
     parts = []
     with Bar(f"Evaluating {name}", len(ids)) if progress else nullcontext() as bar:
         for start in range(0, len(ids), step):

@@ -1,0 +1,117 @@
+"""The folder of a training run: its arguments, its curve, and the evaluations at its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rec_gym import __version__
+from rec_gym.cache import atomic_path, write_json
+from rec_gym.cards import card_of
+from rec_gym.evaluation import compare, evaluate, print_report, save_json
+from rec_gym.policies import make_policy
+
+
+class RunFolder:
+    """`arguments.json`, `metrics.jsonl` and, at the end, `run.json`, `curve.png` and `evaluation-SPLIT.json`.
+
+    Args:
+        folder: where; one run with the same arguments may be there already, and goes on.
+        arguments: a dataclass.
+
+    Raises:
+        SystemExit: the folder holds a run with other arguments.
+    """
+
+    def __init__(self, folder: Path, arguments: Any) -> None:
+        self.folder = folder
+        self.arguments = json.loads(json.dumps(asdict(arguments), default=str))
+        kept = folder / "arguments.json"
+        if kept.is_file() and json.loads(kept.read_text()) != self.arguments:
+            raise SystemExit(f"{folder} holds a run with other arguments; choose another --output, or remove it")
+        write_json(kept, self.arguments)
+        self._log = folder / "metrics.jsonl"
+        self._board = _summary_writer(folder / "tensorboard")
+
+    @property
+    def curve(self) -> list[dict[str, float]]:
+        """What was logged, step by step."""
+        return [json.loads(line) for line in self._log.read_text().splitlines()] if self._log.is_file() else []
+
+    def go_on_after(self, steps: int) -> None:
+        """Drops what was logged after the last checkpoint: those steps are done again."""
+        with atomic_path(self._log) as temporary:
+            temporary.write_text("".join(f"{json.dumps(found)}\n" for found in self.curve[:steps]))
+
+    def log(self, found: dict[str, float]) -> None:
+        """Keeps the numbers of a step; `found["step"]` is its number."""
+        with self._log.open("a") as file:
+            file.write(json.dumps(found) + "\n")
+        for key, value in found.items() if self._board else ():
+            self._board.add_scalar(key, value, found["step"])
+
+    def finish(
+        self, task: Any, policy: Any, splits: Sequence[str], measures: Sequence[str], requests: int | None = None
+    ) -> None:
+        """Evaluates the policy beside the raw query, and writes what belongs to the end of a run.
+
+        Args:
+            task: any split of it.
+            policy: what was trained.
+            splits: read once each.
+            measures: of the evaluations; the first one is drawn where the curve holds `val`.
+            requests: drawn of each split; None for all.
+        """
+        for split in splits:
+            held = task.replace(split=split)
+            policies = {"raw": make_policy("raw", held), "trained": policy}
+            found = [
+                evaluate(held, one, name=name, measures=measures, requests=requests) for name, one in policies.items()
+            ]
+            save_json(self.folder / f"evaluation-{split}.json", compare(found))
+            print_report(compare(found))
+        curve = self.curve
+        write_json(self.folder / "run.json", {**facts(task.name), "arguments": self.arguments, "curve": curve})
+        plot(curve, measures[0], self.folder / "curve.png")
+
+
+def facts(task_id: str) -> dict[str, Any]:
+    """What a number has to be read with: environment, card, version and machine."""
+    return {
+        "id": task_id,
+        "card_sha256": card_of(task_id).hash,
+        "version": __version__,
+        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()},
+    }
+
+
+def plot(curve: Sequence[dict[str, float]], measure: str, path: Path) -> None:
+    """Draws reward and val as a PNG, where matplotlib is installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        print("no curve.png without matplotlib: pip install 'rec-gym[plot]'")
+        return
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for key, label, style in (("reward", "reward", "-"), ("val", f"val {measure}", ".-")):
+        found = [(step["step"], step[key]) for step in curve if key in step]
+        axes.plot(*zip(*found, strict=True) if found else ([], []), style, label=label)
+    axes.set(xlabel="step")
+    axes.legend(frameon=False)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120)
+
+
+def _summary_writer(folder: Path) -> Any:
+    """TensorBoard's writer, or None where it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(folder)

@@ -1,0 +1,298 @@
+"""GRPO (Shao et al. 2024) in plain torch, against any environment: the ranking measure is the only reward.
+
+    python examples/make_model.py tiny models/tiny
+    python examples/train_grpo.py --model models/tiny --output runs/tiny
+
+A run that was killed goes on from its last checkpoint, with the same curve, when it is started again with the same
+arguments. The output folder holds `metrics.jsonl`, `curve.png`, `model/`, `run.json` and `evaluation-SPLIT.json`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+import tyro
+
+from rec_gym.cache import atomic_path
+from rec_gym.cli import overrides_of
+from rec_gym.evaluation import evaluate
+from rec_gym.loop.sampling import RequestSampler
+from rec_gym.loop.text_stats import text_stats
+from rec_gym.progress import track
+
+from hf_policy import HFPolicy, Samples
+from runs import RunFolder
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Settings of a run."""
+
+    model: str
+    "folder, GGUF file or hub name of the model to start from"
+    output: Path
+    "folder of the run"
+    id: str = "RecR1-CornerShop-BM25-v0"
+    "environment"
+    set: tuple[str, ...] = ("action=append",)
+    "settings of the environment, KEY=VALUE with VALUE in TOML"
+    data_dir: Path | None = None
+    "folder with the data, for ids that need one"
+    measure: str = "ndcg@10"
+    "what is evaluated"
+    steps: int = 200
+    "batches of rollouts"
+    prompts: int = 32
+    "requests in a batch"
+    group_size: int = 16
+    "completions for each request"
+    max_new_tokens: int = 0
+    "tokens of a completion at the most; 0 for the model's own setting"
+    temperature: float = 1.0
+    "of the draws while training; evaluation takes the likeliest tokens"
+    learning_rate: float = 1e-3
+    "of AdamW"
+    warmup: int = 5
+    "steps until the learning rate is reached"
+    updates: int = 1
+    "optimiser steps for each batch"
+    micro_batch: int = 256
+    "completions in one forward pass; gradients are accumulated over them"
+    floor_steps: int = 0
+    "steps at the beginning in which a return below that of the empty completion counts as that one"
+    positive: bool = False
+    "learn from the completions that are better than their group's mean only"
+    clip: float = 0.2
+    "the ratio of new to old probability counts within 1 - clip and 1 + clip"
+    clip_gradient: float = 1.0
+    "greatest norm of a gradient"
+    divide: bool = True
+    "divide a group's advantages by its deviation"
+    damping: float = 0.05
+    "added to that deviation, so that tiny differences stay small"
+    kl: float = 0.0
+    "weight of the divergence from the model at the start"
+    entropy: float = 0.0
+    "weight of the entropy of the draws, which keeps a policy trying"
+    lora_rank: int = 0
+    "train a LoRA adapter of this rank instead of all weights"
+    bf16: bool = False
+    "compute in bfloat16; the weights stay float32"
+    device: str = ""
+    "by default a GPU where there is one"
+    val_every: int = 20
+    "steps between evaluations on val"
+    val_requests: int = 200
+    "requests of val that are evaluated while training; 0 for all"
+    test_splits: tuple[str, ...] = ("test",)
+    "splits that are evaluated once, at the end"
+    test_requests: int = 0
+    "requests of each of them; 0 for all"
+    checkpoint_every: int = 50
+    "steps between checkpoints"
+    seed: int = 0
+    "of the draws and of the order of requests"
+
+
+@dataclass(eq=False)
+class Turn:
+    """What the members wrote in one turn.
+
+    Attributes:
+        members: int [n].
+        samples: n completions.
+        logs: their log-probabilities under the policy that drew them; None if it is still the same.
+    """
+
+    members: np.ndarray
+    samples: Samples
+    logs: torch.Tensor | None = None
+
+
+class Trainer:
+    """The policy, its optimiser, and the environments it plays in."""
+
+    def __init__(self, arguments: Arguments) -> None:
+        self.arguments = a = arguments
+        members = a.prompts * a.group_size
+        self.env: Any = gym.make_vec(a.id, num_envs=members, group_size=a.group_size, **overrides_of(a.data_dir, a.set))
+        self.task = self.env.unwrapped.task
+        self.sampler = RequestSampler(len(self.task), a.seed)
+        self.policy = HFPolicy(a.model, lora_rank=a.lora_rank, device=a.device)
+        if a.max_new_tokens:
+            self.policy.settings = replace(self.policy.settings, max_new_tokens=a.max_new_tokens)
+        self.start = HFPolicy(a.model, device=a.device) if a.kl else None
+        self.weights = [weight for weight in self.policy.model.parameters() if weight.requires_grad]
+        self.optimiser = torch.optim.AdamW(self.weights, lr=a.learning_rate, weight_decay=0.0)
+        kind = self.policy.device.type
+        self.precision = torch.autocast(kind, torch.bfloat16) if a.bf16 else nullcontext()
+
+    def step(self, number: int) -> dict[str, float]:
+        """Draws, scores and learns one batch; the draws depend on the seed and the number only."""
+        a, start = self.arguments, time.perf_counter()
+        first = number * a.prompts
+        ids = [self.task.request_ids[self.sampler.at(0, first + place)] for place in range(a.prompts)]
+        turns, returns, said = self.play(ids, seed=(a.seed << 32) + number)
+        drawn = time.perf_counter()
+        groups = returns.reshape(a.prompts, a.group_size)
+        if number < a.floor_steps:
+            # A policy that knows nothing yet mostly does harm, and would learn to write what changes nothing.
+            groups = np.maximum(groups, self.task.score(ids, [""] * len(ids)).rewards[:, None])
+        deviation = groups.std(axis=1, keepdims=True)
+        flat = deviation <= 1e-9  # such a group teaches nothing; it is counted, and not computed
+        scale = np.where(flat, 1.0, deviation + a.damping) if a.divide else 1.0
+        advantages = (groups - groups.mean(axis=1, keepdims=True)) / scale
+        learnt = advantages.ravel() > 0 if a.positive else np.repeat(~flat.ravel(), a.group_size)
+        rate = a.learning_rate * min(1.0, (number + 1) / max(1, a.warmup))
+        found = self.learn(turns, advantages.ravel(), learnt, rate, np.random.default_rng([a.seed, number]))
+        stats = {key: float(values.mean()) for key, values in said.items()}
+        return {
+            "step": number + 1,
+            "reward": float(returns.mean()),
+            "best_of_group": float(groups.max(axis=1).mean()),
+            "flat_groups": float(flat.mean()),
+            **stats,
+            **found,
+            "learning_rate": rate,
+            "seconds_rollout": drawn - start,
+            "seconds_learn": time.perf_counter() - drawn,
+        }
+
+    @torch.no_grad()
+    def play(self, ids: list[str], seed: int) -> tuple[list[Turn], np.ndarray, dict[str, np.ndarray]]:
+        """An episode of every member: its turns, the return of each member, and the text statistics of the first turn."""
+        self.env.reset(options={"request_ids": ids})
+        returns, running = np.zeros(self.env.num_envs), np.ones(self.env.num_envs, bool)
+        turns, said = [], {}
+        while running.any():
+            members = np.flatnonzero(running)
+            rows = self.task.rows_of([self.env.unwrapped.episodes[member] for member in members])
+            with self.precision:
+                samples = self.policy.sample(rows, self.arguments.temperature, seed=seed + (len(turns) << 20))
+            # A member that has ended plays on, on another request, and is not looked at.
+            actions = np.full(self.env.num_envs, "", dtype=object)
+            actions[members] = samples.texts
+            _, rewards, ended, *_ = self.env.step(actions.tolist())
+            returns[members] += rewards[members]
+            said = said or text_stats(samples.texts, [row["text"] for row in rows])
+            turns.append(Turn(members, samples))
+            running &= ~ended
+        return turns, returns, said
+
+    def learn(
+        self, turns: list[Turn], advantages: np.ndarray, learnt: np.ndarray, rate: float, random: np.random.Generator
+    ) -> dict[str, float]:
+        """Moves the weights up the clipped objective, `updates` times over equal parts of the batch."""
+        a = self.arguments
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        parts = [(turn, place) for turn in turns for place in np.flatnonzero(learnt[turn.members])]
+        if a.updates > 1:
+            self.remember(turns)
+        sums: dict[str, float] = dict.fromkeys(("tokens", "entropy", "clipped", "kl", "gradient"), 0.0)
+        for chosen in np.array_split(random.permutation(len(parts)), a.updates):
+            size = sum(int(parts[part][0].samples.written[parts[part][1]].sum()) for part in chosen)
+            for turn, places in micro_batches([parts[part] for part in chosen], a.micro_batch):
+                self.backward(turn, places, advantages[turn.members[places]], size, sums)
+            if size:
+                sums["gradient"] += float(torch.nn.utils.clip_grad_norm_(self.weights, a.clip_gradient)) / a.updates
+                self.optimiser.step()
+                self.optimiser.zero_grad(set_to_none=True)
+        tokens = max(1.0, sums.pop("tokens"))
+        return {key: value / (1.0 if key == "gradient" else tokens) for key, value in sums.items()}
+
+    def backward(self, turn: Turn, places: np.ndarray, advantages: np.ndarray, size: int, sums: dict) -> None:
+        """Adds the gradient of some completions; every token of the optimiser step counts the same, 1 / size."""
+        a, samples = self.arguments, turn.samples.take(places)
+        weighed = torch.tensor(advantages, dtype=torch.float32, device=self.policy.device)[:, None]
+        with self.precision:
+            logs, entropy = self.policy.log_probs(samples, a.temperature)
+        old = logs.detach() if turn.logs is None else turn.logs[places][:, : logs.shape[1]]
+        ratio = torch.exp(logs - old)
+        gain = torch.minimum(ratio * weighed, ratio.clamp(1 - a.clip, 1 + a.clip) * weighed)
+        distance = torch.zeros_like(logs)
+        if self.start is not None:
+            with torch.no_grad(), self.precision:
+                apart = self.start.log_probs(samples, a.temperature)[0] - logs.detach()
+            # The unbiased estimate that is never negative (Schulman 2020), with the gradient through the new policy.
+            apart = apart + logs.detach() - logs
+            distance = torch.exp(apart) - apart - 1
+        objective = (gain + a.entropy * entropy - a.kl * distance) * samples.written
+        (-objective.sum() / size).backward()
+        sums["tokens"] += float(samples.written.sum())
+        sums["entropy"] += float((entropy.detach() * samples.written).sum())
+        sums["kl"] += float((distance.detach() * samples.written).sum())
+        sums["clipped"] += float((((ratio - 1).abs() > a.clip) * samples.written).sum())
+
+    @torch.no_grad()
+    def remember(self, turns: list[Turn]) -> None:
+        """Keeps the log-probabilities of the policy that drew, for several updates."""
+        for turn in turns:
+            parts = np.array_split(np.arange(len(turn.members)), -(-len(turn.members) // self.arguments.micro_batch))
+            width = turn.samples.written.shape[1]
+            with self.precision:
+                logs = [self.policy.log_probs(turn.samples.take(part), self.arguments.temperature)[0] for part in parts]
+            turn.logs = torch.cat([torch.nn.functional.pad(part, (0, width - part.shape[1])) for part in logs])
+
+    def on_val(self) -> float:
+        """Mean of the measure on some requests of val, with the likeliest tokens."""
+        a = self.arguments
+        found = evaluate(
+            self.task.replace(split="val"), self.policy, measures=[a.measure], requests=a.val_requests or None
+        )
+        return float(found.values(a.measure).mean())
+
+    def save(self, steps: int) -> None:
+        """A checkpoint; the one before it goes when this one is whole."""
+        with atomic_path(self.arguments.output / "checkpoint") as folder:
+            self.policy.save(folder)
+            torch.save({"steps": steps, "optimiser": self.optimiser.state_dict()}, folder / "training.pt")
+
+    def restore(self) -> int:
+        """Goes back to the checkpoint, where there is one; returns the steps that it has behind it."""
+        folder = self.arguments.output / "checkpoint"
+        if not folder.is_dir():
+            return 0
+        kept = torch.load(folder / "training.pt", map_location=self.policy.device, weights_only=True)
+        self.policy.restore(folder)
+        self.optimiser.load_state_dict(kept["optimiser"])
+        return kept["steps"]
+
+
+def micro_batches(parts: list[tuple[Turn, int]], size: int) -> Iterator[tuple[Turn, np.ndarray]]:
+    """Completions of one turn together, `size` at the most."""
+    for turn in {id(turn): turn for turn, _ in parts}.values():
+        places = np.sort([place for other, place in parts if other is turn])
+        for start in range(0, len(places), size):
+            yield turn, places[start : start + size]
+
+
+def main(arguments: Arguments) -> None:
+    """Trains, evaluates on val on the way, and on test once at the end."""
+    a = arguments
+    folder = RunFolder(a.output, a)
+    trainer = Trainer(a)
+    done = trainer.restore()
+    folder.go_on_after(done)
+    for number in track(range(done, a.steps), f"Training on {a.id}"):
+        found = trainer.step(number)
+        if a.val_every and (number + 1) % a.val_every == 0:
+            found["val"] = trainer.on_val()
+        folder.log(found)
+        if (number + 1) % a.checkpoint_every == 0 or number + 1 == a.steps:
+            trainer.save(number + 1)
+    with atomic_path(a.output / "model") as model:
+        trainer.policy.save(model)
+    folder.finish(trainer.task, trainer.policy, a.test_splits, [a.measure], a.test_requests or None)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments, description=__doc__))

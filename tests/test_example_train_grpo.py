@@ -1,0 +1,162 @@
+"""GRPO in plain torch: what a step computes, resuming after a kill, and the script as a user runs it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+for module in ("transformers", "peft", "tyro"):
+    pytest.importorskip(module)
+EXAMPLES = Path(__file__).parents[1] / "examples"
+sys.path.insert(0, str(EXAMPLES))
+
+import make_model  # noqa: E402
+import train_grpo  # noqa: E402
+
+pytestmark = [pytest.mark.trainer, pytest.mark.filterwarnings("default")]
+TIMES = ("seconds_rollout", "seconds_learn")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "tiny"
+    make_model.tiny(path, hidden=32, layers=1, items=600)
+    return path
+
+
+@pytest.fixture
+def arguments(model, tmp_path):
+    return train_grpo.Arguments(
+        model=str(model), output=tmp_path / "run", set=("action=append", "items=600"), steps=4, prompts=4, group_size=4,
+        learning_rate=1e-2, warmup=2, val_every=2, val_requests=10, test_requests=10, checkpoint_every=2,
+    )  # fmt: skip
+
+
+def curve(folder):
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [{key: value for key, value in json.loads(line).items() if key not in TIMES} for line in lines]
+
+
+def weights(trainer):
+    return torch.cat([weight.detach().ravel() for weight in trainer.policy.model.parameters()])
+
+
+def test_the_script_trains_and_keeps_what_it_says(arguments, model, tmp_path):
+    command = [
+        sys.executable, EXAMPLES / "train_grpo.py", "--model", model, "--output", tmp_path / "run", "--steps", "2",
+        "--prompts", "2", "--group-size", "4", "--set", "action=append", "items=600", "--val-every", "1",
+        "--val-requests", "8", "--test-requests", "8", "--test-splits", "test", "ood-type", "--kl", "0.1",
+        "--updates", "2", "--lora-rank", "2", "--bf16",
+    ]  # fmt: skip
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (run["id"], run["arguments"]["lora_rank"], len(run["curve"])) == ("RecR1-CornerShop-BM25-v0", 2, 2)
+    assert {"reward", "flat_groups", "length", "repetition", "copy", "kl", "clipped", "val"} <= set(run["curve"][0])
+    assert (tmp_path / "run" / "curve.png").stat().st_size > 1000
+    for split in ("test", "ood-type"):
+        saved = json.loads((tmp_path / "run" / f"evaluation-{split}.json").read_text())
+        assert [one["policy"] for one in saved["policies"]] == ["raw", "trained"]
+        assert (saved["split"], saved["n"]) == (split, 8)
+    assert (tmp_path / "run" / "model" / "adapter_config.json").exists()
+
+
+def test_a_killed_run_goes_on_with_the_same_curve(arguments, model, tmp_path):
+    arguments = replace(arguments, steps=6)
+    train_grpo.main(arguments)
+    command = [
+        sys.executable, EXAMPLES / "train_grpo.py", "--model", model, "--output", tmp_path / "killed", "--steps", "6",
+        "--prompts", "4", "--group-size", "4", "--set", "action=append", "items=600", "--learning-rate", "1e-2",
+        "--warmup", "2", "--val-every", "2", "--val-requests", "10", "--test-requests", "10", "--checkpoint-every", "2",
+    ]  # fmt: skip
+    log = tmp_path / "killed" / "metrics.jsonl"
+    running = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while running.poll() is None and not (log.is_file() and log.read_text().count("\n") >= 3):
+        time.sleep(0.01)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    assert not (tmp_path / "killed" / "run.json").exists()
+    subprocess.run([str(part) for part in command], check=True, capture_output=True)
+    assert curve(tmp_path / "killed") == curve(tmp_path / "run")
+    with pytest.raises(SystemExit, match="other arguments"):
+        train_grpo.main(replace(arguments, seed=1))
+
+
+def test_micro_batches_change_nothing(arguments):
+    whole, parts = train_grpo.Trainer(arguments), train_grpo.Trainer(replace(arguments, micro_batch=3))
+    for trainer in (whole, parts):
+        trainer.step(0)
+    assert torch.allclose(weights(whole), weights(parts), atol=1e-5)
+
+
+def test_it_learns_what_is_rewarded(arguments):
+    """Paid for the share of letters that are an e, it comes to write words with many of them."""
+    arguments = replace(arguments, learning_rate=2e-2, prompts=8, group_size=16, max_new_tokens=2, damping=0.0)
+    trainer = train_grpo.Trainer(arguments)
+
+    def step(actions):
+        found = [text.count("e") / max(1, len(text)) for text in actions]
+        return None, np.array(found), np.ones(len(actions), bool), None, {}
+
+    trainer.env.step = step
+    rewards = [trainer.step(number)["reward"] for number in range(40)]
+    assert np.mean(rewards[-5:]) > np.mean(rewards[:5]) + 0.1
+
+
+def test_groups_without_variance_teach_nothing_and_are_counted(arguments):
+    trainer = train_grpo.Trainer(replace(arguments, set=(*arguments.set, 'reward="hit@1"'), measure="hit@1"))
+    before = weights(trainer)
+    trainer.env.step = lambda actions: (None, np.full(16, 0.5), np.ones(16, bool), None, {})
+    found = trainer.step(0)
+    assert found["flat_groups"] == 1.0
+    assert found["gradient"] == 0.0
+    assert torch.equal(before, weights(trainer))
+
+
+def test_the_floor_is_the_reward_of_writing_nothing(arguments):
+    trainer = train_grpo.Trainer(replace(arguments, floor_steps=1))
+    trainer.env.step = lambda actions: (None, np.full(16, -1.0), np.ones(16, bool), None, {})
+    raw = trainer.task.score(trainer.task.request_ids, [""] * len(trainer.task)).rewards
+    found = trainer.step(0)
+    assert found["reward"] == -1.0
+    assert found["flat_groups"] == 1.0
+    assert raw.min() <= found["best_of_group"] <= raw.max()
+
+
+def test_episodes_of_several_turns(arguments):
+    trainer = train_grpo.Trainer(replace(arguments, id="RecR1-CornerShopRefine-BM25-v0"))
+    ids = trainer.task.request_ids[:4]
+    turns, returns, _ = trainer.play(ids, seed=0)
+    assert len(turns) == 3
+    episodes = trainer.task.start([name for name in ids for _ in range(4)])
+    paid = np.zeros(16)
+    for turn in turns:
+        episodes, outcomes, _ = trainer.task.advance(episodes, turn.samples.texts)
+        paid += outcomes.rewards
+    assert np.array_equal(paid, returns)
+    assert np.isfinite(trainer.step(0)["gradient"])
+
+
+def test_several_updates_are_clipped(arguments):
+    found = train_grpo.Trainer(replace(arguments, updates=4, learning_rate=0.1, warmup=1, clip=0.01)).step(0)
+    assert 0 < found["clipped"] <= 1
+
+
+def test_the_divergence_is_zero_at_the_start_and_grows(arguments):
+    trainer = train_grpo.Trainer(replace(arguments, kl=0.1, warmup=1))
+    first, second = trainer.step(0)["kl"], trainer.step(1)["kl"]
+    assert abs(first) < 1e-6 < second
+
+
+def test_tensorboard_gets_the_curve_where_it_is_installed(arguments):
+    pytest.importorskip("tensorboard")
+    train_grpo.main(replace(arguments, steps=1, output=arguments.output.with_name("board")))
+    assert any(name.startswith("events") for name in os.listdir(arguments.output.with_name("board") / "tensorboard"))
