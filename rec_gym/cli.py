@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import tomllib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +12,7 @@ from typer.core import TyperGroup
 
 from rec_gym._version import __version__
 from rec_gym.cli_data import cache_app
+from rec_gym.settings import overrides_of
 
 if TYPE_CHECKING:
     from rec_gym.loop.task import Task
@@ -153,6 +152,9 @@ def evaluate(
             min=1, help="Orders in which a request's candidates are given, averaged. [default: 5, if shuffled]"
         ),
     ] = None,
+    requests: Annotated[
+        int | None, typer.Option(min=1, help="Requests of the split that are drawn. [default: all]")
+    ] = None,
     seed: Seed = 0,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Save everything as JSON.")] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Save the table as CSV.")] = None,
@@ -173,7 +175,9 @@ def evaluate(
     made = {spec: make_policy(spec, task, seed=seed) for spec in specs}  # all are checked before any runs
     names = split_list(measures)
     evaluations = [
-        evaluate_policy(task, one, name=spec, measures=names, samples=samples, shuffles=shuffles, seed=seed)
+        evaluate_policy(
+            task, one, name=spec, measures=names, samples=samples, shuffles=shuffles, requests=requests, seed=seed
+        )
         for spec, one in made.items()
     ]
     comparison = compare(evaluations, seed=seed)
@@ -182,6 +186,21 @@ def evaluate(
     if csv_file:
         save_csv(csv_file, comparison)
     print_report(comparison)
+
+
+@app.command()
+def export(
+    task_id: TaskId,
+    output: Annotated[Path, typer.Option(metavar="FILE", help="Where to write.")],
+    format_: Annotated[str, typer.Option("--format", help="verl, openrlhf or jsonl.")] = "jsonl",
+    split: Annotated[str, typer.Option(help="The requests to write.")] = "train",
+    data_dir: DataDir = None,
+    settings: Settings = None,
+) -> None:
+    """Write the rows of a split for a trainer that reads files: prompts and request ids, never gains."""
+    from rec_gym.cli_export import export_rows
+
+    export_rows(task_id, output, format_, split, overrides_of(data_dir, settings))
 
 
 @app.command()
@@ -201,31 +220,6 @@ def demo(
 def split_list(text: str) -> list[str]:
     r"""The parts of a comma-separated text, blanks around them removed; `\,` is a comma inside a part."""
     return [part.strip().replace("\\,", ",") for part in _COMMA.split(text) if part.strip()]
-
-
-def overrides_of(data_dir: Path | None, settings: Sequence[str] | None) -> dict[str, Any]:
-    """The keywords of `make_task` that a command line states.
-
-    Raises:
-        ValueError: a setting is not of the form KEY=VALUE, or its value begins like TOML and is none.
-    """
-    overrides: dict[str, Any] = {}
-    for setting in settings or ():
-        key, equals, value = setting.partition("=")
-        if not equals or not key.strip():
-            raise ValueError(f"--set takes KEY=VALUE, not {setting!r}")
-        overrides[key.strip()] = _value(value.strip())
-    return overrides | ({} if data_dir is None else {"data_dir": str(data_dir)})
-
-
-def _value(text: str) -> Any:
-    """A TOML value; what is none is a plain text, so that names need no quotation marks."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError as error:
-        if text[:1] in ("[", "{", '"', "'"):
-            raise ValueError(f"--set: {text} is not a TOML value: {error}") from error
-        return text
 
 
 def _task(task_id: str, split: str, overrides: dict[str, Any]) -> Task:

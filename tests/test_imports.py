@@ -14,13 +14,13 @@ HEAVY = {"torch", "faiss", "numba", "pyarrow", "scipy", "pandas", "matplotlib", 
 
 # Floors from the ground up: a module imports from its own floor or from those below it.
 FLOORS = [
-    {"_version", "columns", "catalog", "dataset", "ranking", "cache", "progress"},
+    {"_version", "settings", "columns", "catalog", "dataset", "ranking", "cache", "progress"},
     {"measures"},
     {"recommenders", "datasets"},
     {"loop"},
     {"rendering", "spaces", "cards"},
     {"env", "vector_env", "adapters", "policies", "evaluation"},
-    {"cli", "cli_play", "cli_show", "cli_data", "demo"},
+    {"cli", "cli_play", "cli_show", "cli_data", "cli_export", "demo"},
 ]
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
@@ -52,7 +52,7 @@ def test_imports_run_downwards(path):
 def test_nothing_but_the_command_line_imports_an_adapter():
     for path in MODULES:
         room = path.relative_to(PACKAGE).parts[0]
-        assert room == "adapters" or "adapters" not in imported(path)
+        assert room == "adapters" or room.startswith("cli") or "adapters" not in imported(path)
 
 
 def test_import_is_silent_and_light():

@@ -1,0 +1,214 @@
+"""Rows of a task as a trainer's file, and the task again from what stands in a row.
+
+A row carries the id, the settings and the request id; the process that scores makes the task from them. Gains never
+travel.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rec_gym.cache import atomic_path
+from rec_gym.cards import make_task
+from rec_gym.progress import track
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from rec_gym.loop.task import Task
+
+# Formats, and the endings by which the trainers tell a file's kind.
+FORMATS = {"verl": (".parquet",), "openrlhf": (".jsonl", ".json"), "jsonl": (".jsonl", ".json")}
+SEARCH_TOOL = "search"
+_TOOL_PROMPT = (
+    "{request}\n\nFind the products that %s with the tool `search`. The engine reads a query as: {query_language}. Look at "
+    "the titles that it finds, and search again if another query can do better."
+)
+_ROW_GROUP = 1024
+_PATHS = ("data_dir", "card")
+_tasks: dict[str, Task] = {}
+_making = threading.Lock()
+
+
+def describe_task(task_id: str, settings: Mapping[str, Any]) -> str:
+    """The id and the settings of a task as one line of JSON, for a row; `task_of` makes the task from it.
+
+    Folders are written as absolute paths, because trainers score in processes that run in folders of their own.
+
+    Args:
+        task_id: a registered id.
+        settings: keywords of `make_task`, `split` among them.
+
+    Raises:
+        ValueError: a setting is not plain data.
+    """
+    located = {
+        key: str(Path(value).expanduser().resolve()) if key in _PATHS and value else value
+        for key, value in settings.items()
+    }
+    try:
+        # The order of the keys stays: a reward's terms are summed up in the order in which they are given.
+        text = json.dumps({"id": task_id, "settings": located}, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"settings travel in the rows, so they are names, numbers, lists and tables only: {error}"
+        ) from error
+    return text
+
+
+def task_of(description: str) -> Task:
+    """The task that `describe_task` describes, made once in a process; safe to call from many threads.
+
+    Raises:
+        ValueError: the text is not what `describe_task` writes, or as `make_task`.
+        TypeError, FetchError: as `make_task`.
+    """
+    task = _tasks.get(description)
+    if task is not None:
+        return task
+    with _making:  # whoever needs the task waits for it, and others that are not there yet too
+        if description not in _tasks:
+            try:
+                content = json.loads(description)
+                task_id, settings = content["id"], dict(content["settings"])
+            except (ValueError, TypeError, KeyError) as error:
+                raise ValueError(
+                    f"{description[:200]!r} describes no task; write the rows with rec_gym's export"
+                ) from error
+            _tasks[description] = make_task(task_id, **settings)
+        return _tasks[description]
+
+
+def export(
+    task_id: str, file: str | Path, *, format: str = "jsonl", split: str = "train", **settings: Any
+) -> tuple[Path, Task]:
+    """Writes a row for each request of a split; the same arguments give the same bytes.
+
+    Args:
+        task_id: a registered id.
+        file: where to; whole or not at all.
+        format: `"verl"` (Parquet), `"openrlhf"` (JSON lines) or `"jsonl"` (the rows of `Task.rows` and their task).
+        split: the requests.
+        settings: further keywords of `make_task`; the process that scores makes the task with the same.
+
+    Returns:
+        The file's absolute path, and the task whose rows it holds.
+
+    Raises:
+        ValueError: an unknown format, a setting that is not plain data, or one that the trainer cannot go along with.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"format is one of {', '.join(FORMATS)}, not {format!r}")
+    file = Path(file).expanduser().absolute()
+    if file.suffix not in FORMATS[format]:
+        raise ValueError(f"the name of a file for {format} ends in {FORMATS[format][0]}, not {file.name!r}")
+    settings = {"split": split, **settings}
+    task = task_of(describe_task(task_id, settings))
+    if format == "verl" and task.turns.limit > 1:
+        task = _with_tool(task, settings)
+    rows = _ROWS[format](task, describe_task(task_id, settings), split)
+    watched = track(rows, f"Writing {file.name}", len(task))
+    with atomic_path(file) as path:
+        if format == "verl":
+            _write_parquet(path, watched, task.turns.limit > 1)
+        else:
+            with open(path, "w", encoding="utf-8", newline="\n") as lines:
+                lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in watched)
+    return file, task
+
+
+def _with_tool(task: Task, settings: dict[str, Any]) -> Task:
+    """The task of several turns as verl's tool plays it; the prompt is entered into the settings."""
+    if task.turns.reward != "gain":
+        raise ValueError(
+            f"verl's tool pays each search when it is made, but turn_reward={task.turns.reward!r} pays at the end; "
+            "export with turn_reward='gain'"
+        )
+    if "prompt" in settings:
+        return task
+    # The prompts of a task ask for the query and nothing else; a model that calls a tool is told of the tool.
+    said, wanted = ("bought, oldest first", "are bought next") if task.dataset.is_history else ("says", "fit best")
+    user = f"A shopper {said}:\n{_TOOL_PROMPT % wanted}"
+    settings["prompt"] = {"system": "You find products in a shop.", "user": user}
+    return task.replace(prompt=settings["prompt"])
+
+
+def _verl_rows(task: Task, description: str, split: str) -> Iterator[dict[str, Any]]:
+    """Rows as verl's RLHFDataset reads them; `data_source` names them in its metrics."""
+    for index, row in enumerate(task.rows()):
+        request_id = row["request_id"]
+        extra: dict[str, Any] = {"index": index, "split": split, "request_id": request_id, "task": description}
+        made = {
+            "data_source": f"{task.name}/{split}",
+            "prompt": row["messages"],
+            "ability": "recommendation",
+            "reward_model": {"style": "rule", "ground_truth": request_id},
+            "extra_info": extra,
+        }
+        if task.turns.limit > 1:
+            made["agent_name"] = "tool_agent"
+            start = {"request_id": request_id, "task": description}
+            extra |= {"need_tools_kwargs": True, "tools_kwargs": {SEARCH_TOOL: {"create_kwargs": start}}}
+        yield made
+
+
+def _openrlhf_rows(task: Task, description: str, split: str) -> Iterator[dict[str, Any]]:
+    """Rows as OpenRLHF's PromptDataset reads them; `datasource` names them in its metrics."""
+    for row in task.rows():
+        yield {
+            "prompt": row["prompt"],
+            "messages": row["messages"],
+            "label": json.dumps({"request_id": row["request_id"], "task": description}, ensure_ascii=False),
+            "datasource": f"{task.name}/{split}",
+        }
+
+
+def _plain_rows(task: Task, description: str, split: str) -> Iterator[dict[str, Any]]:
+    for row in task.rows():
+        yield {**row, "split": split, "task": description}
+
+
+_ROWS: dict[str, Callable[[Task, str, str], Iterator[dict[str, Any]]]] = {
+    "verl": _verl_rows,
+    "openrlhf": _openrlhf_rows,
+    "jsonl": _plain_rows,
+}
+
+
+def _write_parquet(path: Path, rows: Iterable[dict[str, Any]], with_tool: bool) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = _schema(with_tool)
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        group: list[dict[str, Any]] = []
+        for row in rows:
+            group.append(row)
+            if len(group) == _ROW_GROUP:
+                writer.write_table(pa.Table.from_pylist(group, schema))
+                group = []
+        if group:
+            writer.write_table(pa.Table.from_pylist(group, schema))
+
+
+def _schema(with_tool: bool) -> pa.Schema:
+    import pyarrow as pa
+
+    text = pa.string()
+    extra = [("index", pa.int64()), ("split", text), ("request_id", text), ("task", text)]
+    columns = [
+        ("data_source", text),
+        ("prompt", pa.list_(pa.struct([("role", text), ("content", text)]))),
+        ("ability", text),
+        ("reward_model", pa.struct([("style", text), ("ground_truth", text)])),
+    ]
+    if not with_tool:
+        return pa.schema([*columns, ("extra_info", pa.struct(extra))])
+    start = pa.struct([("request_id", text), ("task", text)])
+    tools = pa.struct([(SEARCH_TOOL, pa.struct([("create_kwargs", start)]))])
+    extra += [("need_tools_kwargs", pa.bool_()), ("tools_kwargs", tools)]
+    return pa.schema([*columns, ("extra_info", pa.struct(extra)), ("agent_name", text)])

@@ -1,0 +1,342 @@
+"""OpenEnv, the server's side: any registered id behind a port, one index for all sessions.
+
+    python -m rec_gym.adapters.openenv RecR1-CornerShop-BM25-v0 --port 8000 --set action=append
+
+Requests and texts travel; relevance judgements stay in the server. `rec_gym.adapters.openenv_client` is the other side.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import gymnasium as gym
+import typer
+
+from rec_gym._version import __version__
+from rec_gym.adapters.openenv_client import RecommenderAction, RecommenderObservation, RecommenderState
+from rec_gym.cards import make_task
+from rec_gym.dataset import ALL, TRAIN, VAL
+from rec_gym.env import RecommenderEnv
+from rec_gym.loop.task import Task
+from rec_gym.settings import overrides_of
+
+try:
+    import uvicorn
+    from fastapi import FastAPI, Request
+    from fastapi.responses import JSONResponse
+    from openenv.core.env_server import create_app
+    from openenv.core.env_server.interfaces import Environment
+    from openenv.core.env_server.types import EnvironmentMetadata
+except ImportError as error:
+    raise ImportError(f"this adapter needs OpenEnv: pip install 'rec-gym[openenv]' ({error})") from error
+
+MAX_SESSIONS = 256
+# The groups of an outcome's columns, and the fields of an observation that hold them.
+_GROUPS = {"measure": "measures", "term": "terms", "text": "text_stats"}
+
+
+class ClientError(ValueError):
+    """A client asked for what cannot be; the message goes to it, and its session goes on."""
+
+
+class SharedTasks:
+    """The tasks of a server, one for each split; they share one recommender, and all sessions share them.
+
+    Args:
+        task: the task of the split that is meant where a client names none.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.default = task.split
+        self.splits = task.dataset.splits + ((ALL,) if task.split == ALL else ())
+        self._task = task
+        self._tasks = {task.split: task}
+        self._blanks: dict[str, dict[str, dict[str, float]]] = {}
+
+    def __repr__(self) -> str:
+        return repr(self._task)
+
+    def of(self, split: str | None) -> Task:
+        """The task of a split, made when first asked for.
+
+        Raises:
+            ClientError: there is no such split.
+        """
+        split = self.default if split is None else split
+        if split not in self.splits:
+            raise ClientError(f"no split {split!r}; there are: {', '.join(self.splits)}")
+        if split not in self._tasks:  # two sessions may make it at once; either is as good
+            self._tasks[split] = self._task.replace(split=split)
+        return self._tasks[split]
+
+    def blank(self, split: str) -> dict[str, dict[str, float]]:
+        """The measures, terms and text statistics of an episode that has just begun: every key, and 0."""
+        if split not in self._blanks:
+            task = self.of(split)
+            [text] = task.observe(task.start(task.request_ids[:1]))
+            columns = task.score(task.request_ids[:1], [text]).columns()
+            self._blanks[split] = _groups(dict.fromkeys(columns, 0.0))
+        return {field: dict(group) for field, group in self._blanks[split].items()}
+
+
+class RecommenderEnvironment(Environment):
+    """One session: a `RecommenderEnv` for each split that it plays, over the tasks that all sessions share.
+
+    It also lists the tasks (OpenEnv's word for requests) of each split.
+
+    Args:
+        tasks: of the server.
+    """
+
+    SUPPORTS_CONCURRENT_SESSIONS = True
+
+    def __init__(self, tasks: SharedTasks) -> None:
+        super().__init__()
+        self._tasks = tasks
+        self._envs: dict[str, RecommenderEnv] = {}
+        self._env: RecommenderEnv | None = None  # None where no episode runs
+        self._state = RecommenderState()
+
+    def reset(
+        self,
+        seed: int | None = None,
+        episode_id: str | None = None,
+        request_id: str | None = None,
+        split: str | None = None,
+        index: int | None = None,
+        **unknown: Any,
+    ) -> RecommenderObservation:
+        """Starts an episode on the next request of a split, or on the one that is named.
+
+        Args:
+            seed: of the order of the requests, for this reset and those after it; the same order as that of
+                `gym.make(id, split=split).reset(seed=seed)`. Without one, every session draws its own.
+            episode_id: a name for the episode.
+            request_id: names the request.
+            split: the server's own unless it is named. Each split has its own order.
+            index: names the request by its place in the split, as the list of tasks does.
+            unknown: nothing else is taken.
+
+        Raises:
+            ClientError: an unknown keyword, split, request or index, or a seed that is none.
+        """
+        if unknown:
+            names = "seed, episode_id, request_id, split, index"
+            raise ClientError(f"reset takes {names}; not {next(iter(unknown))!r}")
+        if not isinstance(episode_id, str | None):
+            raise ClientError(f"episode_id is a text, not {episode_id!r}")
+        # Whatever can fail comes before the environment's own reset: a reset that is refused changes nothing.
+        task = self._tasks.of(split)
+        named = _named(task, request_id, index)
+        blank = self._tasks.blank(task.split)
+        env = self._envs.setdefault(task.split, RecommenderEnv(task))
+        try:
+            text, info = env.reset(seed=seed, options=None if named is None else {"request_id": named})
+        except gym.error.Error as error:
+            raise ClientError(str(error)) from error
+        self._env = env
+        self._state = RecommenderState(
+            episode_id=str(uuid.uuid4()) if episode_id is None else episode_id,
+            request_id=info["request_id"],
+            split=task.split,
+        )
+        return RecommenderObservation(text=text, split=task.split, **info, **blank)
+
+    def step(self, action: RecommenderAction, timeout_s: float | None = None, **unused: Any) -> RecommenderObservation:
+        """Scores what the policy wrote.
+
+        Args:
+            action: the completion.
+            timeout_s: not used; a step is one search.
+            unused: what else OpenEnv's HTTP route hands over.
+
+        Raises:
+            ClientError: no episode runs.
+            RecommenderError: the recommender failed; the step may be tried again.
+        """
+        if self._env is None:
+            raise ClientError(
+                "there is no running episode; call reset first, over a session (/ws) rather than plain HTTP"
+            )
+        text, reward, done, _, info = self._env.step(action.text)
+        self._state.step_count = info["turn"]
+        if done:
+            self._env = None
+        plain = {key: value for key, value in info.items() if "/" not in key}
+        return RecommenderObservation(
+            text=text, split=self._state.split, reward=reward, done=done, **plain, **_groups(info)
+        )
+
+    @property
+    def state(self) -> RecommenderState:
+        """The episode, its request, and the completions so far."""
+        return self._state.model_copy()
+
+    def get_metadata(self) -> EnvironmentMetadata:
+        """What the server serves."""
+        return EnvironmentMetadata(
+            name=self._tasks.of(None).name or "rec_gym", description=repr(self._tasks), version=__version__
+        )
+
+    # OpenEnv's list of tasks: the requests, without what is relevant to them
+
+    def list_splits(self) -> list[dict[str, str]]:
+        """The splits that `reset` takes, each with what it is for; a named shift such as `ood-type` is for testing."""
+        types = {TRAIN: "train", VAL: "validation"}
+        return [{"name": split, "type": types.get(split, "test")} for split in self._tasks.splits]
+
+    def num_tasks(self, split: str) -> int:
+        """Requests in a split."""
+        return len(self._tasks.of(split))
+
+    def list_tasks(self, split: str) -> list[dict[str, Any]]:
+        """Every request of a split: `id` (the `request_id` of a reset), `index`, `split`, `text`."""
+        return self.get_task_range(split)
+
+    def get_task(self, split: str, index: int) -> dict[str, Any]:
+        """One request.
+
+        Raises:
+            IndexError: there is no such place in the split.
+        """
+        if not 0 <= index < self.num_tasks(split):
+            raise IndexError(f"split {split!r} has no index {index}")
+        return self.get_task_range(split, index, index + 1)[0]
+
+    def get_task_range(self, split: str, start: int | None = None, stop: int | None = None) -> list[dict[str, Any]]:
+        """The requests of a slice of a split."""
+        task = self._tasks.of(split)
+        texts = task.dataset.texts(task.rows_in_split[start:stop])
+        places = range(len(task))[start:stop]
+        return [
+            {"id": task.request_ids[place], "index": place, "split": split, "text": text}
+            for place, text in zip(places, texts, strict=True)
+        ]
+
+
+def make_app(task_id: str, max_sessions: int = MAX_SESSIONS, **overrides: Any) -> FastAPI:
+    """The server of a registered id, as an ASGI app; it has searched once, so that nothing is compiled in a session.
+
+    Args:
+        task_id: a registered id.
+        max_sessions: sessions at a time at the most; a further one is refused.
+        overrides: as those of `rec_gym.make_task`; `split` is the one that is meant where a client names none.
+    """
+    return app_of(make_task(task_id, **overrides), max_sessions)
+
+
+def app_of(task: Task, max_sessions: int = MAX_SESSIONS) -> FastAPI:
+    """The server of a task; see `make_app`."""
+    tasks = SharedTasks(task)
+    tasks.blank(task.split)
+    app = create_app(
+        partial(RecommenderEnvironment, tasks),
+        RecommenderAction,
+        RecommenderObservation,
+        env_name=task.name or "rec_gym",
+        max_concurrent_envs=max_sessions,
+        state_cls=RecommenderState,
+    )
+    app.add_exception_handler(ClientError, _refuse)
+    return app
+
+
+@contextmanager
+def serving(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """Runs a server in a thread of this process, and yields its address; port 0 takes a free one.
+
+    Raises:
+        RuntimeError: the server did not start.
+    """
+    server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=5))
+
+    def run() -> None:
+        with suppress(SystemExit):  # how uvicorn says that it could not start; it has logged why
+            server.run()
+
+    thread = threading.Thread(target=run, name="rec-gym-openenv", daemon=True)
+    thread.start()
+    while not server.started:
+        if not thread.is_alive():
+            raise RuntimeError(f"the server did not start on {host}:{port}; is the port taken?")
+        time.sleep(0.01)
+    try:
+        yield f"http://{host}:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def serve(
+    task_id: Annotated[str, typer.Argument(metavar="ID", help="A registered id; `rec-gym list` shows them.")],
+    host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in; there is no password.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Where it listens.")] = 8000,
+    max_sessions: Annotated[int, typer.Option(min=1, help="Sessions at a time at the most.")] = MAX_SESSIONS,
+    data_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The folder with the data, for ids that need one.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Override a setting of the task; VALUE is TOML, or a plain text. May be repeated.",
+        ),
+    ] = None,
+) -> None:
+    """Serve a registered id to OpenEnv clients."""
+    try:
+        overrides = overrides_of(data_dir, settings)
+        app = make_app(task_id, max_sessions, **overrides)
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise typer.BadParameter(str(error.args[0]) if isinstance(error, KeyError) else str(error)) from error
+    uvicorn.run(app, host=host, port=port)
+
+
+def _named(task: Task, request_id: Any, index: Any) -> str | None:
+    """The request that a reset names, or None; what a client sent may be of any type."""
+    if request_id is not None and index is not None:
+        raise ClientError("a reset names its request by request_id or by index, not by both")
+    if request_id is not None:
+        if not isinstance(request_id, str):
+            raise ClientError(f"request_id is a text, not {request_id!r}")
+        try:
+            [episode] = task.start([request_id])
+        except KeyError as error:
+            raise ClientError(str(error.args[0])) from error
+        except ValueError as error:
+            raise ClientError(f"request {request_id!r} is not in split {task.split!r}; name its split too") from error
+        return episode.request_id
+    if index is None:
+        return None
+    if type(index) is not int or not 0 <= index < len(task):
+        raise ClientError(f"index is a whole number from 0 to {len(task) - 1:,} in split {task.split!r}, not {index!r}")
+    return task.request_ids[index]
+
+
+def _groups(columns: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """The columns named `measure/...`, `term/...` and `text/...` as the fields of an observation."""
+    groups: dict[str, dict[str, float]] = {field: {} for field in _GROUPS.values()}
+    for key, value in columns.items():
+        kind, slash, name = key.partition("/")
+        if slash:
+            groups[_GROUPS[kind]][name] = float(value)
+    return groups
+
+
+async def _refuse(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, status_code=400)
+
+
+command = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+command.command()(serve)
+
+if __name__ == "__main__":
+    command()

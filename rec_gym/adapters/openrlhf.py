@@ -1,0 +1,140 @@
+"""OpenRLHF: the reward function.
+
+    --reward.remote_url "$(python -m rec_gym.adapters.openrlhf)"
+
+`rec-gym export ID --format openrlhf` writes the rows. For several turns there is `openrlhf_agent.py` beside this file:
+
+    --train.agent_func_path "$(python -m rec_gym.adapters.openrlhf agent)"
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rec_gym.adapters.export import task_of
+from rec_gym.adapters.verl import columns_of
+from rec_gym.loop.action_base import THINK
+from rec_gym.loop.task import Task
+
+if TYPE_CHECKING:
+    import torch
+
+# Texts of special tokens at the end of a completion: <|im_end|>, <|eot_id|>, DeepSeek's with wide bars, </s>, ...
+_SPECIAL_AT_END = re.compile(r"(?:\s*(?:<[|｜][^<>|｜]+[|｜]>|</?s>|<(?:eos|bos|pad|end_of_turn|turn\|)>))+\s*\Z")
+_TAIL = 64
+
+
+def reward_func(
+    queries: Sequence[str], prompts: Sequence[str], labels: Sequence[str], **_openrlhf: Any
+) -> dict[str, Any]:
+    """What OpenRLHF calls for each sample, from threads, in batches of one.
+
+    Args:
+        queries: prompts and completions in one text, special tokens included.
+        prompts: the prompts.
+        labels: of the rows, see `rec_gym.adapters.export`.
+        _openrlhf: what later versions pass along.
+
+    Returns:
+        `rewards`; `scores` for dynamic filtering, the reward's measure in [0, 1]; `extra_logs`, the parts of the reward.
+        float32 tensors [n].
+
+    Raises:
+        ValueError, KeyError: a label or a prompt is not what it should be, or the request is unknown. OpenRLHF logs an
+            exception in one quiet line and goes on without a reward, which fails later; the traceback is therefore also
+            written to standard error.
+    """
+    import torch
+
+    try:
+        columns = score(queries, prompts, labels)
+    except Exception:
+        print(
+            f"rec_gym could not score labels {list(labels)!r}:\n{traceback.format_exc()}", file=sys.stderr, flush=True
+        )
+        raise
+    tensors: dict[str, torch.Tensor] = {
+        name: torch.tensor([row[name] for row in columns], dtype=torch.float32)
+        for name, value in columns[0].items()
+        if not isinstance(value, str)
+    }
+    return {"rewards": tensors.pop("score"), "scores": tensors["measure"], "extra_logs": tensors}
+
+
+def score(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[str]) -> list[dict[str, float | str]]:
+    """What `reward_func` makes tensors of: for each sample the score and the parts of it.
+
+    Raises:
+        ValueError, KeyError: see `reward_func`.
+    """
+    columns = []
+    for query, prompt, label in zip(queries, prompts, labels, strict=True):
+        task, request_id = read_label(label)
+        if task.turns.limit > 1:
+            raise ValueError(
+                f"{task!r} has {task.turns.limit} turns, which need --train.agent_func_path (rec_gym.adapters.openrlhf "
+                "says how); for single completions export it with turns=1"
+            )
+        columns += columns_of(task, task.score([request_id], [completion_in(query, prompt)]))
+    return columns
+
+
+def read_label(label: str) -> tuple[Task, str]:
+    """The task and the request id that a label names.
+
+    Raises:
+        ValueError: the label is not one that rec_gym's export wrote.
+    """
+    try:
+        content = json.loads(label)
+        description, request_id = content["task"], content["request_id"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"the label {str(label)[:200]!r} names no request; write the rows with `rec-gym export --format openrlhf` and "
+            "pass --data.label_key label"
+        ) from error
+    return task_of(description), str(request_id)
+
+
+def completion_in(query: str, prompt: str) -> str:
+    """The completion behind the prompt, as `as_completion` leaves it.
+
+    Args:
+        query: what the tokenizer made of the tokens of prompt and completion. A prompt that was too long lacks its
+            beginning there.
+        prompt: the prompt as it was sent.
+
+    Raises:
+        ValueError: not even the end of the prompt is in `query`.
+    """
+    if query.startswith(prompt):
+        completion = query[len(prompt) :]
+    else:
+        tail = prompt[-_TAIL:]
+        _, found, completion = query.partition(tail)
+        if not found:
+            raise ValueError(
+                f"the query does not hold its prompt, which ends in {tail!r}; it begins with {query[:_TAIL]!r}. Raise "
+                "--data.max_len if prompts are cut"
+            )
+    return as_completion(completion, prompt)
+
+
+def as_completion(text: str, prompt: str) -> str:
+    """What the model wrote, as the action formats read it.
+
+    Special tokens at its end, such as `<|im_end|>` or `</s>`, are removed. Where the prompt has already opened the
+    reasoning, the completion begins with `<think>`.
+    """
+    completion = _SPECIAL_AT_END.sub("", text)
+    return THINK + completion if prompt.rstrip().endswith(THINK) else completion
+
+
+if __name__ == "__main__":
+    print(Path(__file__).with_name("openrlhf_agent.py" if "agent" in sys.argv[1:] else "openrlhf.py").absolute())

@@ -1,0 +1,119 @@
+"""verl: the reward function.
+
+    reward.custom_reward_function.path=pkg://rec_gym.adapters.verl reward.custom_reward_function.name=compute_score
+
+`rec-gym export ID --format verl` writes the rows. verl may also load this file by its path and send the function to other
+processes: everything that a process keeps is in `rec_gym.adapters.export`, so that the function alone can be pickled.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rec_gym.adapters.export import task_of
+from rec_gym.loop.episode import Outcomes
+from rec_gym.loop.rewards import FORMAT, MEASURE_TERM, UNPARSED_TERM
+from rec_gym.loop.task import Task
+from rec_gym.loop.text_stats import TEXT_STATS
+
+# verl takes the columns of a batch from its first sample, so that every task states the same ones.
+TERMS = (MEASURE_TERM, UNPARSED_TERM, FORMAT, *TEXT_STATS)
+OTHER_TERMS = "term/measures"
+
+
+def compute_score(
+    data_source: str,
+    solution_str: str,
+    ground_truth: str,
+    extra_info: Mapping[str, Any] | None = None,
+    **_verl: Any,
+) -> dict[str, float | str]:
+    """What verl calls for each sample, from threads.
+
+    Args:
+        data_source: the id of the task; not looked at where `extra_info` holds the task.
+        solution_str: the completion, without special tokens.
+        ground_truth: the request id.
+        extra_info: of the row, with `task` (see `rec_gym.adapters.export`); in a task of several turns verl adds the
+            rewards of the tool.
+        _verl: what verl passes along, such as the address of a reward model.
+
+    Returns:
+        `score` and the parts of it, always under the same keys; floats but for the text `parse`.
+
+    Raises:
+        ValueError, KeyError: the row describes no task, or the request is unknown or not in its split.
+        RuntimeError: a search failed in the tool; no reward is made up for it.
+    """
+    return compute_scores([data_source], [solution_str], [ground_truth], [extra_info])[0]
+
+
+def compute_scores(
+    data_sources: Sequence[str],
+    solution_strs: Sequence[str],
+    ground_truths: Sequence[str],
+    extra_infos: Sequence[Mapping[str, Any] | None],
+    **_verl: Any,
+) -> list[dict[str, float | str]]:
+    """`compute_score` for a batch, with one recommender call for each task; for reward managers that score batches."""
+    described = [_description(*row) for row in zip(data_sources, extra_infos, strict=True)]
+    scores: list[dict[str, float | str]] = [{}] * len(described)
+    for description in dict.fromkeys(described):
+        places = [place for place, other in enumerate(described) if other == description]
+        task = task_of(description)
+        if task.turns.limit > 1:
+            made = [_of_searches(task, extra_infos[place]) for place in places]
+        else:
+            ids = [str(ground_truths[place]) for place in places]
+            made = columns_of(task, task.score(ids, [solution_strs[place] for place in places]))
+        for place, score in zip(places, made, strict=True):
+            scores[place] = score
+    return scores
+
+
+def columns_of(task: Task, outcomes: Outcomes) -> list[dict[str, float | str]]:
+    """For each completion its score and the parts of it; the same keys for every task.
+
+    `measure` is the reward's measure, `term/...` sum up to the score (`term/measures` holds the terms that pay further
+    measures), and the measures that the task was asked to report beside the reward's stand under their own names.
+    """
+    zeros = np.zeros(len(outcomes))
+    columns = {"score": outcomes.rewards, "measure": outcomes.measures[str(task.reward.measure)]}
+    flags = {"parse_ok": outcomes.parse_ok, "clipped": outcomes.clipped, "scored": outcomes.scored}
+    columns |= flags
+    columns |= {f"term/{name}": outcomes.terms.get(name, zeros) for name in TERMS}
+    others = [values for name, values in outcomes.terms.items() if name not in TERMS]
+    columns[OTHER_TERMS] = np.sum(others, axis=0) if others else zeros
+    columns |= {f"text/{name}": outcomes.text_stats[name] for name in TEXT_STATS}
+    asked_for = [str(measure) for measure in task.measures if measure not in task.reward.measures]
+    columns |= {f"measure/{name}": outcomes.measures[name] for name in asked_for}
+    return [
+        {key: float(values[i]) for key, values in columns.items()} | {"parse": outcomes.parse[i]}
+        for i in range(len(outcomes))
+    ]
+
+
+def _description(data_source: str, extra_info: Mapping[str, Any] | None) -> str:
+    given = (extra_info or {}).get("task")
+    return given or json.dumps({"id": str(data_source), "settings": {}})
+
+
+def _of_searches(task: Task, extra_info: Mapping[str, Any] | None) -> dict[str, float | str]:
+    """The score of an episode of several turns: the sum of what the tool paid for its searches."""
+    rewards = (extra_info or {}).get("tool_rewards")
+    if rewards is None:
+        raise ValueError(
+            f"{task!r} has {task.turns.limit} turns, which verl plays with the agent loop 'tool_agent' and the tool of "
+            "rec_gym.adapters.verl_tool; for single completions export it with turns=1"
+        )
+    paid = [float(reward) for reward in rewards]
+    if any(math.isnan(reward) for reward in paid):
+        raise RuntimeError(f"a search in {task!r} failed, see the log of the agent loop; no reward is made up for it")
+    # Whoever never searches has done what the reward calls unparsed.
+    score = sum(paid) if paid else task.reward.unparsed
+    return {"score": score, "tool_calls": float(len(paid)), "first_call": paid[0] if paid else score}

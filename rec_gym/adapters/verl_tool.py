@@ -1,0 +1,181 @@
+"""verl: the tool with which a model searches over several turns.
+
+    actor_rollout_ref.rollout.multi_turn.tool_config_path=tool.yaml
+
+    tools:
+      - class_name: rec_gym.adapters.verl_tool.SearchTool
+        config: {type: native}
+
+A row of `rec-gym export ID --format verl` on a task of several turns says which request the tool is for, and
+`rec_gym.adapters.verl.compute_score` sums up what the searches paid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+from weakref import WeakKeyDictionary
+
+from rec_gym.adapters.export import SEARCH_TOOL, task_of
+from rec_gym.loop.action_base import STOPPED, THINK
+from rec_gym.loop.episode import Episode
+
+try:
+    from verl.tools.base_tool import BaseTool
+    from verl.tools.schemas import OpenAIFunctionToolSchema, ToolResponse
+except ImportError as error:
+    raise ImportError("the tool for verl needs verl: pip install 'rec-gym[verl]'") from error
+
+MAX_CHARS = 256  # verl's own limit, `max_tool_response_length`: from a longer response it cuts out the middle
+ENDED = "No search is left; the best one counts."
+NO_RESULTS, NOT_SHOWN = "(no results)", "(the results are not shown)"
+FAILED = "The search failed."
+_log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class _Search:
+    """One instance of the tool; verl makes a new one for every call.
+
+    Attributes:
+        row: what the row says of the request, `task` and `request_id`.
+        trajectory: what the calls of one trajectory have in common; None until verl names it.
+    """
+
+    row: Mapping[str, Any]
+    trajectory: Any = None
+
+
+@dataclass(eq=False)
+class _Progress:
+    """How far a trajectory is: its episode, and what its searches have paid."""
+
+    episode: Episode
+    paid: float = 0.0
+    # A model may call the tool several times at once; its searches are turns one after the other.
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class SearchTool(BaseTool):
+    """A search is a turn of the task: its reward is what the turn pays, its response the best titles.
+
+    Args:
+        config: `max_chars`, characters of a response at the most (256): whole lines, best title first. Raise it together
+            with `actor_rollout_ref.rollout.multi_turn.max_tool_response_length`.
+        tool_schema: replaces the tool's description for the model; its name stays `search`.
+    """
+
+    def __init__(self, config: dict[str, Any], tool_schema: OpenAIFunctionToolSchema | None = None) -> None:
+        super().__init__(config, tool_schema or self.get_openai_tool_schema())
+        if self.name != SEARCH_TOOL:
+            raise ValueError(f"the rows name the tool {SEARCH_TOOL!r}, so its schema must too, not {self.name!r}")
+        self.max_chars = int(config.get("max_chars", MAX_CHARS))
+        self._searches: dict[str, _Search] = {}
+        # verl keeps nothing between calls but the trajectory's own object; its progress is forgotten with it.
+        self._progress: WeakKeyDictionary[Any, _Progress] = WeakKeyDictionary()
+
+    def get_openai_tool_schema(self) -> OpenAIFunctionToolSchema:
+        """The tool as the model is told of it."""
+        query = {"type": "string", "description": "What is searched for."}
+        return OpenAIFunctionToolSchema.model_validate(
+            {
+                "type": "function",
+                "function": {
+                    "name": SEARCH_TOOL,
+                    "description": "Searches the shop and shows the titles of the products that it finds, best first.",
+                    "parameters": {"type": "object", "properties": {"query": query}, "required": ["query"]},
+                },
+            }
+        )
+
+    async def create(self, instance_id: str | None = None, **kwargs: Any) -> tuple[str, ToolResponse]:
+        """Makes an instance for a request.
+
+        Args:
+            instance_id: its name, if it has one.
+            kwargs: `create_kwargs` of the row, with `task` and `request_id`.
+        """
+        instance_id = instance_id or str(uuid4())
+        self._searches[instance_id] = _Search(kwargs.get("create_kwargs") or kwargs)
+        return instance_id, ToolResponse()
+
+    async def execute(
+        self, instance_id: str, parameters: dict[str, Any], **kwargs: Any
+    ) -> tuple[ToolResponse, float, dict[str, Any]]:
+        """Searches: one turn of the task.
+
+        Args:
+            instance_id: from `create`.
+            parameters: `query`; anything else counts as a completion that does not parse.
+            kwargs: `agent_data`, verl's object of the trajectory.
+
+        Returns:
+            The titles, what the turn pays, and what the action format did. A search that fails pays NaN, because verl
+            takes an error of a tool for a reward of 0; `compute_score` then raises.
+        """
+        search = self._searches[instance_id]
+        search.trajectory = kwargs.get("agent_data") or search
+        query = parameters.get("query") if isinstance(parameters, dict) else None
+        try:
+            description, request_id = _row(search.row)
+            progress = self._progress.setdefault(search.trajectory, _Progress(Episode(request_id)))
+            async with progress.turn:
+                if progress.episode.done:
+                    return ToolResponse(text=ENDED), 0.0, {}
+                turn = await asyncio.to_thread(_turn, description, progress.episode, query, self.max_chars)
+                progress.episode, text, reward, parse = turn
+                progress.paid += reward
+        except Exception:
+            _log.exception("the search failed; the row of the request: %s", search.row)
+            return ToolResponse(text=FAILED), math.nan, {}
+        return ToolResponse(text=text), reward, {"parse": parse}
+
+    async def calc_reward(self, instance_id: str, **kwargs: Any) -> float:
+        """What the searches of the instance's trajectory have paid so far."""
+        trajectory = self._searches[instance_id].trajectory
+        return 0.0 if trajectory is None else self._progress[trajectory].paid
+
+    async def release(self, instance_id: str, **kwargs: Any) -> None:
+        """Forgets the instance; the trajectory's progress stays as long as verl keeps the trajectory."""
+        self._searches.pop(instance_id, None)
+
+
+def _row(given: Mapping[str, Any]) -> tuple[str, str]:
+    missing = [key for key in ("task", "request_id") if not given.get(key)]
+    if missing:
+        raise ValueError(
+            f"the row's tools_kwargs have no {missing[0]!r} for the tool; write it with `rec-gym export --format verl`"
+        )
+    return given["task"], given["request_id"]
+
+
+def _turn(description: str, episode: Episode, query: object, max_chars: int) -> tuple[Episode, str, float, str]:
+    """One turn: the episode after it, the response, what it pays, and what the action format did."""
+    task = task_of(description)
+    text = task.dataset.texts(task.dataset.index.positions([episode.request_id]))[0]
+    # No action format understands reasoning that never ends.
+    completion = task.action.compose(query, text) if isinstance(query, str) else THINK
+    (after,), outcomes, _ = task.advance([episode], [completion])
+    if outcomes.parse[0] == STOPPED.parse:
+        response = ENDED
+    elif not task.turns.feedback_k:
+        response = NOT_SHOWN
+    else:
+        response = _list(task.dataset.catalog.titles(after.shown[-1]), max_chars)
+    return after, response, float(outcomes.rewards[0]), outcomes.parse[0]
+
+
+def _list(titles: list[str], max_chars: int) -> str:
+    """Numbered titles in lines, as many as fit; of the first one at least the beginning."""
+    text = ""
+    for place, title in enumerate(titles, 1):
+        longer = f"{text}\n{place}. {title}" if text else f"{place}. {title}"
+        if len(longer) > max_chars:
+            return text or longer[:max_chars]
+        text = longer
+    return text or NO_RESULTS
