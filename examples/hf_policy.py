@@ -118,6 +118,8 @@ class HFPolicy:
         if self.temperature is not None:
             settings = replace(settings, temperature=self.temperature)
         self.settings, self.seed, self._calls = settings, seed, 0
+        # Tokens that the model is never to write, by its own generation config.
+        self.suppressed: list[int] = list(self.model.generation_config.suppress_tokens or [])
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> list[str]:
         """The completions for `rows`."""
@@ -149,7 +151,11 @@ class HFPolicy:
         draws = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}
         end, pad = self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
         config = GenerationConfig(
-            max_new_tokens=self.settings.max_new_tokens, eos_token_id=end, pad_token_id=pad, **draws
+            max_new_tokens=self.settings.max_new_tokens,
+            eos_token_id=end,
+            pad_token_id=pad,
+            suppress_tokens=self.suppressed or None,
+            **draws,
         )
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(seed)
@@ -207,7 +213,10 @@ class HFPolicy:
             position_ids=_positions(attention)[:, -length - 1 : -1],
             past_key_values=self.cache(samples.prompts, samples.attention, samples.prompt_of),
         ).logits
-        logs = torch.log_softmax(logits.float() / temperature, dim=-1)
+        logits = logits.float() / temperature
+        if self.suppressed:
+            logits[:, :, self.suppressed] = -1e9  # finite, so that the entropy has a gradient
+        logs = torch.log_softmax(logits, dim=-1)
         taken = logs.gather(2, samples.completions[:, :, None]).squeeze(2)
         return taken, -(logs.exp() * logs).sum(dim=2)
 

@@ -79,6 +79,8 @@ def tiny(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = LlamaForCausalLM(config)
+    nouns = {*tokenizer.convert_tokens_to_ids(english_nouns()), tokenizer.eos_token_id}
+    model.generation_config.suppress_tokens = [token for token in range(len(tokenizer)) if token not in nouns]
     write(output, model, tokenizer, PolicySettings(reads="text", max_new_tokens=8, batch_size=1024))
 
 

@@ -22,11 +22,11 @@ import torch
 import tyro
 
 from rec_gym.cache import atomic_path
-from rec_gym.cli import overrides_of
 from rec_gym.evaluation import evaluate
 from rec_gym.loop.sampling import RequestSampler
 from rec_gym.loop.text_stats import text_stats
 from rec_gym.progress import track
+from rec_gym.settings import overrides_of
 
 from hf_policy import HFPolicy, Samples
 from runs import RunFolder
@@ -54,8 +54,12 @@ class Arguments:
     "requests in a batch"
     group_size: int = 16
     "completions for each request"
+    reads: str = ""
+    "what the model reads of a row: messages, prompt or text; by default the model's own setting, as for the next two"
     max_new_tokens: int = 0
-    "tokens of a completion at the most; 0 for the model's own setting"
+    "tokens of a completion at the most"
+    max_prompt_tokens: int = 0
+    "tokens of a prompt at the most; a longer one loses its beginning"
     temperature: float = 1.0
     "of the draws while training; evaluation takes the likeliest tokens"
     learning_rate: float = 1e-3
@@ -127,8 +131,10 @@ class Trainer:
         self.task = self.env.unwrapped.task
         self.sampler = RequestSampler(len(self.task), a.seed)
         self.policy = HFPolicy(a.model, lora_rank=a.lora_rank, device=a.device)
-        if a.max_new_tokens:
-            self.policy.settings = replace(self.policy.settings, max_new_tokens=a.max_new_tokens)
+        stated = {
+            name: getattr(a, name) for name in ("reads", "max_new_tokens", "max_prompt_tokens") if getattr(a, name)
+        }
+        self.policy.settings = replace(self.policy.settings, **stated)
         self.start = HFPolicy(a.model, device=a.device) if a.kl else None
         self.weights = [weight for weight in self.policy.model.parameters() if weight.requires_grad]
         self.optimiser = torch.optim.AdamW(self.weights, lr=a.learning_rate, weight_decay=0.0)

@@ -301,3 +301,20 @@ class TestNames:
     def test_summaries_are_distinct(self):
         summaries = [known.summary for known in POLICIES.values()]
         assert all(a != b for a, b in itertools.combinations(summaries, 2))
+
+
+def test_a_word_policy_that_was_saved_writes_the_same(task, tmp_path):
+    from rec_gym.policies.learner import LearnerSettings, WordPolicy, load_policy
+
+    policy = WordPolicy(["lamp", "chair", "naïve ☃"], LearnerSettings(draws=2, learning_rate=0.5, seed=3))
+    rows = list(task.rows())
+    texts = [row["text"] for row in rows]
+    drawn = np.tile([[0, 0], [1, 1]], (len(texts), 1))
+    policy.learn(texts, drawn, np.arange(len(drawn), dtype=float))
+    policy.save(tmp_path / "policy.npz")
+    kept = load_policy(str(tmp_path / "policy.npz"))
+    assert np.array_equal(kept.probabilities(texts), policy.probabilities(texts))
+    assert not np.array_equal(kept.probabilities(texts)[0], WordPolicy(policy.vocabulary[:-1]).probabilities(texts)[0])
+    spec = f"rec_gym.policies.learner:load_policy:{tmp_path / 'policy.npz'}"
+    assert make_policy(spec, task)(rows) == policy(rows)
+    assert kept.settings == policy.settings

@@ -7,15 +7,18 @@ as GRPO takes it. It is no language model: it shows that the loop teaches, and w
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from rec_gym.cache import atomic_path
 from rec_gym.loop.text_stats import words
 
 
@@ -117,6 +120,16 @@ class WordPolicy:
             "entropy": float(entropy.mean()),
         }
 
+    def save(self, path: Path | str) -> None:
+        """Writes vocabulary, settings and weights to one `.npz` file, whole or not at all; `load_policy` reads it."""
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(
+                file,
+                vocabulary=np.array(self.vocabulary[:-1]),
+                settings=json.dumps(asdict(self.settings)),
+                weights=self._weights,
+            )
+
     def _features(self, texts: Sequence[str]) -> csr_matrix:
         """Hashed words and word pairs, one row a text, each of length 1."""
         columns, offsets = [], [0]
@@ -131,6 +144,20 @@ class WordPolicy:
     def _text(self, places: np.ndarray) -> str:
         chosen = dict.fromkeys(self.vocabulary[place] for place in places)
         return " ".join(filter(None, chosen))
+
+
+def load_policy(path: str) -> WordPolicy:
+    """A policy that was saved: `rec-gym evaluate ID --policy rec_gym.policies.learner:load_policy:PATH`.
+
+    It can be evaluated; the optimiser's state is not kept.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    with np.load(path, allow_pickle=False) as kept:
+        policy = WordPolicy(kept["vocabulary"].tolist(), LearnerSettings(**json.loads(str(kept["settings"]))))
+        policy._weights[:] = kept["weights"]
+    return policy
 
 
 class _Adam:
