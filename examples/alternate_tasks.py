@@ -1,0 +1,162 @@
+"""Two rewards in turns: the ranking measure, and naming what a request asks for.
+
+    python examples/alternate_tasks.py --auxiliary-every 2 --output runs/alternating   # every second step
+    python examples/alternate_tasks.py --auxiliary-every 0 --output runs/metric        # the measure alone
+
+The policy is the demo's: up to eight English nouns, drawn independently, that are appended to the request. Both arms take the
+same number of steps and see the same requests in the same order.
+
+What the two rewards know is not the same. The measure comes from the recommender's ranking and the gains of the request. The
+auxiliary reward also reads the catalogue: type, material, colour, size and use of the items that answer a train request
+exactly. It tells the policy the shop's own words for the request, which the measure never does. It is made for train requests
+only, and none of it is used in the evaluation.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import Stemmer
+import tyro
+
+from rec_gym import Task
+from rec_gym.dataset import TRAIN
+from rec_gym.evaluation import evaluate
+from rec_gym.loop.text_stats import text_stats, words
+from rec_gym.policies.learner import LearnerSettings, WordPolicy, english_nouns
+from rec_gym.progress import track
+from rec_gym.settings import overrides_of
+
+from runs import RunFolder
+
+# What `--set` lies over.
+SETTINGS = {"action": "append", "reward": {"measure": "ndcg@100", "terms": {"ndcg@10": 1.0}}}
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Settings of a run."""
+
+    output: Path
+    "folder of the run"
+    id: str = "RecR1-CornerShop-BM25-v0"
+    "environment; the auxiliary task needs one on CornerShop"
+    set: tuple[str, ...] = ()
+    "settings of the environment, KEY=VALUE with VALUE in TOML; by default completions are appended, and NDCG@100 + NDCG@10"
+    auxiliary_every: int = 2
+    "one step in so many is paid by the auxiliary reward; 0 for the ranking measure alone"
+    steps: int = 600
+    "training steps, those with the auxiliary reward included"
+    prompts: int = 64
+    "requests in a step"
+    group_size: int = 16
+    "completions of each request, whose mean reward is the baseline"
+    measures: tuple[str, ...] = ("ndcg@10", "ndcg@100")
+    "what is evaluated; the first one on val while training"
+    val_every: int = 100
+    "steps between evaluations on val; 0 for none"
+    test_splits: tuple[str, ...] = ("test", "ood-combination", "ood-phrasing", "ood-type")
+    "splits that are evaluated once, at the end"
+    seed: int = 0
+    "of the draws and of the order of requests"
+
+
+class Naming:
+    """The auxiliary task: name the product type and the attributes that a train request asks for.
+
+    A request's answer is made from the catalogue's columns: the values on which all of its exact items (those with the
+    highest gain) agree. Where few items are exact they may agree on more than was asked. A budget is no word of the catalogue
+    and is left out. Words are compared by their stems, as BM25 compares them.
+
+    Args:
+        task: its split must be train.
+
+    Raises:
+        ValueError: the split is another one.
+    """
+
+    columns = ("type", "material", "colour", "size", "use")
+
+    def __init__(self, task: Task) -> None:
+        if task.split != TRAIN:
+            raise ValueError(f"answers are made for train requests only, not for those of {task.split!r}")
+        self._stemmer = Stemmer.Stemmer("english")
+        dataset = task.dataset
+        values = {name: dataset.catalog.values(name) for name in self.columns}
+        self.answers: dict[str, str] = {}
+        for request_id, row in zip(task.request_ids, task.rows_in_split.tolist(), strict=True):
+            gains = dataset.relevant_gains[row]
+            exact = dataset.relevant[row][gains == gains.max()]
+            shared = [set(column[exact].tolist()) for column in values.values()]
+            self.answers[request_id] = " ".join(value for found in shared if len(found) == 1 for value in found)
+        self._stems = {request_id: self.stems(answer) for request_id, answer in self.answers.items()}
+
+    def stems(self, text: str) -> frozenset[str]:
+        """The stems of a text's words."""
+        return frozenset(self._stemmer.stemWords(words(text)))
+
+    def score(self, request_ids: Sequence[str], completions: Sequence[str]) -> np.ndarray:
+        """F1 between the words that were written and those of the answer, float64 [n], from 0 to 1.
+
+        Args:
+            request_ids: n train requests.
+            completions: n texts.
+        """
+        rewards = np.zeros(len(completions))
+        for place, (request_id, completion) in enumerate(zip(request_ids, completions, strict=True)):
+            answer, written = self._stems[request_id], self.stems(completion)
+            rewards[place] = 2 * len(answer & written) / (len(answer) + len(written))
+        return rewards
+
+
+def train(a: Arguments, env: Any, log: Callable[[dict[str, float]], None]) -> WordPolicy:
+    """Trains a policy with the two rewards in turns; logs both for each step, and which of them trained."""
+    policy = WordPolicy(english_nouns(), LearnerSettings(seed=a.seed))
+    task = env.unwrapped.task
+    naming = Naming(task) if a.auxiliary_every else None
+    observations, infos = env.reset(seed=a.seed)
+    for step in track(range(1, a.steps + 1), f"Training on {a.id}"):
+        start = time.perf_counter()
+        texts, request_ids = observations[:: a.group_size], infos["request_id"]
+        completions, drawn = policy.sample(texts, a.group_size)
+        said = text_stats(completions, [text for text in texts for _ in range(a.group_size)])
+        # The environment is stepped whichever reward trains, so that both arms see the same requests in the same order.
+        observations, measured, *_, infos = env.step(completions)
+        found: dict[str, float] = {"step": step, "reward": float(measured.mean()), "auxiliary": False}
+        paid = measured
+        if naming is not None:
+            named = naming.score(request_ids, completions)
+            found |= {"naming": float(named.mean()), "auxiliary": step % a.auxiliary_every == 0}
+            paid = named if found["auxiliary"] else measured
+        told = policy.learn(texts, drawn, paid)
+        found |= {key: told[key] for key in ("flat_groups", "entropy")}
+        found |= {key: float(values.mean()) for key, values in said.items()}
+        found["seconds"] = time.perf_counter() - start
+        if a.val_every and step % a.val_every == 0:
+            on_val = evaluate(task.replace(split="val"), policy, measures=a.measures)
+            found["val"] = float(on_val.values(a.measures[0]).mean())
+        log(found)
+    return policy
+
+
+def main(a: Arguments) -> None:
+    """Trains one arm, evaluates once, and saves what came of it."""
+    if a.auxiliary_every < 0:
+        raise SystemExit(f"--auxiliary-every is 0 (never) or a number of steps, not {a.auxiliary_every}")
+    folder = RunFolder(a.output, a)
+    folder.go_on_after(0)
+    settings = SETTINGS | overrides_of(None, a.set)
+    env: Any = gym.make_vec(a.id, num_envs=a.prompts * a.group_size, group_size=a.group_size, **settings)
+    policy = train(a, env, folder.log)
+    policy.save(a.output / "policy.npz")
+    folder.finish(env.unwrapped.task, policy, a.test_splits, a.measures)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments, description=__doc__))
