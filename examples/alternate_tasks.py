@@ -57,7 +57,7 @@ class Arguments:
     "requests in a step"
     group_size: int = 16
     "completions of each request, whose mean reward is the baseline"
-    measures: tuple[str, ...] = ("ndcg@10", "ndcg@100")
+    measures: tuple[str, ...] = ("ndcg@10", "ndcg@100", "constraints@10")
     "what is evaluated; the first one on val while training"
     val_every: int = 100
     "steps between evaluations on val; 0 for none"

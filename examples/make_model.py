@@ -54,7 +54,7 @@ def tiny(
         "RecR1-CornerShop-BM25-v0"
     ),
     hidden: Annotated[int, typer.Option(help="Width.")] = 128,
-    layers: Annotated[int, typer.Option(help="Depth.")] = 2,
+    layers: Annotated[int, typer.Option(help="Depth.")] = 1,
     items: Annotated[int, typer.Option(help="Items of the shop.")] = 5000,
     seed: Annotated[int, typer.Option(help="Of the random weights.")] = 0,
 ) -> None:

@@ -209,6 +209,17 @@ def test_members_that_stop_early_start_over_alone(task):
     assert infos["request_id"].tolist() == [first, first]
 
 
+def test_episodes_make_the_rows_of_the_members(task):
+    env = RecommenderVectorEnv(task.replace(observation="prompt"), 2)
+    assert env.episodes == ()
+    observations, _ = env.reset(options={"request_ids": ["q2", "q1"]})
+    for _ in range(2):
+        rows = env.task.rows_of(env.episodes)
+        assert tuple(row["prompt"] for row in rows) == observations
+        assert [row["request_id"] for row in rows] == [episode.request_id for episode in env.episodes]
+        observations, *_ = env.step(["red lamp", "red chair"])
+
+
 def test_disabled_reset_wants_a_mask(task):
     env = RecommenderVectorEnv(task.replace(turns=1), 2, autoreset_mode="disabled")
     env.reset(seed=0)

@@ -479,3 +479,21 @@ def test_the_policies_of_the_docs_work(tmp_path, monkeypatch):
     row = next(task.rows())
     assert make_policy("my_policies.py:lower", task)([row]) == [row["text"].lower()]
     assert make_policy("my_policies.py:Suffix:cotton", task)([row]) == [row["text"] + " cotton"]
+
+
+def test_a_drawn_part_of_a_split_is_the_same_for_every_policy():
+    task = rec_gym.make_task("RecR1-CornerShop-BM25-v0", items=600, split="val", reward="ndcg@10")
+    whole = evaluate(task, make_policy("raw", task), progress=False)
+    part = evaluate(task, make_policy("raw", task), requests=30, progress=False)
+    other = evaluate(task, always("lamp"), requests=30, progress=False)
+    assert part.request_ids == other.request_ids
+    assert len(set(part.request_ids)) == 30
+    assert sorted(part.request_ids, key=task.request_ids.index) == part.request_ids != task.request_ids[:30]
+    places = [task.request_ids.index(name) for name in part.request_ids]
+    for name in ("ndcg@10", "reward"):
+        assert np.array_equal(part.values(name), whole.values(name)[places])
+    assert np.array_equal(part.strata["asked"], whole.strata["asked"][places])
+    assert compare([part, other]).units == 30
+    assert len(evaluate(task, always("lamp"), requests=10_000, progress=False)) == len(task)
+    with pytest.raises(ValueError, match="at least 1"):
+        evaluate(task, always("lamp"), requests=0)
