@@ -45,8 +45,9 @@ class RunFolder:
 
     def go_on_after(self, steps: int) -> None:
         """Drops what was logged after the last checkpoint: those steps are done again."""
+        lines = self._log.read_text().splitlines() if self._log.is_file() else []  # the last one may be cut off
         with atomic_path(self._log) as temporary:
-            temporary.write_text("".join(f"{json.dumps(found)}\n" for found in self.curve[:steps]))
+            temporary.write_text("".join(f"{line}\n" for line in lines[:steps]))
 
     def log(self, found: dict[str, float]) -> None:
         """Keeps the numbers of a step; `found["step"]` is its number."""

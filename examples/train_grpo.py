@@ -129,6 +129,10 @@ class Trainer:
         members = a.prompts * a.group_size
         self.env: Any = gym.make_vec(a.id, num_envs=members, group_size=a.group_size, **overrides_of(a.data_dir, a.set))
         self.task = self.env.unwrapped.task
+        # Made now, so that a split that is not there is said before the work and not after it.
+        self.val = self.task.replace(split="val") if a.val_every else None
+        for split in a.test_splits:
+            self.task.replace(split=split)
         self.sampler = RequestSampler(len(self.task), a.seed)
         self.policy = HFPolicy(a.model, lora_rank=a.lora_rank, device=a.device)
         stated = {
@@ -221,7 +225,7 @@ class Trainer:
         weighed = torch.tensor(advantages, dtype=torch.float32, device=self.policy.device)[:, None]
         with self.precision:
             logs, entropy = self.policy.log_probs(samples, a.temperature)
-        old = logs.detach() if turn.logs is None else turn.logs[places][:, : logs.shape[1]]
+        old = logs.detach() if turn.logs is None else turn.logs[torch.as_tensor(places), : logs.shape[1]]
         ratio = torch.exp(logs - old)
         gain = torch.minimum(ratio * weighed, ratio.clamp(1 - a.clip, 1 + a.clip) * weighed)
         distance = torch.zeros_like(logs)
@@ -250,11 +254,10 @@ class Trainer:
 
     def on_val(self) -> float:
         """Mean of the measure on some requests of val, with the likeliest tokens."""
-        a = self.arguments
-        found = evaluate(
-            self.task.replace(split="val"), self.policy, measures=[a.measure], requests=a.val_requests or None
-        )
-        return float(found.values(a.measure).mean())
+        assert self.val is not None
+        measure, requests = self.arguments.measure, self.arguments.val_requests or None
+        found = evaluate(self.val, self.policy, measures=[measure], requests=requests)
+        return float(found.values(measure).mean())
 
     def save(self, steps: int) -> None:
         """A checkpoint; the one before it goes when this one is whole."""

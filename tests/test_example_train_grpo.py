@@ -90,6 +90,27 @@ def test_a_killed_run_goes_on_with_the_same_curve(arguments, model, tmp_path):
         train_grpo.main(replace(arguments, seed=1))
 
 
+def test_a_line_that_a_kill_cut_off_is_no_obstacle(arguments):
+    train_grpo.main(replace(arguments, steps=2))
+    before = curve(arguments.output)
+    with (arguments.output / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 3, "rew')
+    train_grpo.main(replace(arguments, steps=2))
+    assert curve(arguments.output) == before
+
+
+def test_a_split_that_is_not_there_is_said_at_once(arguments):
+    with pytest.raises(ValueError, match="nowhere"):
+        train_grpo.Trainer(replace(arguments, test_splits=("nowhere",)))
+
+
+def test_an_untrained_policy_is_evaluated_too(arguments):
+    train_grpo.main(replace(arguments, steps=0))
+    saved = json.loads((arguments.output / "evaluation-test.json").read_text())
+    assert saved["policies"][1]["policy"] == "trained"
+    assert json.loads((arguments.output / "run.json").read_text())["curve"] == []
+
+
 def test_micro_batches_change_nothing(arguments):
     whole, parts = train_grpo.Trainer(arguments), train_grpo.Trainer(replace(arguments, micro_batch=3))
     for trainer in (whole, parts):
