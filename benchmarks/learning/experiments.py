@@ -1,0 +1,298 @@
+"""The experiments, as data: what is run, on what it is evaluated, and what is compared.
+
+A command is what stands after the Python executable. Words in angle brackets are filled in when it is run: the run's
+folder, the folder with the user's data, the folder with models, the folder of the MiniLM encoder, and the folds' folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+OUTPUT, DATA, MODELS, MINILM, FOLDS = "<output>", "<data>", "<models>", "<minilm>", "<folds>"
+SHOP, SHOP_DENSE = "RecR1-CornerShop-BM25-v0", "RecR1-CornerShop-Dense-v0"
+SHOP_SPLITS = ("test", "ood-combination", "ood-phrasing", "ood-type")
+SHOP_MEASURES = ("ndcg@10", "ndcg@100", "constraints@10")
+TRANSFER_MEASURES = ("ndcg@10",)
+RAW, TRAINED = "raw", "trained"
+FOLD_COUNT = 5
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where something is evaluated.
+
+    Attributes:
+        id: the registered id.
+        settings: KEY=VALUE each, as the examples take them with `--set`.
+        data: the folder with the data; empty for ids that need none.
+    """
+
+    id: str
+    settings: tuple[str, ...] = ("action=append",)
+    data: str = ""
+
+
+@dataclass(frozen=True)
+class References:
+    """What stands beside the trained policies: other policies on the same requests.
+
+    Attributes:
+        name: of the set.
+        environment: where they are evaluated.
+        splits: on which requests.
+        policies: names that `make_policy` knows.
+        measures: what is measured.
+        requests: drawn of each split; None for all.
+    """
+
+    name: str
+    environment: Environment
+    splits: tuple[str, ...]
+    policies: tuple[str, ...]
+    measures: tuple[str, ...]
+    requests: int | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        name: of its folder within the experiment's.
+        arm: what it is a repetition of.
+        seed: of the training.
+        command: see the module; empty where `same_as` is given.
+        same_as: EXPERIMENT/RUN, for a run that is one of another experiment.
+        transfers: recommenders (keys of `RECOMMENDERS`) under which its policy is evaluated too.
+    """
+
+    name: str
+    arm: str
+    seed: int
+    command: tuple[str, ...] = ()
+    same_as: str = ""
+    transfers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A question, and the runs that answer it.
+
+    Attributes:
+        name: of the experiment, its folder and its kept file.
+        title: heading of its section.
+        question: one sentence.
+        runs: all trainings.
+        measures: those of the tables; the first one is tested.
+        splits: what is evaluated at the end of a run.
+        kept: measures whose values are kept request by request; empty for those of the tables.
+        references: key of `REFERENCES`; empty for none.
+        versus: two arms that are compared, run by run of the same seed.
+        stratified: whether a table by asked attributes is made.
+        pooled: runs are folds: their requests are taken together.
+        prepares: folders that are made first, each with its command.
+        extra: of the package, that the runs need.
+    """
+
+    name: str
+    title: str
+    question: str
+    runs: tuple[Run, ...]
+    measures: tuple[str, ...] = ("ndcg@10",)
+    splits: tuple[str, ...] = SHOP_SPLITS
+    kept: tuple[str, ...] = ()
+    references: str = ""
+    versus: tuple[str, str] | None = None
+    stratified: bool = False
+    pooled: bool = False
+    prepares: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    extra: str = ""
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """Names of the arms, in the order of the runs."""
+        return tuple(dict.fromkeys(run.arm for run in self.runs))
+
+    @property
+    def kept_measures(self) -> tuple[str, ...]:
+        """Measures that every evaluation of a run must hold."""
+        return self.kept or self.measures
+
+
+def seeds(count: int, arm: str, command: Iterable[str], prefix: str = "") -> tuple[Run, ...]:
+    """Runs that differ in their seed only."""
+    return tuple(
+        Run(f"{prefix}seed-{seed}", arm, seed, (*command, "--seed", str(seed), "--output", OUTPUT))
+        for seed in range(count)
+    )
+
+
+def again(experiment: str, count: int, arm: str, transfers: tuple[str, ...] = ()) -> tuple[Run, ...]:
+    """The first runs of another experiment, as an arm of this one."""
+    return tuple(
+        Run(f"{arm}-seed-{seed}", arm, seed, same_as=f"{experiment}/seed-{seed}", transfers=transfers)
+        for seed in range(count)
+    )
+
+
+# A gate holds for the reward's measure and not for its terms, so that this reward has no term: scale=2 gives it the range
+# of the ungated one, NDCG@100 + NDCG@10.
+GATED = 'reward={measure="ndcg@100", transforms=[{name="gate", measure="constraints@10"}, {name="scale", by=2.0}]}'
+DENSE = f'recommender={{name="dense", encoder="{MINILM}"}}'
+RECOMMENDERS = {
+    "bm25": Environment(SHOP),
+    "dense": Environment(SHOP_DENSE, ("action=append", DENSE)),
+}
+OFFICE = Environment(
+    "RecR1-RecBole-BM25-v0",
+    ("action=append", 'prompt={user="{request}\\nSearch for the next item:", text="{user}"}'),
+    f"{DATA}/amazon_office_2018",
+)
+OFFICE_REQUESTS = 1000
+CRANFIELD = Environment("RecR1-BEIR-BM25-v0", data=f"{DATA}/cranfield")
+
+REFERENCES = {
+    one.name: one
+    for one in (
+        References("cornershop-bm25", RECOMMENDERS["bm25"], SHOP_SPLITS, (RAW, "rm3", "oracle"), SHOP_MEASURES),
+        References("cornershop-dense", RECOMMENDERS["dense"], SHOP_SPLITS, (RAW, "oracle"), TRANSFER_MEASURES),
+        References("office", OFFICE, ("test",), (RAW, "rm3"), ("ndcg@100", "ndcg@10"), OFFICE_REQUESTS),
+        References("cranfield", CRANFIELD, ("all",), (RAW, "rm3"), ("ndcg@10", "ndcg@100")),
+    )
+}
+
+WORDS = ("examples/alternate_tasks.py", "--auxiliary-every", "0")
+
+# The settings of the language models: everything that was chosen on val stands here.
+TINY, SMOLLM2 = f"{MODELS}/tiny", f"{MODELS}/smollm2"
+TRANSFORMER = (
+    "examples/train_grpo.py", "--model", TINY,
+    "--set", "action=append", 'reward={measure="ndcg@100", terms={"ndcg@10"=1.0}}',
+    "--steps", "400", "--prompts", "64", "--group-size", "48", "--max-new-tokens", "2",
+    "--no-divide", "--positive", "--floor-steps", "1000", "--entropy", "0.003",
+    "--micro-batch", "1024", "--val-every", "25", "--test-splits", *SHOP_SPLITS,
+)  # fmt: skip
+LANGUAGE_MODEL = (
+    "--model", SMOLLM2, "--reads", "prompt", "--lora-rank", "16", "--learning-rate", "3e-4", "--damping", "0.01",
+    "--max-new-tokens", "12",
+)  # fmt: skip
+OFFICE_RUN = (
+    "examples/train_grpo.py", *LANGUAGE_MODEL, "--id", OFFICE.id, "--data-dir", OFFICE.data, "--set", *OFFICE.settings,
+    "--measure", "ndcg@100", "--steps", "40", "--prompts", "8", "--group-size", "8", "--max-prompt-tokens", "64",
+    "--val-every", "20", "--checkpoint-every", "10", "--test-requests", str(OFFICE_REQUESTS),
+)  # fmt: skip
+CRANFIELD_RUN = (
+    "examples/train_grpo.py", *LANGUAGE_MODEL, "--id", CRANFIELD.id, "--set", *CRANFIELD.settings,
+    "--measure", "ndcg@10", "--steps", "40", "--prompts", "8", "--group-size", "8", "--max-prompt-tokens", "96",
+    "--val-every", "20", "--checkpoint-every", "10", "--seed", "0",
+)  # fmt: skip
+MAKE_SMOLLM2 = ((SMOLLM2, ("examples/make_model.py", "smollm2", SMOLLM2)),)
+
+
+def _folds() -> tuple[Run, ...]:
+    """One run a fold, trained on the queries of the others."""
+    return tuple(
+        Run(f"fold-{k}", TRAINED, 0, (*CRANFIELD_RUN, "--data-dir", f"{FOLDS}/fold-{k}", "--output", OUTPUT))
+        for k in range(FOLD_COUNT)
+    )
+
+
+EXPERIMENTS = {
+    one.name: one
+    for one in (
+        Experiment(
+            "words",
+            "Words from the reward alone",
+            "What does a policy learn that sees nothing but requests and the ranking measure?",
+            seeds(5, TRAINED, WORDS),
+            kept=SHOP_MEASURES,
+            references="cornershop-bm25",
+            stratified=True,
+        ),
+        Experiment(
+            "words-constraints",
+            "A reward that is gated by constraints",
+            "Does the reward's measure lead to items that break what the shopper insisted on, and does a gate prevent it?",
+            (*again("words", 5, "ungated"), *seeds(5, "gated", (*WORDS, "--set", GATED), "gated-")),
+            measures=("ndcg@10", "constraints@10"),
+            kept=SHOP_MEASURES,
+            references="cornershop-bm25",
+            versus=("ungated", "gated"),
+        ),
+        Experiment(
+            "transformer",
+            "A transformer from random weights",
+            "Does GRPO teach a small transformer, which begins with random weights, the same task?",
+            seeds(3, TRAINED, TRANSFORMER),
+            references="cornershop-bm25",
+            prepares=((TINY, ("examples/make_model.py", "tiny", TINY)),),
+            extra="train",
+        ),
+        Experiment(
+            "ppo",
+            "PPO of Stable-Baselines3",
+            "Does a library that knows no text learn the task through the wrapper?",
+            seeds(3, TRAINED, ("examples/train_sb3.py",)),
+            references="cornershop-bm25",
+            extra="sb3",
+        ),
+        Experiment(
+            "office",
+            "A language model on purchase histories",
+            "Does GRPO teach a language model of 135 million parameters to find what a shopper buys next?",
+            seeds(3, TRAINED, OFFICE_RUN),
+            measures=("ndcg@100",),
+            splits=("test",),
+            references="office",
+            prepares=MAKE_SMOLLM2,
+            extra="train",
+        ),
+        Experiment(
+            "cranfield",
+            "A language model on 225 real queries",
+            "Does what is learned from the reward on some real queries help on others?",
+            _folds(),
+            splits=("test",),
+            references="cranfield",
+            pooled=True,
+            prepares=MAKE_SMOLLM2,
+            extra="train",
+        ),
+        Experiment(
+            "alternating",
+            "A second task in turns with the measure",
+            "Does it help to be paid, every second step, for naming what the request asks for?",
+            (
+                *again("words", 3, "metric"),
+                *seeds(3, "alternating", ("examples/alternate_tasks.py", "--auxiliary-every", "2"), "alternating-"),
+            ),
+            references="cornershop-bm25",
+            versus=("metric", "alternating"),
+        ),
+        Experiment(
+            "transfer",
+            "Another recommender than in training",
+            "Does a policy that was trained with one recommender help another one?",
+            (
+                *again("words", 3, "bm25", ("dense",)),
+                *(
+                    replace(run, transfers=("bm25",))
+                    for run in seeds(
+                        3, "dense", (*WORDS, "--id", SHOP_DENSE, "--set", DENSE, "--steps", "200"), "dense-"
+                    )
+                ),
+            ),
+            references="cornershop-dense",
+            extra="dense",
+        ),
+    )
+}
+
+
+def source(experiment: Experiment, run: Run) -> tuple[Experiment, Run]:
+    """The experiment and the run whose training it is: its own, or that of `same_as`."""
+    if not run.same_as:
+        return experiment, run
+    owner, _, name = run.same_as.partition("/")
+    return EXPERIMENTS[owner], next(one for one in EXPERIMENTS[owner].runs if one.name == name)

@@ -1,0 +1,67 @@
+"""Cross-validation on a BEIR folder: five folders in the same layout, each with a fifth of the queries as its test."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from rec_gym.cache import atomic_path
+
+HEADER = "query-id\tcorpus-id\tscore"
+
+
+def fold_of(queries: list[str], count: int) -> dict[str, int]:
+    """The fold of each query: an order by hash, dealt out in turns, so that sizes differ by one at the most.
+
+    Args:
+        queries: their ids, in any order.
+        count: number of folds.
+
+    Raises:
+        ValueError: there are fewer queries than folds.
+    """
+    if len(queries) < count:
+        raise ValueError(f"{len(queries)} queries cannot be dealt out to {count} folds")
+    order = sorted(queries, key=lambda query: hashlib.sha256(f"fold {query}".encode()).hexdigest())
+    return {query: place % count for place, query in enumerate(order)}
+
+
+def read_qrels(folder: Path) -> dict[str, list[str]]:
+    """The lines of all qrels files, by query.
+
+    Raises:
+        ValueError: a query is judged in several files; which of them counts is not for this function to say.
+    """
+    found: dict[str, list[str]] = {}
+    for path in sorted((folder / "qrels").glob("*.tsv")):
+        here: dict[str, list[str]] = {}
+        for line in path.read_text(encoding="utf-8").splitlines()[1:]:
+            if line.strip():
+                here.setdefault(line.split("\t")[0], []).append(line)
+        twice = sorted(here.keys() & found.keys())
+        if twice:
+            raise ValueError(f"{path}: query {twice[0]!r} is judged in another file of qrels/ too; keep one of them")
+        found |= here
+    return found
+
+
+def write_folds(data: Path, target: Path, count: int) -> None:
+    """Writes `target/fold-K` for each fold: its queries are test, those of the others train.
+
+    Args:
+        data: a BEIR folder; the splits of its qrels files are given up.
+        target: whose folders `fold-K` are replaced.
+        count: number of folds.
+    """
+    lines = read_qrels(data)
+    folds = fold_of(list(lines), count)
+    for k in range(count):
+        with atomic_path(target / f"fold-{k}") as folder:
+            (folder / "qrels").mkdir(parents=True)
+            for name in ("corpus.jsonl", "queries.jsonl"):
+                shutil.copyfile(data / name, folder / name)
+            for split, is_test in (("train", False), ("test", True)):
+                chosen = [line for query, own in lines.items() if (folds[query] == k) == is_test for line in own]
+                text = "\n".join([HEADER, *chosen]) + "\n"
+                (folder / "qrels" / f"{split}.tsv").write_text(text, encoding="utf-8")

