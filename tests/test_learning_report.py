@@ -100,7 +100,7 @@ def write_everything(folder):
                 for name in run.transfers:
                     write_transfers(folder / owner.name / own.name, name, run.seed)
                 continue
-            how = {"prefix": f"{number}-"} if experiment.pooled else {}
+            how = {"prefix": f"{number % FOLD_COUNT}-"} if experiment.pooled else {}
             if run.name.startswith("dense"):
                 how = {"task_id": "RecR1-CornerShop-Dense-v0"}
             write_run(folder / experiment.name, run, experiment.splits, experiment.kept_measures, **how)
@@ -301,7 +301,7 @@ def test_folds_are_pooled_into_one_paired_comparison(archive):
     found = scores.pooled_scores(archive, experiment)
     measures = experiment.measures
     folds = [
-        (made(RAW, "test", measures, 0, prefix=f"{k}-"), made(TRAINED, "test", measures, 1, prefix=f"{k}-"))
+        (made(RAW, "test", measures, 0, prefix=f"{k}-"), made(TRAINED, "test", measures, k + 1, prefix=f"{k}-"))
         for k in range(FOLD_COUNT)
     ]
     raw, trained = (
@@ -315,6 +315,7 @@ def test_folds_are_pooled_into_one_paired_comparison(archive):
         for name, pair in zip((RAW, TRAINED), zip(*folds, strict=True), strict=True)
     )
     told = compare([raw, trained], measures).differences[TRAINED]
+    assert list(found.arms) == list(experiment.arms)
     assert found.seeds[TRAINED].differences[scores.POOLED] == told
     assert found.seeds[TRAINED].units == SIZE * FOLD_COUNT
 
@@ -374,10 +375,10 @@ def test_plots_are_a_function_of_the_runs(archive, tmp_path):
 
 def test_what_is_missing_is_said(kept, tmp_path):
     content = json.loads((kept / "cranfield.json").read_text())
-    del content["runs"]["fold-2"]
+    del content["runs"]["fold-2"], content["runs"]["untrained-fold-2"]
     write_json(tmp_path / "cranfield.json", content)
     text = report.section(scores.Archive(tmp_path), EXPERIMENTS["cranfield"])
-    assert "Missing: fold-2." in text
+    assert "Missing: fold-2, untrained-fold-2." in text
     assert "120 requests" not in text  # no pooled table of four folds
     assert report.NOT_RUN in report.section(scores.Archive(tmp_path), EXPERIMENTS["words"])
 

@@ -14,7 +14,7 @@ SHOP, SHOP_DENSE = "RecR1-CornerShop-BM25-v0", "RecR1-CornerShop-Dense-v0"
 SHOP_SPLITS = ("test", "ood-combination", "ood-phrasing", "ood-type")
 SHOP_MEASURES = ("ndcg@10", "ndcg@100", "constraints@10")
 TRANSFER_MEASURES = ("ndcg@10",)
-RAW, TRAINED = "raw", "trained"
+RAW, TRAINED, UNTRAINED = "raw", "trained", "untrained"
 FOLD_COUNT = 5
 
 
@@ -139,7 +139,7 @@ def again(experiment: str, count: int, arm: str, transfers: tuple[str, ...] = ()
 # A gate holds for the reward's measure and not for its terms, so that this reward has no term: scale=2 gives it the range
 # of the ungated one, NDCG@100 + NDCG@10.
 GATED = 'reward={measure="ndcg@100", transforms=[{name="gate", measure="constraints@10"}, {name="scale", by=2.0}]}'
-DENSE = f'recommender={{name="dense", encoder="{MINILM}"}}'
+DENSE = f'recommender={{name="dense", encoder="{MINILM}", dtype="bf16"}}'
 RECOMMENDERS = {
     "bm25": Environment(SHOP),
     "dense": Environment(SHOP_DENSE, ("action=append", DENSE)),
@@ -150,7 +150,11 @@ OFFICE = Environment(
     f"{DATA}/amazon_office_2018",
 )
 OFFICE_REQUESTS = 1000
-CRANFIELD = Environment("RecR1-BEIR-BM25-v0", data=f"{DATA}/cranfield")
+CRANFIELD = Environment(
+    "RecR1-BEIR-BM25-v0",
+    ("action=append", 'prompt={user="Question: {request}\\nKeywords:", text="{user}"}'),
+    f"{DATA}/cranfield",
+)
 
 REFERENCES = {
     one.name: one
@@ -164,36 +168,56 @@ REFERENCES = {
 
 WORDS = ("examples/alternate_tasks.py", "--auxiliary-every", "0")
 
+# An encoder takes most of a step: fewer and smaller steps than with BM25.
+DENSE_RUN = (
+    *WORDS, "--id", SHOP_DENSE, "--set", DENSE, "--steps", "100", "--prompts", "16", "--group-size", "8",
+    "--val-every", "0",
+)  # fmt: skip
+
 # The settings of the language models: everything that was chosen on val stands here.
 TINY, SMOLLM2 = f"{MODELS}/tiny", f"{MODELS}/smollm2"
 TRANSFORMER = (
     "examples/train_grpo.py", "--model", TINY,
     "--set", "action=append", 'reward={measure="ndcg@100", terms={"ndcg@10"=1.0}}',
     "--steps", "400", "--prompts", "64", "--group-size", "48", "--max-new-tokens", "2",
-    "--no-divide", "--positive", "--floor-steps", "1000", "--entropy", "0.003",
-    "--micro-batch", "1024", "--val-every", "25", "--test-splits", *SHOP_SPLITS,
+    "--positive", "--no-divide", "--floor-steps", "1000", "--entropy", "0.01", "--micro-batch", "1024",
+    "--val-every", "25", "--checkpoint-every", "100", "--test-splits", *SHOP_SPLITS,
 )  # fmt: skip
 LANGUAGE_MODEL = (
-    "--model", SMOLLM2, "--reads", "prompt", "--lora-rank", "16", "--learning-rate", "3e-4", "--damping", "0.01",
-    "--max-new-tokens", "12",
+    "examples/train_grpo.py", "--model", SMOLLM2, "--reads", "prompt", "--max-prompt-tokens", "64", "--lora-rank", "16",
+    "--prompts", "8", "--group-size", "8", "--warmup", "3", "--damping", "0.01", "--micro-batch", "32",
+    "--checkpoint-every", "10", "--measure", "ndcg@100",
 )  # fmt: skip
 OFFICE_RUN = (
-    "examples/train_grpo.py", *LANGUAGE_MODEL, "--id", OFFICE.id, "--data-dir", OFFICE.data, "--set", *OFFICE.settings,
-    "--measure", "ndcg@100", "--steps", "40", "--prompts", "8", "--group-size", "8", "--max-prompt-tokens", "64",
-    "--val-every", "20", "--checkpoint-every", "10", "--test-requests", str(OFFICE_REQUESTS),
+    *LANGUAGE_MODEL, "--id", OFFICE.id, "--data-dir", OFFICE.data, "--set", *OFFICE.settings, "--max-new-tokens", "12",
+    "--learning-rate", "3e-4", "--val-every", "20", "--test-requests", str(OFFICE_REQUESTS),
 )  # fmt: skip
 CRANFIELD_RUN = (
-    "examples/train_grpo.py", *LANGUAGE_MODEL, "--id", CRANFIELD.id, "--set", *CRANFIELD.settings,
-    "--measure", "ndcg@10", "--steps", "40", "--prompts", "8", "--group-size", "8", "--max-prompt-tokens", "96",
-    "--val-every", "20", "--checkpoint-every", "10", "--seed", "0",
+    *LANGUAGE_MODEL, "--id", CRANFIELD.id, "--set", *CRANFIELD.settings, "--max-new-tokens", "8",
+    "--learning-rate", "5e-4", "--val-every", "0",
 )  # fmt: skip
 MAKE_SMOLLM2 = ((SMOLLM2, ("examples/make_model.py", "smollm2", SMOLLM2)),)
 
 
-def _folds() -> tuple[Run, ...]:
-    """One run a fold, trained on the queries of the others."""
+def _folds(arm: str, steps: int, prefix: str = "") -> tuple[Run, ...]:
+    """One run a fold, trained on the queries of the others; each fold has a seed of its own."""
     return tuple(
-        Run(f"fold-{k}", TRAINED, 0, (*CRANFIELD_RUN, "--data-dir", f"{FOLDS}/fold-{k}", "--output", OUTPUT))
+        Run(
+            f"{prefix}fold-{k}",
+            arm,
+            k,
+            (
+                *CRANFIELD_RUN,
+                "--steps",
+                str(steps),
+                "--data-dir",
+                f"{FOLDS}/fold-{k}",
+                "--seed",
+                str(k),
+                "--output",
+                OUTPUT,
+            ),
+        )
         for k in range(FOLD_COUNT)
     )
 
@@ -241,7 +265,10 @@ EXPERIMENTS = {
             "office",
             "A language model on purchase histories",
             "Does GRPO teach a language model of 135 million parameters to find what a shopper buys next?",
-            seeds(3, TRAINED, OFFICE_RUN),
+            (
+                *seeds(3, TRAINED, (*OFFICE_RUN, "--steps", "40")),
+                *seeds(1, UNTRAINED, (*OFFICE_RUN, "--steps", "0"), "untrained-"),
+            ),
             measures=("ndcg@100",),
             splits=("test",),
             references="office",
@@ -252,7 +279,8 @@ EXPERIMENTS = {
             "cranfield",
             "A language model on 225 real queries",
             "Does what is learned from the reward on some real queries help on others?",
-            _folds(),
+            (*_folds(TRAINED, 20), *_folds(UNTRAINED, 0, "untrained-")),
+            measures=("ndcg@100",),
             splits=("test",),
             references="cranfield",
             pooled=True,
@@ -276,12 +304,7 @@ EXPERIMENTS = {
             "Does a policy that was trained with one recommender help another one?",
             (
                 *again("words", 3, "bm25", ("dense",)),
-                *(
-                    replace(run, transfers=("bm25",))
-                    for run in seeds(
-                        3, "dense", (*WORDS, "--id", SHOP_DENSE, "--set", DENSE, "--steps", "200"), "dense-"
-                    )
-                ),
+                *(replace(run, transfers=("bm25",)) for run in seeds(3, "dense", DENSE_RUN, "dense-")),
             ),
             references="cornershop-dense",
             extra="dense",

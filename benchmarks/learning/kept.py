@@ -154,13 +154,14 @@ def compact_evaluation(path: Path, measures: Sequence[str]) -> dict[str, Any]:
     """One evaluation: its id, a hash of its requests, and for each policy values and text summary.
 
     Raises:
-        ValueError: a measure is missing, or the requests are not independent.
+        ValueError: a measure is missing.
     """
     saved = json.loads(path.read_text(encoding="utf-8"))
-    if saved["statistics"]["resampled"] != "requests":
-        raise ValueError(f"{path} is resampled over {saved['statistics']['resampled']}; kept files hold requests only")
     kept: dict[str, Any] = {"id": saved["id"], "card_sha256": saved["card_sha256"], "version": saved["version"]}
     kept |= {"split": saved["split"], "n": len(saved["request_ids"]), "requests": sha(saved["request_ids"])}
+    if "users" in saved:  # who they are is nobody's business, which requests are of the same one is
+        codes = {user: code for code, user in enumerate(dict.fromkeys(saved["users"]))}
+        kept["users"] = [codes[user] for user in saved["users"]]
     kept["policies"] = {}
     for policy in saved["policies"]:
         missing = [name for name in measures if name not in policy["requests"]]

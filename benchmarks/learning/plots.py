@@ -42,8 +42,10 @@ def plot_curves(runs: Sequence[KeptRun], measure: str, path: Path) -> None:
 def draw(panel: Any, runs: Sequence[KeptRun], name: str) -> None:
     """One column of the curves."""
     for colour, arm in zip(COLOURS, dict.fromkeys(run.arm for run in runs), strict=False):
-        found = [series(run, name) for run in runs if run.arm == arm]
-        for one in filter(None, found):
+        found = [points for run in runs if run.arm == arm and (points := series(run, name))]
+        if not found:
+            continue  # what was not trained has no curve
+        for one in found:
             panel.plot(list(one), list(one.values()), color=colour, linewidth=0.7, alpha=0.5)
         # Where a run is shorter, the mean is over the steps that all have.
         shared = sorted(set.intersection(*(set(one) for one in found)))

@@ -90,7 +90,7 @@ class Archive:
             seed=0,
             settings={},
             request_ids=[f"{kept['requests']}/{place}" for place in range(size)],
-            users=np.full(size, "", object),
+            users=np.array([str(code) for code in kept.get("users", [""] * size)], object),
             measures={key: np.array(values, np.float64) for key, values in found["values"].items()},
             rewards=np.full(size, np.nan),  # not kept
             text_stats={},
@@ -185,12 +185,18 @@ def pooled_scores(archive: Archive, experiment: Experiment) -> Scores | None:
     """The requests of all folds taken together; None where a fold is missing."""
     runs = archive.runs(experiment)
     [split] = experiment.splits
-    pairs = [(archive.evaluation(run, split, RAW), archive.evaluation(run, split, TRAINED)) for run in runs]
-    raws = [raw for raw, _ in pairs if raw is not None]
-    trained = [one for _, one in pairs if one is not None]
     if len(runs) < len(experiment.runs):
         return None
-    arms = {TRAINED: [pool(trained, POOLED)]}
+    raws: list[Evaluation] = []
+    found: dict[str, list[Evaluation]] = {}
+    for run in runs:
+        raw, trained = archive.evaluation(run, split, RAW), archive.evaluation(run, split, TRAINED)
+        assert raw is not None
+        assert trained is not None
+        if run.arm == experiment.arms[0]:
+            raws.append(raw)
+        found.setdefault(run.arm, []).append(trained)
+    arms = {arm: [pool(evaluations, POOLED)] for arm, evaluations in found.items()}
     return scores_of([pool(raws, RAW)], arms, archive.references(experiment.references, "all"), experiment.measures)
 
 

@@ -195,6 +195,7 @@ def as_json(comparison: Comparison, extra: Mapping[str, Any] | None = None) -> d
         },
         "policies": [_policy_json(comparison, evaluation) for evaluation in comparison.evaluations],
         "request_ids": first.request_ids,
+        **({"users": first.users.tolist()} if comparison.unit == "users" else {}),
     }
 
 
