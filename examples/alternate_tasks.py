@@ -111,7 +111,7 @@ class Naming:
         rewards = np.zeros(len(completions))
         for place, (request_id, completion) in enumerate(zip(request_ids, completions, strict=True)):
             answer, written = self._stems[request_id], self.stems(completion)
-            rewards[place] = 2 * len(answer & written) / (len(answer) + len(written))
+            rewards[place] = 2 * len(answer & written) / max(1, len(answer) + len(written))
         return rewards
 
 
@@ -149,10 +149,10 @@ def main(a: Arguments) -> None:
     """Trains one arm, evaluates once, and saves what came of it."""
     if a.auxiliary_every < 0:
         raise SystemExit(f"--auxiliary-every is 0 (never) or a number of steps, not {a.auxiliary_every}")
-    folder = RunFolder(a.output, a)
-    folder.go_on_after(0)
     settings = SETTINGS | overrides_of(None, a.set)
     env: Any = gym.make_vec(a.id, num_envs=a.prompts * a.group_size, group_size=a.group_size, **settings)
+    folder = RunFolder(a.output, a)  # last, so that a mistyped argument leaves no folder behind
+    folder.go_on_after(0)
     policy = train(a, env, folder.log)
     policy.save(a.output / "policy.npz")
     folder.finish(env.unwrapped.task, policy, a.test_splits, a.measures)

@@ -118,8 +118,18 @@ class HFPolicy:
         if self.temperature is not None:
             settings = replace(settings, temperature=self.temperature)
         self.settings, self.seed, self._calls = settings, seed, 0
-        # Tokens that the model is never to write, by its own generation config.
-        self.suppressed: list[int] = list(self.model.generation_config.suppress_tokens or [])
+        given, end = self.model.generation_config, self.tokenizer.eos_token_id
+        more = given.eos_token_id if isinstance(given.eos_token_id, list) else [given.eos_token_id]
+        self.ends = sorted({end, *more} - {None})
+        self.suppressed: list[int] = list(given.suppress_tokens or [])
+        # generate() takes from here whatever it is not told: penalties and temperatures would be drawn with, and not be
+        # a part of the log-probabilities.
+        self.model.generation_config = GenerationConfig(
+            bos_token_id=given.bos_token_id,
+            eos_token_id=self.ends,
+            pad_token_id=self.tokenizer.pad_token_id,
+            suppress_tokens=self.suppressed or None,
+        )
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> list[str]:
         """The completions for `rows`."""
@@ -149,11 +159,10 @@ class HFPolicy:
         temperature = self.settings.temperature if temperature is None else temperature
         prompts, attention, prompt_of = self.read(rows)
         draws = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}
-        end, pad = self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
         config = GenerationConfig(
             max_new_tokens=self.settings.max_new_tokens,
-            eos_token_id=end,
-            pad_token_id=pad,
+            eos_token_id=self.ends,
+            pad_token_id=self.tokenizer.pad_token_id,
             suppress_tokens=self.suppressed or None,
             **draws,
         )
@@ -166,7 +175,7 @@ class HFPolicy:
                 generation_config=config,
             )
         completions = tokens[:, prompts.shape[1] :]
-        ends = (completions == end).long()
+        ends = torch.isin(completions, torch.tensor(self.ends, device=self.device)).long()
         written = ends.cumsum(dim=1) - ends == 0  # everything up to the first end, which counts
         kept = [row[mask] for row, mask in zip(completions, written, strict=True)]
         texts = self.tokenizer.batch_decode(kept, skip_special_tokens=True)

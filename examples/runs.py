@@ -15,6 +15,7 @@ from rec_gym.cache import atomic_path, write_json
 from rec_gym.cards import card_of
 from rec_gym.evaluation import compare, evaluate, print_report, save_json
 from rec_gym.policies import make_policy
+from rec_gym.policies.specs import fitting_policies
 
 
 class RunFolder:
@@ -36,7 +37,7 @@ class RunFolder:
             raise SystemExit(f"{folder} holds a run with other arguments; choose another --output, or remove it")
         write_json(kept, self.arguments)
         self._log = folder / "metrics.jsonl"
-        self._board = _summary_writer(folder / "tensorboard")
+        self._board: Any = None
 
     @property
     def curve(self) -> list[dict[str, float]]:
@@ -44,7 +45,8 @@ class RunFolder:
         return [json.loads(line) for line in self._log.read_text().splitlines()] if self._log.is_file() else []
 
     def go_on_after(self, steps: int) -> None:
-        """Drops what was logged after the last checkpoint: those steps are done again."""
+        """Drops what was logged after the last checkpoint: those steps are done again. Called once, before any `log`."""
+        self._board = _summary_writer(self.folder / "tensorboard", steps + 1)
         lines = self._log.read_text().splitlines() if self._log.is_file() else []  # the last one may be cut off
         with atomic_path(self._log) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in lines[:steps]))
@@ -59,7 +61,7 @@ class RunFolder:
     def finish(
         self, task: Any, policy: Any, splits: Sequence[str], measures: Sequence[str], requests: int | None = None
     ) -> None:
-        """Evaluates the policy beside the raw query, and writes what belongs to the end of a run.
+        """Evaluates the policy beside the raw query, or beside the given order of candidates; writes what ends a run.
 
         Args:
             task: any split of it.
@@ -70,12 +72,15 @@ class RunFolder:
         """
         for split in splits:
             held = task.replace(split=split)
-            policies = {"raw": make_policy("raw", held), "trained": policy}
+            untrained = "raw" if "raw" in fitting_policies(held) else "given-order"
+            policies = {untrained: make_policy(untrained, held), "trained": policy}
             found = [
                 evaluate(held, one, name=name, measures=measures, requests=requests) for name, one in policies.items()
             ]
             save_json(self.folder / f"evaluation-{split}.json", compare(found))
             print_report(compare(found))
+        if self._board:
+            self._board.close()
         curve = self.curve
         write_json(self.folder / "run.json", {**facts(task.name), "arguments": self.arguments, "curve": curve})
         plot(curve, measures[0], self.folder / "curve.png")
@@ -109,10 +114,10 @@ def plot(curve: Sequence[dict[str, float]], measure: str, path: Path) -> None:
         figure.savefig(temporary, dpi=120)
 
 
-def _summary_writer(folder: Path) -> Any:
-    """TensorBoard's writer, or None where it is not installed."""
+def _summary_writer(folder: Path, first: int) -> Any:
+    """TensorBoard's writer, which forgets the steps from `first` on; None where it is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(folder)
+    return SummaryWriter(folder, purge_step=first)

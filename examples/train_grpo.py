@@ -24,7 +24,6 @@ import tyro
 from rec_gym.cache import atomic_path
 from rec_gym.evaluation import evaluate
 from rec_gym.loop.sampling import RequestSampler
-from rec_gym.loop.text_stats import text_stats
 from rec_gym.progress import track
 from rec_gym.settings import overrides_of
 
@@ -37,13 +36,13 @@ class Arguments:
     """Settings of a run."""
 
     model: str
-    "folder, GGUF file or hub name of the model to start from"
+    "folder or hub name of the model to start from"
     output: Path
     "folder of the run"
     id: str = "RecR1-CornerShop-BM25-v0"
     "environment"
-    set: tuple[str, ...] = ("action=append",)
-    "settings of the environment, KEY=VALUE with VALUE in TOML"
+    set: tuple[str, ...] = ()
+    "settings of the environment, KEY=VALUE with VALUE in TOML; by default completions are appended to the request"
     data_dir: Path | None = None
     "folder with the data, for ids that need one"
     measure: str = "ndcg@10"
@@ -126,20 +125,27 @@ class Trainer:
 
     def __init__(self, arguments: Arguments) -> None:
         self.arguments = a = arguments
+        if a.model.endswith(".gguf"):
+            raise SystemExit("a GGUF file can be evaluated, not trained; unpack it into a folder, see make_model.py")
+        if a.kl and a.positive:
+            raise SystemExit("--kl is estimated from all draws of the policy; leave --positive out")
         members = a.prompts * a.group_size
-        self.env: Any = gym.make_vec(a.id, num_envs=members, group_size=a.group_size, **overrides_of(a.data_dir, a.set))
+        settings = {"action": "append"} | overrides_of(a.data_dir, a.set)
+        self.env: Any = gym.make_vec(a.id, num_envs=members, group_size=a.group_size, **settings)
         self.task = self.env.unwrapped.task
         # Made now, so that a split that is not there is said before the work and not after it.
         self.val = self.task.replace(split="val") if a.val_every else None
         for split in a.test_splits:
             self.task.replace(split=split)
         self.sampler = RequestSampler(len(self.task), a.seed)
-        self.policy = HFPolicy(a.model, lora_rank=a.lora_rank, device=a.device)
+        # A LoRA adapter names the folder of its base: as an absolute path, so that it loads from everywhere.
+        model = str(Path(a.model).resolve()) if Path(a.model).exists() else a.model
+        self.policy = HFPolicy(model, lora_rank=a.lora_rank, device=a.device)
         stated = {
             name: getattr(a, name) for name in ("reads", "max_new_tokens", "max_prompt_tokens") if getattr(a, name)
         }
         self.policy.settings = replace(self.policy.settings, **stated)
-        self.start = HFPolicy(a.model, device=a.device) if a.kl else None
+        self.start = HFPolicy(model, device=a.device) if a.kl else None
         self.weights = [weight for weight in self.policy.model.parameters() if weight.requires_grad]
         self.optimiser = torch.optim.AdamW(self.weights, lr=a.learning_rate, weight_decay=0.0)
         kind = self.policy.device.type
@@ -160,14 +166,16 @@ class Trainer:
         flat = deviation <= 1e-9  # such a group teaches nothing; it is counted, and not computed
         scale = np.where(flat, 1.0, deviation + a.damping) if a.divide else 1.0
         advantages = (groups - groups.mean(axis=1, keepdims=True)) / scale
-        learnt = advantages.ravel() > 0 if a.positive else np.repeat(~flat.ravel(), a.group_size)
+        learnt = np.repeat(~flat.ravel(), a.group_size)
+        if a.positive:
+            learnt &= advantages.ravel() > 0
         rate = a.learning_rate * min(1.0, (number + 1) / max(1, a.warmup))
         found = self.learn(turns, advantages.ravel(), learnt, rate, np.random.default_rng([a.seed, number]))
         stats = {key: float(values.mean()) for key, values in said.items()}
         return {
             "step": number + 1,
             "reward": float(returns.mean()),
-            "best_of_group": float(groups.max(axis=1).mean()),
+            "best_of_group": float(returns.reshape(groups.shape).max(axis=1).mean()),
             "flat_groups": float(flat.mean()),
             **stats,
             **found,
@@ -178,7 +186,7 @@ class Trainer:
 
     @torch.no_grad()
     def play(self, ids: list[str], seed: int) -> tuple[list[Turn], np.ndarray, dict[str, np.ndarray]]:
-        """An episode of every member: its turns, the return of each member, and the text statistics of the first turn."""
+        """An episode of every member: its turns, each member's return, and what the first turn's text is like."""
         self.env.reset(options={"request_ids": ids})
         returns, running = np.zeros(self.env.num_envs), np.ones(self.env.num_envs, bool)
         turns, said = [], {}
@@ -192,7 +200,8 @@ class Trainer:
             actions[members] = samples.texts
             _, rewards, ended, *_ = self.env.step(actions.tolist())
             returns[members] += rewards[members]
-            said = said or text_stats(samples.texts, [row["text"] for row in rows])
+            outcome = self.env.unwrapped.last_outcome
+            said = said or {**outcome.text_stats, "parse_ok": outcome.parse_ok}
             turns.append(Turn(members, samples))
             running &= ~ended
         return turns, returns, said
@@ -213,11 +222,15 @@ class Trainer:
             for turn, places in micro_batches([parts[part] for part in chosen], a.micro_batch):
                 self.backward(turn, places, advantages[turn.members[places]], size, sums)
             if size:
-                sums["gradient"] += float(torch.nn.utils.clip_grad_norm_(self.weights, a.clip_gradient)) / a.updates
+                sums["gradient"] += float(self.clip_gradient()) / a.updates
                 self.optimiser.step()
                 self.optimiser.zero_grad(set_to_none=True)
         tokens = max(1.0, sums.pop("tokens"))
         return {key: value / (1.0 if key == "gradient" else tokens) for key, value in sums.items()}
+
+    def clip_gradient(self) -> torch.Tensor:
+        """Clips the gradient and returns its norm; one that is not finite ends the run, before it ends the weights."""
+        return torch.nn.utils.clip_grad_norm_(self.weights, self.arguments.clip_gradient, error_if_nonfinite=True)
 
     def backward(self, turn: Turn, places: np.ndarray, advantages: np.ndarray, size: int, sums: dict) -> None:
         """Adds the gradient of some completions; every token of the optimiser step counts the same, 1 / size."""
@@ -231,9 +244,8 @@ class Trainer:
         distance = torch.zeros_like(logs)
         if self.start is not None:
             with torch.no_grad(), self.precision:
-                apart = self.start.log_probs(samples, a.temperature)[0] - logs.detach()
-            # The unbiased estimate that is never negative (Schulman 2020), with the gradient through the new policy.
-            apart = apart + logs.detach() - logs
+                reference, _ = self.start.log_probs(samples, a.temperature)
+            apart = reference - logs  # the unbiased estimate that is never negative (Schulman 2020)
             distance = torch.exp(apart) - apart - 1
         objective = (gain + a.entropy * entropy - a.kl * distance) * samples.written
         (-objective.sum() / size).backward()
@@ -270,7 +282,7 @@ class Trainer:
         folder = self.arguments.output / "checkpoint"
         if not folder.is_dir():
             return 0
-        kept = torch.load(folder / "training.pt", map_location=self.policy.device, weights_only=True)
+        kept = torch.load(folder / "training.pt", map_location="cpu", weights_only=True)
         self.policy.restore(folder)
         self.optimiser.load_state_dict(kept["optimiser"])
         return kept["steps"]
@@ -287,8 +299,8 @@ def micro_batches(parts: list[tuple[Turn, int]], size: int) -> Iterator[tuple[Tu
 def main(arguments: Arguments) -> None:
     """Trains, evaluates on val on the way, and on test once at the end."""
     a = arguments
+    trainer = Trainer(a)  # first, so that a mistyped argument leaves no folder behind
     folder = RunFolder(a.output, a)
-    trainer = Trainer(a)
     done = trainer.restore()
     folder.go_on_after(done)
     for number in track(range(done, a.steps), f"Training on {a.id}"):

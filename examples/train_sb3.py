@@ -36,6 +36,9 @@ from rec_gym.settings import overrides_of
 
 from runs import RunFolder
 
+# What `--set` lies over; ndcg@100 tells completions apart that ndcg@10 does not.
+SETTINGS = {"action": "append", "reward": {"measure": "ndcg@100", "terms": {"ndcg@10": 1.0}}}
+
 
 @dataclass(frozen=True)
 class Arguments:
@@ -45,8 +48,8 @@ class Arguments:
     "folder of the run"
     id: str = "RecR1-CornerShop-BM25-v0"
     "environment"
-    set: tuple[str, ...] = ("action=append", 'reward={measure="ndcg@100", terms={"ndcg@10"=1.0}}')
-    "settings of the environment, KEY=VALUE with VALUE in TOML; ndcg@100 tells completions apart that ndcg@10 does not"
+    set: tuple[str, ...] = ()
+    "settings of the environment, KEY=VALUE with VALUE in TOML; by default completions are appended, and NDCG@100 + NDCG@10"
     data_dir: Path | None = None
     "folder with the data, for ids that need one"
     measure: str = "ndcg@10"
@@ -103,7 +106,7 @@ def make_env(a: Arguments) -> QueryEditVecEnv:
         slots=a.slots,
         buckets=a.buckets,
         baseline=None if a.baseline == "none" else a.baseline,
-        **overrides_of(a.data_dir, a.set),
+        **SETTINGS | overrides_of(a.data_dir, a.set),
     )
     there = env.task.dataset.splits
     for split in (*a.test_splits, *(["val"] if a.val_every else [])):

@@ -96,6 +96,7 @@ class Writer:
             attention_mask=read["attention_mask"],
             max_new_tokens=self.max_tokens,
             do_sample=False,
+            repetition_penalty=1.0,  # training draws without the penalty that a model's own config may state
             eos_token_id=end,
             pad_token_id=pad,
         )
@@ -174,8 +175,8 @@ def make_trainer(arguments: Arguments, task: rec_gym.Task, model: Any, tokenizer
     )
 
 
-def train(arguments: Arguments) -> dict[str, Any]:
-    """Trains, evaluates and saves; returns what is saved beside the comparison."""
+def train(arguments: Arguments) -> None:
+    """Trains, evaluates and saves."""
     several = arguments.turns > 1
     name = arguments.id or f"RecR1-CornerShop{'Refine' if several else ''}-BM25-v0"
     shop = {"items": arguments.items} if arguments.items else {}
@@ -204,7 +205,6 @@ def train(arguments: Arguments) -> dict[str, Any]:
         record = {"arguments": asdict(arguments), "val": val.curve, "log": trainer.state.log_history}
         save_json(Path(arguments.output) / "results.json", comparison, record)
         trainer.save_model(arguments.output)
-    return record
 
 
 if __name__ == "__main__":

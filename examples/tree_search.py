@@ -77,7 +77,7 @@ class Edits:
     """
 
     def __init__(self, seed: int = 0) -> None:
-        self.seed, self.nouns = seed, english_nouns()
+        self.seed, self.nouns = int(seed), english_nouns()  # a policy's argument comes as a text
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         """One edit for each row."""
@@ -297,7 +297,11 @@ def main() -> None:
     task = make_task(arguments.id, split=arguments.split, **overrides_of(None, arguments.set))
     if task.turns.reward == "last":
         raise SystemExit("the search values an episode at its best turn; turn_reward is 'gain' or 'best' for that")
-    propose = Edits(arguments.seed) if arguments.policy == "edits" else make_policy(arguments.policy, task)
+    propose = (
+        Edits(arguments.seed)
+        if arguments.policy == "edits"
+        else make_policy(arguments.policy, task, seed=arguments.seed)
+    )
     trees, evaluations, counts = compared(task, propose, arguments)
     comparison = compare(evaluations)
     print_report(comparison)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,9 +42,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(autouse=True)
 def registered_ids() -> Iterator[None]:
-    """Ids that a test registers end with it."""
+    """Ids that a test registers end with it, and so do the tasks that adapters keep for their process."""
     before = set(cards())
     yield
+    if "rec_gym.adapters.export" in sys.modules:
+        sys.modules["rec_gym.adapters.export"]._tasks.clear()
     for name in cards().keys() - before:
         del _registered[name], gymnasium.registry[name]
 

@@ -95,6 +95,30 @@ def test_draws_are_seeded_and_leave_the_global_generator_alone(folder, task):
     assert one.settings.temperature == 1.0
 
 
+def test_the_models_own_generation_config_changes_no_draw(folder, task, tmp_path):
+    rows = group_rows(task, 3, 8)
+    plain = hf_policy.HFPolicy(str(folder))
+    plain.model.generation_config.update(do_sample=True, min_p=0.9, repetition_penalty=1.5, temperature=0.1)
+    plain.save(tmp_path / "penalised")
+    other, fresh = hf_policy.HFPolicy(str(tmp_path / "penalised")), hf_policy.HFPolicy(str(folder))
+    assert other(rows) == fresh(rows)
+    assert len(set(other(rows))) == 3
+    assert other.sample(rows, 1.0, seed=4).texts == fresh.sample(rows, 1.0, seed=4).texts
+    assert other.suppressed == fresh.suppressed != []
+
+
+def test_every_end_token_of_the_model_ends_a_completion(folder, task, tmp_path):
+    policy = hf_policy.HFPolicy(str(folder))
+    samples = policy.sample(group_rows(task, 2, 8), 1.0, seed=1)
+    second = int(samples.completions[0, 1])
+    policy.model.generation_config.eos_token_id = [policy.tokenizer.eos_token_id, second]
+    policy.save(tmp_path / "ends")
+    ended = hf_policy.HFPolicy(str(tmp_path / "ends"))
+    assert ended.ends == sorted([policy.tokenizer.eos_token_id, second])
+    again = ended.sample(group_rows(task, 2, 8), 1.0, seed=1)
+    assert int(again.written[0].sum()) <= 2
+
+
 def test_answers_do_not_depend_on_the_batch(folder, task):
     rows = group_rows(task, 12, 1)
     settings = hf_policy.PolicySettings(reads="text", max_new_tokens=6, batch_size=5)

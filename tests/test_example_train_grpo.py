@@ -49,6 +49,17 @@ def weights(trainer):
     return torch.cat([weight.detach().ravel() for weight in trainer.policy.model.parameters()])
 
 
+def pay(trainer, rewards):
+    """Lets the trainer's environment pay something else: a function of the actions."""
+    real = trainer.env.step
+
+    def step(actions):
+        observations, _, *rest = real(actions)
+        return observations, rewards(actions), *rest
+
+    trainer.env.step = step
+
+
 def test_the_script_trains_and_keeps_what_it_says(arguments, model, tmp_path):
     command = [
         sys.executable, EXAMPLES / "train_grpo.py", "--model", model, "--output", tmp_path / "run", "--steps", "2",
@@ -123,11 +134,7 @@ def test_it_learns_what_is_rewarded(arguments):
     arguments = replace(arguments, learning_rate=2e-2, prompts=8, group_size=16, max_new_tokens=2, damping=0.0)
     trainer = train_grpo.Trainer(arguments)
 
-    def step(actions):
-        found = [text.count("e") / max(1, len(text)) for text in actions]
-        return None, np.array(found), np.ones(len(actions), bool), None, {}
-
-    trainer.env.step = step
+    pay(trainer, lambda actions: np.array([text.count("e") / max(1, len(text)) for text in actions]))
     rewards = [trainer.step(number)["reward"] for number in range(40)]
     assert np.mean(rewards[-5:]) > np.mean(rewards[:5]) + 0.1
 
@@ -135,21 +142,45 @@ def test_it_learns_what_is_rewarded(arguments):
 def test_groups_without_variance_teach_nothing_and_are_counted(arguments):
     trainer = train_grpo.Trainer(replace(arguments, set=(*arguments.set, 'reward="hit@1"'), measure="hit@1"))
     before = weights(trainer)
-    trainer.env.step = lambda actions: (None, np.full(16, 0.5), np.ones(16, bool), None, {})
+    pay(trainer, lambda actions: np.full(16, 0.5))
     found = trainer.step(0)
     assert found["flat_groups"] == 1.0
     assert found["gradient"] == 0.0
     assert torch.equal(before, weights(trainer))
 
 
+@pytest.mark.parametrize("positive", [False, True])
+def test_equal_rewards_are_flat_whatever_rounding_does(arguments, positive):
+    """The mean of 48 times 0.1 is not 0.1."""
+    trainer = train_grpo.Trainer(replace(arguments, prompts=2, group_size=48, positive=positive))
+    before = weights(trainer)
+    pay(trainer, lambda actions: np.full(96, 0.1))
+    assert trainer.step(0)["flat_groups"] == 1.0
+    assert torch.equal(before, weights(trainer))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"), [({"model": "x.gguf"}, "unpack"), ({"kl": 1.0, "positive": True}, "--kl")]
+)
+def test_what_cannot_be_is_refused(arguments, changes, message):
+    with pytest.raises(SystemExit, match=message):
+        train_grpo.main(replace(arguments, **changes))
+    assert not arguments.output.exists()
+
+
+def test_candidates_are_put_into_order(arguments):
+    train_grpo.main(replace(arguments, id="RecR1-CornerShopRerank-BM25-v0", set=("action=order", "items=600"), steps=1))
+    saved = json.loads((arguments.output / "evaluation-test.json").read_text())
+    assert [one["policy"] for one in saved["policies"]] == ["given-order", "trained"]
+
+
 def test_the_floor_is_the_reward_of_writing_nothing(arguments):
     trainer = train_grpo.Trainer(replace(arguments, floor_steps=1))
-    trainer.env.step = lambda actions: (None, np.full(16, -1.0), np.ones(16, bool), None, {})
-    raw = trainer.task.score(trainer.task.request_ids, [""] * len(trainer.task)).rewards
+    pay(trainer, lambda actions: np.full(16, -1.0))
     found = trainer.step(0)
     assert found["reward"] == -1.0
     assert found["flat_groups"] == 1.0
-    assert raw.min() <= found["best_of_group"] <= raw.max()
+    assert found["best_of_group"] == -1.0
 
 
 def test_episodes_of_several_turns(arguments):

@@ -121,7 +121,9 @@ def test_several_turns_tell_of_the_tool(task_id, said, tmp_path):
 def test_rewards_that_are_paid_at_the_end_do_not_go_with_the_tool(tmp_path):
     with pytest.raises(ValueError, match="turn_reward='gain'"):
         export(REFINE, tmp_path / "rows.parquet", format="verl", turn_reward="last")
-    export(REFINE, tmp_path / "rows.jsonl", format="openrlhf", turn_reward="last", items=600)
+    with pytest.raises(ValueError, match="openrlhf pays each search"):
+        export(REFINE, tmp_path / "rows.jsonl", format="openrlhf", turn_reward="last", items=600)
+    export(REFINE, tmp_path / "rows.jsonl", format="jsonl", turn_reward="last", items=600)
 
 
 @pytest.mark.parametrize(

@@ -318,3 +318,17 @@ def test_a_word_policy_that_was_saved_writes_the_same(task, tmp_path):
     spec = f"rec_gym.policies.learner:load_policy:{tmp_path / 'policy.npz'}"
     assert make_policy(spec, task)(rows) == policy(rows)
     assert kept.settings == policy.settings
+
+
+def test_a_policy_of_ones_own_receives_the_seed(task, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "class Draws:\n    def __init__(self, path, *, seed=0):\n        self.path, self.seed = path, seed\n"
+        "    def __call__(self, rows):\n        return [f'{self.path}{self.seed}'] * len(rows)\n"
+        "class First:\n    def __init__(self, seed='none'):\n        self.seed = seed\n"
+        "    def __call__(self, rows):\n        return [repr(self.seed)] * len(rows)\n"
+        "def plain(rows, seed=0):\n    return [str(seed)] * len(rows)\n"
+    )
+    [row, *_] = task.rows()
+    specs = {f"{file}:Draws:p": "p7", f"{file}:First": "7", f"{file}:First:x": "'x'", f"{file}:plain": "7"}
+    assert {spec: make_policy(spec, task, seed=7)([row])[0] for spec in specs} == specs

@@ -47,7 +47,7 @@ def describe_task(task_id: str, settings: Mapping[str, Any]) -> str:
         ValueError: a setting is not plain data.
     """
     located = {
-        key: str(Path(value).expanduser().resolve()) if key in _PATHS and value else value
+        key: str(Path(value).expanduser().resolve()) if key in _PATHS and value else _located(value)
         for key, value in settings.items()
     }
     try:
@@ -58,6 +58,16 @@ def describe_task(task_id: str, settings: Mapping[str, Any]) -> str:
             f"settings travel in the rows, so they are names, numbers, lists and tables only: {error}"
         ) from error
     return text
+
+
+def _located(value: Any) -> Any:
+    """The same setting, with folders and files that are there, such as an encoder's, as absolute paths."""
+    if isinstance(value, Mapping):
+        return {key: _located(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_located(inner) for inner in value]
+    is_path = isinstance(value, str) and "/" in value and len(value) < 1024 and "\n" not in value
+    return str(Path(value).resolve()) if is_path and Path(value).exists() else value
 
 
 def task_of(description: str) -> Task:
@@ -108,6 +118,11 @@ def export(
         raise ValueError(f"the name of a file for {format} ends in {FORMATS[format][0]}, not {file.name!r}")
     settings = {"split": split, **settings}
     task = task_of(describe_task(task_id, settings))
+    if format != "jsonl" and task.turns.limit > 1 and task.turns.reward != "gain":
+        raise ValueError(
+            f"{format} pays each search when it is made, and may end an episode before its last turn, but "
+            f"turn_reward={task.turns.reward!r} pays at the end; export with turn_reward='gain'"
+        )
     if format == "verl" and task.turns.limit > 1:
         task = _with_tool(task, settings)
     rows = _ROWS[format](task, describe_task(task_id, settings), split)
@@ -123,11 +138,6 @@ def export(
 
 def _with_tool(task: Task, settings: dict[str, Any]) -> Task:
     """The task of several turns as verl's tool plays it; the prompt is entered into the settings."""
-    if task.turns.reward != "gain":
-        raise ValueError(
-            f"verl's tool pays each search when it is made, but turn_reward={task.turns.reward!r} pays at the end; "
-            "export with turn_reward='gain'"
-        )
     if "prompt" in settings:
         return task
     # The prompts of a task ask for the query and nothing else; a model that calls a tool is told of the tool.

@@ -292,7 +292,9 @@ class ToolPolicy:
     def _read(self, environment: SearchEnvironment, talk: Messages, message: dict[str, Any], text: str) -> str:
         """The completion that a message stands for; the talk goes on with the message and the tool's answer."""
         calls = message.get("tool_calls") or [{}]
-        query = calls[0].get("function", {}).get("arguments", {}).get("query")
+        function = calls[0].get("function", {})
+        arguments = function.get("arguments")
+        query = arguments.get("query") if isinstance(arguments, Mapping) and function.get("name") == "search" else None
         if not isinstance(query, str):
             talk.append({"role": "assistant", "content": message.get("content", "")})
             return STOP if environment.turns else THINK

@@ -149,7 +149,8 @@ class WordPolicy:
 def load_policy(path: str) -> WordPolicy:
     """A policy that was saved: `rec-gym evaluate ID --policy rec_gym.policies.learner:load_policy:PATH`.
 
-    It can be evaluated; the optimiser's state is not kept.
+    A policy that was trained to add words to a request is evaluated so: `--set action=append`. The optimiser's state is
+    not kept.
 
     Raises:
         FileNotFoundError: there is no such file.

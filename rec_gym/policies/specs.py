@@ -65,7 +65,7 @@ def make_policy(spec: str, task: Task, *, seed: int = 0) -> Policy:
         spec: a name (`raw`, `append:TEXT`, ...), or `MODULE_OR_FILE:NAME[:ARG]`. MODULE_OR_FILE is a dotted module
             (found from the current folder too) or a path to a Python file. NAME is a function from rows to completions,
             or a class or factory that makes one: it is called with ARG where one is given. A class, or a function that
-            takes no rows, is always called. A parameter named `task` receives the task.
+            takes no rows, is always called. Parameters named `task` and `seed` receive those.
         task: the task whose rows the policy will answer.
         seed: of policies that draw.
 
@@ -94,7 +94,7 @@ def make_policy(spec: str, task: Task, *, seed: int = 0) -> Policy:
     if not callable(found):
         there = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise ValueError(f"{source} holds no callable {attribute!r}; there are: {', '.join(there) or 'none'}")
-    return _made(found, spec, [argument] if given else [], task)
+    return _made(found, spec, [argument] if given else [], task, seed)
 
 
 def fitting_policies(task: Task) -> list[str]:
@@ -113,16 +113,18 @@ def _count(argument: str) -> int:
         raise ValueError(f"random-words takes a number of words, not {argument!r}; write random-words:5") from None
 
 
-def _made(found: Callable, spec: str, arguments: list[str], task: Task) -> Policy:
+def _made(found: Callable, spec: str, arguments: list[str], task: Task, seed: int) -> Policy:
     """The policy itself, from what a module holds under a name."""
     parameters = _parameters(found)
-    wants_task = any(p.name == "task" and p.kind is not p.POSITIONAL_ONLY for p in parameters)
-    keywords = {"task": task} if wants_task else {}
+    named = [p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY]
+    taken = parameters[0].name if arguments and parameters else ""  # by the argument
+    offered = {"task": task, "seed": seed}
+    keywords = {name: value for name, value in offered.items() if name in named and name != taken}
     is_code = inspect.isclass(found) or inspect.isroutine(found)
     if not is_code and arguments:
         raise ValueError(f"{spec!r} names an object, which takes no argument; name a class or a function instead")
     takes_rows = any(
-        p.name != "task" and p.kind is not p.KEYWORD_ONLY and p.kind is not p.VAR_KEYWORD for p in parameters
+        p.name not in offered and p.kind is not p.KEYWORD_ONLY and p.kind is not p.VAR_KEYWORD for p in parameters
     )
     if not arguments and not inspect.isclass(found) and takes_rows:
         return partial(found, **keywords) if keywords else found
