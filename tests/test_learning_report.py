@@ -320,6 +320,24 @@ def test_folds_are_pooled_into_one_paired_comparison(archive):
     assert found.seeds[TRAINED].units == SIZE * FOLD_COUNT
 
 
+def test_the_untrained_model_is_compared_to_the_trained_one(archive):
+    found = scores.pooled_scores(archive, EXPERIMENTS["cranfield"])
+    [measure] = EXPERIMENTS["cranfield"].measures
+    before, after = (replace(found.arms[arm][0], name=arm) for arm in ("untrained", TRAINED))
+    told = compare([before, after], [measure]).differences[TRAINED][measure]
+    assert tables.difference_cell(told) in tables.untrained_table({"all": found}, measure)
+    assert (
+        tables.untrained_table(
+            {"test": scores.split_scores(archive, EXPERIMENTS["words"], "test", words_view())}, "ndcg@10"
+        )
+        == ""
+    )
+
+
+def words_view():
+    return scores.View("", "cornershop-bm25", lambda arm, split: split)
+
+
 def test_arms_are_compared_seed_by_seed(archive):
     experiment = EXPERIMENTS["alternating"]
     columns = {

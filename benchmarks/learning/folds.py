@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from pathlib import Path
 
 from rec_gym.cache import atomic_path
+from rec_gym.loop.sampling import seeded_order
 
 HEADER = "query-id\tcorpus-id\tscore"
 
 
 def fold_of(queries: list[str], count: int) -> dict[str, int]:
-    """The fold of each query: an order by hash, dealt out in turns, so that sizes differ by one at the most.
+    """The fold of each query: a seeded order, dealt out in turns, so that sizes differ by one at the most.
 
     Args:
         queries: their ids, in any order.
@@ -23,8 +23,8 @@ def fold_of(queries: list[str], count: int) -> dict[str, int]:
     """
     if len(queries) < count:
         raise ValueError(f"{len(queries)} queries cannot be dealt out to {count} folds")
-    order = sorted(queries, key=lambda query: hashlib.sha256(f"fold {query}".encode()).hexdigest())
-    return {query: place % count for place, query in enumerate(order)}
+    names = sorted(queries)
+    return {names[place]: turn % count for turn, place in enumerate(seeded_order(len(names), "folds", count))}
 
 
 def read_qrels(folder: Path) -> dict[str, list[str]]:
@@ -62,6 +62,6 @@ def write_folds(data: Path, target: Path, count: int) -> None:
             for name in ("corpus.jsonl", "queries.jsonl"):
                 shutil.copyfile(data / name, folder / name)
             for split, is_test in (("train", False), ("test", True)):
-                chosen = [line for query, own in lines.items() if (folds[query] == k) == is_test for line in own]
+                chosen = [line for query in sorted(lines) if (folds[query] == k) == is_test for line in lines[query]]
                 text = "\n".join([HEADER, *chosen]) + "\n"
                 (folder / "qrels" / f"{split}.tsv").write_text(text, encoding="utf-8")

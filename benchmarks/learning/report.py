@@ -33,6 +33,7 @@ from benchmarks.learning.tables import (
     scores_table,
     strata_table,
     text_table,
+    untrained_table,
     versus_differences,
     versus_table,
 )
@@ -114,6 +115,7 @@ def view_parts(experiment: Experiment, view: View, columns: dict[str, Scores]) -
     parts = [view.label]
     for measure in experiment.measures:
         parts += [scores_table(columns, measure, brief), differences_table(columns, measure, brief)]
+        parts.append(untrained_table(columns, measure))
     said = reading(experiment, columns)
     if experiment.versus and (found := versus_differences(columns, experiment.versus, experiment.measures)):
         parts.append(versus_table(found, experiment.versus))
@@ -136,7 +138,8 @@ def fold_parts(archive: Archive, experiment: Experiment) -> list[str]:
     parts = []
     if scores is not None:
         columns = {f"{len(scores.raw)} requests": scores}
-        parts += [scores_table(columns, measure), differences_table(columns, measure), FOOT]
+        parts += [scores_table(columns, measure), differences_table(columns, measure)]
+        parts += [untrained_table(columns, measure), FOOT]
         parts += [f"In {measure}, {line}" for line in reading(experiment, columns)]
     return [*parts, folds_table(archive, experiment, measure)]
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Container, Mapping, Sequence
 from statistics import stdev
 
-from benchmarks.learning.experiments import RAW, TRAINED, Experiment
+from benchmarks.learning.experiments import RAW, TRAINED, UNTRAINED, Experiment
 from benchmarks.learning.scores import MEAN, Archive, KeptRun, Scores, mean_of, versus
 from rec_gym.evaluation import Comparison, Difference, Evaluation, Interval, compare, stratified_mean, stratum_weights
 
@@ -64,6 +64,17 @@ def differences_table(columns: Mapping[str, Scores], measure: str, brief: Contai
             cells = [difference_cell(one.means[arm].differences[MEAN][measure]) for one in every]
             rows.append([f"**{arm}, mean of {len(runs)}**", *cells])
     return table([f"{measure}, above the raw query", *columns], rows)
+
+
+def untrained_table(columns: Mapping[str, Scores], measure: str) -> str:
+    """The mean over trained runs above the same model before training; empty where that was not evaluated."""
+    if not all(UNTRAINED in one.arms and TRAINED in one.arms for one in columns.values()):
+        return ""
+    cells = []
+    for one in columns.values():
+        before, after = mean_of(one.arms[UNTRAINED], UNTRAINED), mean_of(one.arms[TRAINED], TRAINED)
+        cells.append(difference_cell(compare([before, after], [measure]).differences[TRAINED][measure]))
+    return table([f"{measure}, above the untrained model", *columns], [[f"**{TRAINED}**", *cells]])
 
 
 def versus_differences(
