@@ -42,11 +42,14 @@ def group_rows(task, count=3, group=4):
 def test_log_probabilities_are_those_of_a_plain_forward_pass(folder, task):
     policy = hf_policy.HFPolicy(str(folder))
     samples = policy.sample(group_rows(task), temperature=1.0, seed=1)
-    logs, entropy = policy.log_probs(samples)
+    with torch.no_grad():
+        logs, entropy = policy.log_probs(samples)
     tokens = torch.cat([samples.prompts[samples.prompt_of], samples.completions], dim=1)
     attention = torch.cat([samples.attention[samples.prompt_of], samples.written.long()], dim=1)
     positions = (attention.cumsum(dim=1) - 1).clamp(min=0)
-    logits = policy.model(input_ids=tokens, attention_mask=attention, position_ids=positions).logits
+    with torch.no_grad():
+        logits = policy.model(input_ids=tokens, attention_mask=attention, position_ids=positions).logits
+    logits[:, :, policy.suppressed] = -torch.inf  # what the model is never to write
     plain = torch.log_softmax(logits[:, samples.prompts.shape[1] - 1 : -1], dim=-1)
     expected = plain.gather(2, samples.completions[:, :, None]).squeeze(2)
     assert torch.allclose(logs * samples.written, expected * samples.written, atol=1e-5)
