@@ -9,6 +9,7 @@ PATH is a folder, a GGUF file or a hub name; a folder may hold a LoRA adapter. `
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -49,17 +50,21 @@ class Samples(NamedTuple):
     Attributes:
         prompts: int64 [p, P], padded on the left.
         attention: int64 [p, P], 1 where a token counts.
+        cut: bool [p], prompts that were too long and have lost their beginning.
         prompt_of: int64 [n], the prompt of each completion.
         completions: int64 [n, C], padded on the right.
         written: bool [n, C], the completion's own tokens, the one that ends it included.
+        ended: bool [n], completions that came to an end; the others were cut off.
         texts: n completions.
     """
 
     prompts: torch.Tensor
     attention: torch.Tensor
+    cut: torch.Tensor
     prompt_of: torch.Tensor
     completions: torch.Tensor
     written: torch.Tensor
+    ended: torch.Tensor
     texts: list[str]
 
     def take(self, places: Sequence[int]) -> Samples:
@@ -72,9 +77,11 @@ class Samples(NamedTuple):
         return Samples(
             self.prompts[prompts, first:],
             self.attention[prompts, first:],
+            self.cut[prompts],
             prompt_of,
             self.completions[chosen, :length],
             self.written[chosen, :length],
+            self.ended[chosen],
             [self.texts[place] for place in chosen.tolist()],
         )
 
@@ -117,7 +124,7 @@ class HFPolicy:
             settings = replace(settings, reads="messages" if self.tokenizer.chat_template else "prompt")
         if self.temperature is not None:
             settings = replace(settings, temperature=self.temperature)
-        self.settings, self.seed, self._calls = settings, seed, 0
+        self.settings, self.seed, self._calls, self._warned = settings, seed, 0, False
         given, end = self.model.generation_config, self.tokenizer.eos_token_id
         more = given.eos_token_id if isinstance(given.eos_token_id, list) else [given.eos_token_id]
         self.ends = sorted({end, *more} - {None})
@@ -133,15 +140,23 @@ class HFPolicy:
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> list[str]:
         """The completions for `rows`."""
-        texts: list[str] = [""] * len(rows)
+        texts, cut = [""] * len(rows), 0
         # Prompts of like length together, so that little of a batch is padding.
         order = sorted(range(len(rows)), key=lambda place: len(self.prompt(rows[place])))
         for start in range(0, len(order), self.settings.batch_size):
             places = order[start : start + self.settings.batch_size]
             self._calls += 1
             drawn = self.sample([rows[place] for place in places], seed=(self.seed << 32) + self._calls)
+            cut += int(drawn.cut.sum())
             for place, text in zip(places, drawn.texts, strict=True):
                 texts[place] = text
+        if cut and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{cut} of {len(rows)} prompts have more than {self.settings.max_prompt_tokens} tokens and lose their "
+                "beginning; PolicySettings(max_prompt_tokens=...) allows more",
+                stacklevel=2,
+            )
         return texts
 
     def prompt(self, row: dict[str, Any]) -> str:
@@ -157,7 +172,7 @@ class HFPolicy:
         Rows with the same prompt, as those of a group, share the work of reading it.
         """
         temperature = self.settings.temperature if temperature is None else temperature
-        prompts, attention, prompt_of = self.read(rows)
+        prompts, attention, cut, prompt_of = self.read(rows)
         draws = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}
         config = GenerationConfig(
             max_new_tokens=self.settings.max_new_tokens,
@@ -179,22 +194,24 @@ class HFPolicy:
         written = ends.cumsum(dim=1) - ends == 0  # everything up to the first end, which counts
         kept = [row[mask] for row, mask in zip(completions, written, strict=True)]
         texts = self.tokenizer.batch_decode(kept, skip_special_tokens=True)
-        return Samples(prompts, attention, prompt_of, completions, written, texts)
+        return Samples(prompts, attention, cut, prompt_of, completions, written, ends.any(dim=1), texts)
 
-    def read(self, rows: Sequence[dict[str, Any]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The different prompts of the rows as tokens, which of them count, and the prompt of each row."""
+    def read(self, rows: Sequence[dict[str, Any]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The different prompts of the rows as tokens, which tokens count, which prompts were cut, and each row's prompt."""
         texts = [self.prompt(row) for row in rows]
         different = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-        chat = self.settings.reads == "messages"  # a chat template writes the special tokens itself
+        most, chat = self.settings.max_prompt_tokens, self.settings.reads == "messages"
+        special = {"add_special_tokens": not chat}  # a chat template writes them itself
+        whole = self.tokenizer(list(different), verbose=False, **special).input_ids
         read = self.tokenizer(
-            list(different), return_tensors="pt", padding=True, truncation=True, add_special_tokens=not chat,
-            max_length=self.settings.max_prompt_tokens,
-        ).to(self.device)  # fmt: skip
+            list(different), return_tensors="pt", padding=True, truncation=True, max_length=most, **special
+        ).to(self.device)
         tokens, attention = read.input_ids, read.attention_mask
+        cut = torch.tensor([len(prompt) > most for prompt in whole], device=self.device)
         if tokens.shape[1] < 2:  # the last token is read with the completion, so that there has to be one before it
             tokens = torch.nn.functional.pad(tokens, (1, 0), value=self.tokenizer.pad_token_id)
             attention = torch.nn.functional.pad(attention, (1, 0))
-        return tokens, attention, torch.tensor([different[text] for text in texts], device=self.device)
+        return tokens, attention, cut, torch.tensor([different[text] for text in texts], device=self.device)
 
     def cache(self, prompts: torch.Tensor, attention: torch.Tensor, prompt_of: torch.Tensor) -> Any:
         """Keys and values of each completion's prompt but for its last token; every prompt is computed once."""

@@ -88,7 +88,7 @@ class Arguments:
     lora_rank: int = 0
     "train a LoRA adapter of this rank instead of all weights"
     bf16: bool = False
-    "compute in bfloat16; the weights stay float32"
+    "compute in bfloat16, evaluations too; the weights stay float32"
     device: str = ""
     "by default a GPU where there is one"
     val_every: int = 20
@@ -186,7 +186,7 @@ class Trainer:
 
     @torch.no_grad()
     def play(self, ids: list[str], seed: int) -> tuple[list[Turn], np.ndarray, dict[str, np.ndarray]]:
-        """An episode of every member: its turns, each member's return, and what the first turn's text is like."""
+        """An episode of every member: its turns, each member's return, and what its first text and all its lengths are like."""
         self.env.reset(options={"request_ids": ids})
         returns, running = np.zeros(self.env.num_envs), np.ones(self.env.num_envs, bool)
         turns, said = [], {}
@@ -204,6 +204,9 @@ class Trainer:
             said = said or {**outcome.text_stats, "parse_ok": outcome.parse_ok}
             turns.append(Turn(members, samples))
             running &= ~ended
+        samples = [turn.samples for turn in turns]
+        said["prompts_cut"] = torch.cat([one.cut[one.prompt_of] for one in samples]).cpu().numpy()
+        said["completions_cut"] = torch.cat([~one.ended for one in samples]).cpu().numpy()
         return turns, returns, said
 
     def learn(
@@ -268,7 +271,8 @@ class Trainer:
         """Mean of the measure on some requests of val, with the likeliest tokens."""
         assert self.val is not None
         measure, requests = self.arguments.measure, self.arguments.val_requests or None
-        found = evaluate(self.val, self.policy, measures=[measure], requests=requests)
+        with self.precision:
+            found = evaluate(self.val, self.policy, measures=[measure], requests=requests)
         return float(found.values(measure).mean())
 
     def save(self, steps: int) -> None:
@@ -312,7 +316,8 @@ def main(arguments: Arguments) -> None:
             trainer.save(number + 1)
     with atomic_path(a.output / "model") as model:
         trainer.policy.save(model)
-    folder.finish(trainer.task, trainer.policy, a.test_splits, [a.measure], a.test_requests or None)
+    with trainer.precision:
+        folder.finish(trainer.task, trainer.policy, a.test_splits, [a.measure], a.test_requests or None)
 
 
 if __name__ == "__main__":

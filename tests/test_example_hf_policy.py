@@ -3,6 +3,7 @@
 import importlib.util
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -153,16 +154,33 @@ def test_a_chat_model_reads_its_template_once(folder, task):
     policy.settings = hf_policy.PolicySettings(reads="messages", max_new_tokens=4)
     row = group_rows(task, 1, 1)[0]
     assert policy.prompt(row).startswith("system You write queries")
-    tokens, _, _ = policy.read([row])
+    tokens, *_ = policy.read([row])
     assert tokens[0].tolist().count(policy.tokenizer.bos_token_id) == 1  # the template's own, and no second one
 
 
 def test_a_long_prompt_loses_its_beginning(folder, task):
     policy = hf_policy.HFPolicy(str(folder), hf_policy.PolicySettings(reads="text", max_prompt_tokens=5))
     row = group_rows(task, 1, 1)[0] | {"text": "lamp " * 50 + "for my desk"}
-    tokens, attention, _ = policy.read([row])
-    assert tokens.shape == attention.shape == (1, 5)
+    short = row | {"text": "a desk"}
+    tokens, attention, cut, prompt_of = policy.read([row, short, row])
+    assert tokens.shape == attention.shape == (2, 5)
     assert "desk" in policy.tokenizer.decode(tokens[0])
+    assert cut[prompt_of].tolist() == [True, False, True]
+    with pytest.warns(UserWarning, match="1 of 2 prompts have more than 5 tokens and lose their beginning"):
+        policy([row, short])
+    with warnings.catch_warnings(action="error"):
+        policy([row, short])  # said once
+
+
+def test_completions_that_came_to_an_end(folder, task):
+    policy = hf_policy.HFPolicy(str(folder), hf_policy.PolicySettings(reads="text", max_new_tokens=2))
+    [end], word = policy.ends, policy.tokenizer.convert_tokens_to_ids("lamp")
+    policy.suppressed = [token for token in range(len(policy.tokenizer)) if token not in (end, word)]
+    samples = policy.sample(group_rows(task, 4, 16), temperature=1.0, seed=3)
+    cut = (samples.completions == word).all(dim=1)
+    assert samples.ended.tolist() == (~cut).tolist()
+    assert 0 < cut.sum() < 64
+    assert samples.take([5, 7]).ended.tolist() == samples.ended[[5, 7]].tolist()
 
 
 def test_an_empty_request_can_be_read(folder, task):

@@ -197,6 +197,14 @@ def test_episodes_of_several_turns(arguments):
     assert np.isfinite(trainer.step(0)["gradient"])
 
 
+def test_prompts_and_completions_that_are_cut_are_counted(arguments):
+    found = train_grpo.Trainer(arguments).step(0)
+    assert found["prompts_cut"] == 0
+    found = train_grpo.Trainer(replace(arguments, max_prompt_tokens=3, max_new_tokens=1)).step(0)
+    assert found["prompts_cut"] == 1
+    assert found["completions_cut"] > 0.9  # the end is one token of a thousand
+
+
 def test_several_updates_are_clipped(arguments):
     found = train_grpo.Trainer(replace(arguments, updates=4, learning_rate=0.1, warmup=1, clip=0.01)).step(0)
     assert 0 < found["clipped"] <= 1
