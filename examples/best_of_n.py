@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -19,44 +19,47 @@ from typing import Any
 import numpy as np
 import tyro
 
-from rec_gym import Task, __version__, make_task
+from rec_gym import Task, make_task
 from rec_gym.cache import atomic_path, write_json
-from rec_gym.cards import card_of
 from rec_gym.dataset import TRAIN
+from rec_gym.evaluation.evaluate import drawn_places
 from rec_gym.evaluation.resampling import bootstrap_means, units_of
-from rec_gym.loop.sampling import seeded_order
 from rec_gym.policies import POLICIES, Policy, make_policy
 from rec_gym.settings import overrides_of
+
+from runs import facts, plain, save_plot
 
 BATCH_SIZE = 1024  # completions at once, at the most
 
 
-@dataclass
+@dataclass(frozen=True)
 class Arguments:
     """What a run can be told."""
 
     id: str = "RecR1-CornerShop-BM25-v0"
-    """a registered id whose episodes have one turn"""
-    policy: str = "random-words"
-    """a name, or MODULE_OR_FILE:NAME[:ARG]; it should draw its completions"""
-    split: str = TRAIN
-    """the requests"""
-    requests: int = 0
-    """only so many of them, drawn from the split; 0 for all"""
-    completions: int = 16
-    """N: draws for each request"""
-    seed: int = 0
-    """of the policies that take one"""
+    "environment, whose episodes have one turn"
     set: tuple[str, ...] = ()
-    """settings of the task and of its data, KEY=VALUE each, such as items=600 reward=ndcg@10"""
-    output: str = "runs/best-of-n"
-    """folder for result.json and best_of_n.png"""
-    best: str = ""
-    """a JSONL file for the best completion of each train request; empty for none"""
+    "settings of the environment, KEY=VALUE with VALUE in TOML, such as items=600 reward=ndcg@10"
+    data_dir: Path | None = None
+    "folder with the data, for ids that need one"
+    policy: str = "random-words"
+    "a name, or MODULE_OR_FILE:NAME[:ARG]; it should draw its completions"
+    split: str = TRAIN
+    "the requests"
+    requests: int = 0
+    "how many of them are drawn, the same ones as by `rec-gym evaluate`; 0 for all"
+    completions: int = 16
+    "N: draws for each request"
+    seed: int = 0
+    "of the policies that take one"
+    output: Path = Path("runs/best-of-n")
+    "folder for result.json and best_of_n.png"
+    best: Path | None = None
+    "JSONL file for the best completion of each train request"
     above: float = 0.0
-    """only completions whose reward is greater are written there"""
+    "only completions whose reward is greater are written there"
     any_split: bool = False
-    """lets --best write requests of another split than train, which must not be trained on"""
+    "let --best write requests of another split than train, which must not be trained on"
 
 
 def expected_best(rewards: np.ndarray, n: int) -> np.ndarray:
@@ -144,65 +147,57 @@ def best_rows(
     ]
 
 
-def write_lines(path: Path | str, rows: Sequence[dict[str, Any]]) -> None:
+def write_lines(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Writes one JSON object a line, whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
-def plot(table: list[dict[str, float]], title: str, path: Path) -> bool:
-    """Draws the curve as a PNG; returns whether matplotlib is there to do it."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return False
-    counts, mean, low, high = (np.array([row[key] for row in table]) for key in ("n", "reward", "low", "high"))
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.fill_between(counts, low, high, alpha=0.2, linewidth=0)
-    axes.plot(counts, mean, marker="o")
-    axes.set_xscale("log", base=2)
-    axes.set(xlabel="n", ylabel="expected reward of the best of n", title=title)
-    axes.spines[["top", "right"]].set_visible(False)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=120)
-    return True
+def plot(table: list[dict[str, float]], title: str, path: Path) -> None:
+    """Draws the curve as a PNG, where matplotlib is installed."""
+
+    def draw_curve(axes: Any) -> None:
+        counts, mean, low, high = (np.array([row[key] for row in table]) for key in ("n", "reward", "low", "high"))
+        axes.fill_between(counts, low, high, alpha=0.2, linewidth=0)
+        axes.plot(counts, mean, marker="o")
+        axes.set_xscale("log", base=2)
+        axes.set(xlabel="n", ylabel="expected reward of the best of n", title=title)
+        axes.spines[["top", "right"]].set_visible(False)
+
+    save_plot(path, draw_curve)
 
 
-def main() -> None:
+def main(arguments: Arguments) -> None:
     """Draws, reports and saves."""
-    arguments = tyro.cli(Arguments, description=__doc__)
-    if arguments.best and arguments.split != TRAIN and not arguments.any_split:
-        raise SystemExit(f"--best writes training data: of train, not of {arguments.split!r} (--any-split allows it)")
-    if arguments.completions < 1 or arguments.requests < 0:
+    a = arguments
+    if a.best and a.split != TRAIN and not a.any_split:
+        raise SystemExit(f"--best writes training data: of train, not of {a.split!r} (--any-split allows it)")
+    if a.completions < 1 or a.requests < 0:
         raise SystemExit("--completions must be at least 1 and --requests at least 0")
-    task = make_task(arguments.id, split=arguments.split, **overrides_of(None, arguments.set))
+    task = make_task(a.id, split=a.split, **overrides_of(a.data_dir, a.set))
     if task.turns.limit > 1:
-        raise SystemExit(f"{arguments.id} has {task.turns.limit} turns; add --set turns=1, or see tree_search.py")
-    places = np.sort(seeded_order(len(task), "best of n", task.split)[: arguments.requests or None])
+        raise SystemExit(f"{a.id} has {task.turns.limit} turns; add --set turns=1, or see tree_search.py")
+    places = drawn_places(task, a.requests or None)
     ids = [task.request_ids[place] for place in places]
-    texts, rewards = draw(task, arguments, ids)
+    texts, rewards = draw(task, a, ids)
     table = report(rewards, task.dataset.column("user", task.rows_in_split[places]))
     distinct = float(np.mean([len(set(drawn)) for drawn in texts]))
-    print(f"{arguments.id}, split {arguments.split}, {len(ids):,} requests, policy {arguments.policy}")
-    print(f"{arguments.completions} completions of each request, {distinct:.1f} of them different (mean)")
+    print(f"{a.id}, split {a.split}, {len(ids):,} requests, policy {a.policy}")
+    print(f"{a.completions} completions of each request, {distinct:.1f} of them different (mean)")
     print("best of n, chosen by the true reward: an upper bound on what choosing can give\n")
     print("     n  reward  95% interval")
     for row in table:
         print(f"{row['n']:6}  {row['reward']:.4f}  [{row['low']:.4f}, {row['high']:.4f}]")
-    output = Path(arguments.output)
-    origin = {"id": arguments.id, "card_sha256": card_of(arguments.id).hash, "version": __version__, "n": len(ids)}
-    result = origin | {"arguments": asdict(arguments), "distinct": distinct, "best_of_n": table}
-    result |= {"chosen_by": "the true reward: an upper bound", "request_ids": list(ids), "rewards": rewards.tolist()}
-    write_json(output / "result.json", result)
-    drew = plot(table, f"{arguments.policy}, {arguments.split}", output / "best_of_n.png")
-    missing = "; a picture needs matplotlib: pip install 'rec-gym[plot]'"
-    print(f"\nSaved in {output}: result.json{', best_of_n.png' if drew else missing}")
-    if arguments.best:
-        best = best_rows(task, ids, texts, rewards, arguments.above)
-        write_lines(arguments.best, best)
-        print(f"Best completions of {len(best):,} requests: {arguments.best}")
+    result = {**facts(task.name), "n": len(ids), "arguments": plain(a), "distinct": distinct, "best_of_n": table}
+    result |= {"chosen_by": "the true reward: an upper bound", "request_ids": ids, "rewards": rewards.tolist()}
+    write_json(a.output / "result.json", result)
+    plot(table, f"{a.policy}, {a.split}", a.output / "best_of_n.png")
+    print(f"\nSaved in {a.output}")
+    if a.best:
+        best = best_rows(task, ids, texts, rewards, a.above)
+        write_lines(a.best, best)
+        print(f"Best completions of {len(best):,} requests: {a.best}")
 
 
 if __name__ == "__main__":
-    main()
+    main(tyro.cli(Arguments, description=__doc__))

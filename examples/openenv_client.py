@@ -4,43 +4,47 @@
     python examples/openenv_client.py --url http://127.0.0.1:8000
 
 Without `--url` it starts a server of its own. `write` stands where a language model would: it is given every text that waits
-for a completion, one batch a turn. The output folder holds `rollouts.json`.
+for a completion, one batch a turn. The output folder holds `rollouts.json`. Needs `pip install 'rec-gym[openenv,examples]'`.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, nullcontext
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import tyro
 
 from rec_gym.adapters.openenv import make_app, serving
 from rec_gym.adapters.openenv_client import RecommenderClient
 from rec_gym.cache import write_json
 
-
-def option(default: Any, told: str) -> Any:
-    """A field of `Arguments`, with what `--help` says of it."""
-    return field(default=default, metadata={"told": told})
+from runs import plain
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """What to play; each field is an option."""
+    """What to play."""
 
-    url: str = option("", "address of a server; a server of --id is started where none is named")
-    id: str = option("RecR1-CornerShop-BM25-v0", "environment of the server that is started")
-    split: str = option("train", "split that is played")
-    batches: int = option(3, "batches of rollouts")
-    groups: int = option(8, "requests in a batch")
-    group_size: int = option(4, "sessions on each request")
-    seed: int = option(0, "of the order of requests and of the draws")
-    output: str = option("runs/openenv", "folder of the results")
+    url: str = ""
+    "address of a server; a server of --id is started where none is named"
+    id: str = "RecR1-CornerShop-BM25-v0"
+    "environment of the server that is started"
+    split: str = "train"
+    "split that is played"
+    batches: int = 3
+    "batches of rollouts"
+    groups: int = 8
+    "requests in a batch"
+    group_size: int = 4
+    "sessions on each request"
+    seed: int = 0
+    "of the order of requests and of the draws"
+    output: Path = Path("runs/openenv")
+    "folder of the results"
 
 
 @dataclass
@@ -121,27 +125,16 @@ async def rollouts(url: str, arguments: Arguments) -> list[list[Rollout]]:
     return batches
 
 
-def parse() -> Arguments:
-    """The command line: an option for each field."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for known in fields(Arguments):
-        told = f"{known.metadata['told']} [default: {known.default!r}]"
-        name = f"--{known.name.replace('_', '-')}"
-        parser.add_argument(name, default=known.default, type=type(known.default), help=told)
-    return Arguments(**vars(parser.parse_args()))
-
-
-def main() -> None:
+def main(arguments: Arguments) -> None:
     """Plays, reports and saves."""
-    arguments = parse()
     sessions = arguments.groups * arguments.group_size + 1
     own = serving(make_app(arguments.id, max_sessions=sessions)) if not arguments.url else nullcontext(arguments.url)
     with own as url:
         batches = asyncio.run(rollouts(url, arguments))
-    file = Path(arguments.output) / "rollouts.json"
-    write_json(file, {"arguments": asdict(arguments), "batches": [[asdict(one) for one in batch] for batch in batches]})
+    file = arguments.output / "rollouts.json"
+    write_json(file, {"arguments": plain(arguments), "batches": [[asdict(one) for one in batch] for batch in batches]})
     print(f"Saved in {file}")
 
 
 if __name__ == "__main__":
-    main()
+    main(tyro.cli(Arguments, description=__doc__))

@@ -12,102 +12,56 @@ another split it is an upper bound.
 from __future__ import annotations
 
 import math
-import re
-import zlib
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tyro
 
 from rec_gym import Episode, Task, make_task
 from rec_gym.dataset import TRAIN
 from rec_gym.evaluation import Evaluation, compare, evaluate, print_report, save_json
-from rec_gym.loop.text_stats import words
 from rec_gym.loop.turns import STOP
 from rec_gym.policies import Policy, make_policy
-from rec_gym.policies.learner import english_nouns
 from rec_gym.settings import overrides_of
 
-from best_of_n import write_lines
+from best_of_n import write_lines, written
+from runs import plain
 
 CHOSEN = "chosen by the true reward"
-# How a row shows the turns so far.
-_SEARCH, _TITLE = re.compile(r"^Search \d+: ", re.MULTILINE), re.compile(r"^  \d+\. (.*)$", re.MULTILINE)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Arguments:
     """What a run can be told."""
 
     id: str = "RecR1-CornerShopRefine-BM25-v0"
-    """a registered id; give it turns with --set turns=3 if it has one"""
-    policy: str = "edits"
-    """what proposes completions: edits, or MODULE_OR_FILE:NAME[:ARG] that draws, so that a row's copies differ"""
-    split: str = TRAIN
-    """the requests"""
-    requests: int = 0
-    """only so many of them, drawn from the split; 0 for all"""
-    simulations: int = 48
-    """completions that are scored for each request"""
-    width: int = 8
-    """completions that are proposed in each state"""
-    exploration: float = 0.02
-    """weight of UCT's exploration, in shares of the reward's range"""
-    seed: int = 0
-    """of the edits"""
+    "environment; give it turns with --set turns=3 if it has one"
     set: tuple[str, ...] = ()
-    """settings of the task and of its data, KEY=VALUE each, such as items=600"""
-    output: str = "runs/tree-search"
-    """folder for evaluation.json"""
-    data: str = ""
-    """a JSONL file for every turn of every tree, with its value; empty for none"""
+    "settings of the environment, KEY=VALUE with VALUE in TOML, such as items=600"
+    data_dir: Path | None = None
+    "folder with the data, for ids that need one"
+    policy: str = "edits:Edits"
+    "what proposes completions, MODULE_OR_FILE:NAME[:ARG]; it should draw, so that a row's copies differ"
+    split: str = TRAIN
+    "the requests"
+    requests: int = 0
+    "how many of them are drawn; 0 for all"
+    simulations: int = 48
+    "completions that are scored for each request"
+    width: int = 8
+    "completions that are proposed in each state"
+    exploration: float = 0.02
+    "weight of UCT's exploration, in shares of the reward's range"
+    seed: int = 0
+    "of the policies that take one, such as edits.py"
+    output: Path = Path("runs/tree-search")
+    "folder for evaluation.json"
+    data: Path | None = None
+    "JSONL file for every turn of every tree, with its value"
     any_split: bool = False
-    """lets --data write requests of another split than train, which must not be trained on"""
-
-
-class Edits:
-    """Proposes edits of the last query (at first of the request) without a model.
-
-    It drops a word, adds an English noun, or adds or puts in a word of the titles that the row shows; the draw depends on
-    the seed, the row's prompt and which copy of the row it is.
-    """
-
-    def __init__(self, seed: int = 0) -> None:
-        self.seed, self.nouns = int(seed), english_nouns()  # a policy's argument comes as a text
-
-    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-        """One edit for each row."""
-        copies: Counter[str] = Counter()
-        edits = []
-        for row in rows:
-            copies[row["prompt"]] += 1
-            key = [self.seed, zlib.crc32(row["prompt"].encode("utf-8", "surrogatepass")), copies[row["prompt"]]]
-            edits.append(self.edit(row, np.random.PCG64(np.random.SeedSequence(key))))
-        return edits
-
-    def edit(self, row: Mapping[str, Any], random: np.random.PCG64) -> str:
-        """A random edit of the row's last query."""
-
-        def pick(options: Sequence[Any]) -> Any:
-            return options[random.random_raw() % len(options)]  # raw draws are the same in every NumPy version
-
-        searches = _SEARCH.split(row["prompt"])[1:]
-        last = searches[-1] if searches else row["text"]
-        query = words(last.partition("\n")[0] if searches else last) or [row["text"]]
-        shown = words(" ".join(_TITLE.findall(last))) if searches else []
-        move, place = (
-            pick(["drop", "noun", "title", "exchange"] if shown else ["drop", "noun"]),
-            pick(range(len(query))),
-        )
-        others = query[:place] + query[place + 1 :]
-        if move == "drop" and others:
-            return " ".join(others)
-        word = pick(shown if move in ("title", "exchange") else self.nouns)
-        return " ".join([*(others if move == "exchange" else query), word])
+    "let --data write requests of another split than train, which must not be trained on"
 
 
 @dataclass(eq=False)
@@ -120,7 +74,7 @@ class Node:
         completion: what was written there.
         prompt: of the state; empty as long as nothing was proposed in it.
         proposed: completions that were proposed in it.
-        untried: proposals whose turn has not come; None as long as nothing was proposed.
+        untried: proposals whose turn has not come.
         children: the states that were reached, in the order in which they were tried.
         visits: simulations that went through the state.
         total: sum of the values that they found.
@@ -131,7 +85,7 @@ class Node:
     completion: str = ""
     prompt: str = ""
     proposed: int = 0
-    untried: list[str] | None = None
+    untried: list[str] = field(default_factory=list)
     children: list[Node] = field(default_factory=list)
     visits: int = 0
     total: float = 0.0
@@ -144,7 +98,12 @@ class Node:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to try."""
-        return self.episode.done or (self.untried == [] and all(child.finished for child in self.children))
+        return self.episode.done or (self.spent and all(child.finished for child in self.children))
+
+    @property
+    def spent(self) -> bool:
+        """Whether every proposal had its turn."""
+        return self.proposed > 0 and not self.untried
 
     def walk(self) -> Iterator[Node]:
         """The node and all below it, parents first."""
@@ -176,10 +135,10 @@ def search(
         chosen = [select(root, weight) for root in roots if not root.finished]
         if not chosen:
             break
-        new = [node for node in chosen if node.untried is None]
+        new = [node for node in chosen if not node.proposed]
         if new:
             ask(task, propose, new, width)
-        completions = [node.untried.pop(0) for node in chosen if node.untried]
+        completions = [node.untried.pop(0) for node in chosen]
         episodes, _, _ = task.advance([node.episode for node in chosen], completions)
         for node, completion, episode in zip(chosen, completions, episodes, strict=True):
             node.children.append(Node(episode, node, completion))
@@ -190,7 +149,7 @@ def search(
 def select(root: Node, weight: float) -> Node:
     """Goes down to a state with something to try: by UCT (Kocsis and Szepesvari 2006), finished branches left out."""
     node = root
-    while node.untried == []:
+    while node.spent:
         log_visits = math.log(node.visits)
         open_ones = [child for child in node.children if not child.finished]
         node = max(open_ones, key=lambda child: child.value + weight * math.sqrt(log_visits / child.visits))
@@ -200,9 +159,7 @@ def select(root: Node, weight: float) -> Node:
 def ask(task: Task, propose: Policy, nodes: Sequence[Node], width: int) -> None:
     """Has `width` completions proposed in each state, in one call; the policy finds a row's copies side by side."""
     rows = task.rows_of([node.episode for node in nodes])
-    proposed = list(propose([row for row in rows for _ in range(width)]))
-    if len(proposed) != len(rows) * width:
-        raise ValueError(f"the policy wrote {len(proposed)} completions for {len(rows) * width} rows; write one a row")
+    proposed = written(propose, [row for row in rows for _ in range(width)])
     for place, (node, row) in enumerate(zip(nodes, rows, strict=True)):
         node.prompt, node.proposed = row["prompt"], width
         node.untried = list(dict.fromkeys(proposed[place * width : (place + 1) * width]))
@@ -218,9 +175,8 @@ def back_up(node: Node | None, value: float) -> None:
 
 def best(roots: Sequence[Node]) -> Node:
     """The state with the best turn, the first of equals that lies least deep."""
-    return max(
-        (node for root in roots for node in root.walk() if node.parent), key=lambda n: (n.episode.best, -n.episode.turn)
-    )
+    tried = (node for root in roots for node in root.walk() if node.parent)
+    return max(tried, key=lambda node: (node.episode.best, -node.episode.turn))
 
 
 def turn_values(root: Node) -> Iterator[dict[str, Any]]:
@@ -267,13 +223,12 @@ def compared(task: Task, propose: Policy, arguments: Arguments) -> tuple[list[No
     evaluations = [evaluate(task, make_policy("raw", task), name="raw", requests=requests)]
     ids = evaluations[0].request_ids
     chains = max(1, limit // turns)
-    trees = search(task, propose, ids, limit, arguments.width, arguments.exploration)
     found = {
         "first proposal": search(task, propose, ids, 1, 1),
         # Some proposals are the same, and each is scored once: twice as many are asked for.
         f"best of {limit}": search(task.replace(turns=1), propose, ids, limit, 2 * limit),
         f"best of {chains} episodes": search(task, propose, [name for name in ids for _ in range(chains)], turns, 1),
-        "tree search": trees,
+        "tree search": search(task, propose, ids, limit, arguments.width, arguments.exploration),
     }
     counts = {}
     for name, roots in found.items():
@@ -281,40 +236,34 @@ def compared(task: Task, propose: Policy, arguments: Arguments) -> tuple[list[No
         paths = {ids[place // size]: best(roots[place : place + size]).path() for place in range(0, len(roots), size)}
         replay = Replay(paths, "" if name == "first proposal" else CHOSEN)
         evaluations.append(evaluate(task, replay, name=name, requests=requests, seed=arguments.seed))
-        nodes = [node for root in roots for node in root.walk()]
         counts[name] = {
             "scored": sum(root.visits for root in roots) / len(ids),
-            "proposed": sum(node.proposed for node in nodes) / len(ids),
+            "proposed": sum(node.proposed for root in roots for node in root.walk()) / len(ids),
         }
-    return trees, evaluations, counts
+    return found["tree search"], evaluations, counts
 
 
-def main() -> None:
+def main(arguments: Arguments) -> None:
     """Searches, reports and saves."""
-    arguments = tyro.cli(Arguments, description=__doc__)
-    if arguments.data and arguments.split != TRAIN and not arguments.any_split:
-        raise SystemExit(f"--data writes training data: of train, not of {arguments.split!r} (--any-split allows it)")
-    task = make_task(arguments.id, split=arguments.split, **overrides_of(None, arguments.set))
+    a = arguments
+    if a.data and a.split != TRAIN and not a.any_split:
+        raise SystemExit(f"--data writes training data: of train, not of {a.split!r} (--any-split allows it)")
+    task = make_task(a.id, split=a.split, **overrides_of(a.data_dir, a.set))
     if task.turns.reward == "last":
         raise SystemExit("the search values an episode at its best turn; turn_reward is 'gain' or 'best' for that")
-    propose = (
-        Edits(arguments.seed)
-        if arguments.policy == "edits"
-        else make_policy(arguments.policy, task, seed=arguments.seed)
-    )
-    trees, evaluations, counts = compared(task, propose, arguments)
+    trees, evaluations, counts = compared(task, make_policy(a.policy, task, seed=a.seed), a)
     comparison = compare(evaluations)
     print_report(comparison)
     for name, count in counts.items():
         print(f"{name}: {count['scored']:.1f} completions scored for a request, {count['proposed']:.1f} proposed")
-    output = Path(arguments.output) / "evaluation.json"
-    save_json(output, comparison, {"arguments": asdict(arguments), "completions": counts})
+    output = a.output / "evaluation.json"
+    save_json(output, comparison, {"arguments": plain(a), "completions": counts})
     print(f"Saved: {output}")
-    if arguments.data:
+    if a.data:
         lines = [line for root in trees for line in turn_values(root)]
-        write_lines(arguments.data, lines)
-        print(f"{len(lines):,} turns with their values: {arguments.data}")
+        write_lines(a.data, lines)
+        print(f"{len(lines):,} turns with their values: {a.data}")
 
 
 if __name__ == "__main__":
-    main()
+    main(tyro.cli(Arguments, description=__doc__))

@@ -1,7 +1,6 @@
 """OpenEnv: a real server on the loopback, and clients that talk to it."""
 
 import asyncio
-import importlib.util
 import json
 import socket
 import subprocess
@@ -28,10 +27,13 @@ import httpx  # noqa: E402
 from rec_gym.adapters.openenv import app_of, command, make_app, serving  # noqa: E402
 from rec_gym.adapters.openenv_client import RecommenderAction, RecommenderClient  # noqa: E402
 
+sys.path.append(str(Path(__file__).parents[1] / "examples"))  # examples import their neighbours
+
+import openenv_client  # noqa: E402
+
 SEARCH, REFINE = "RecR1-CornerShop-BM25-v0", "RecR1-CornerShopRefine-BM25-v0"
 RERANK = "RecR1-CornerShopRerank-BM25-v0"
 SMALL = {"items": 600, "measures": ["recall@10"]}
-EXAMPLE = Path(__file__).parents[1] / "examples" / "openenv_client.py"
 
 
 class Recording(RecommenderClient):
@@ -527,22 +529,14 @@ def test_without_openenv_the_error_names_what_to_install():
 # The example
 
 
-@pytest.fixture
-def example():
-    spec = importlib.util.spec_from_file_location("openenv_client_example", EXAMPLE)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
-
-
-def test_the_example_plays_groups(example, refine_url, tmp_path, monkeypatch, capsys):
-    arguments = ["--url", refine_url, "--batches", "2", "--groups", "3", "--group-size", "2", "--output", str(tmp_path)]
-    monkeypatch.setattr(sys, "argv", ["openenv_client.py", *arguments])
-    example.main()
+def test_the_example_plays_groups(refine_url, tmp_path, capsys):
+    openenv_client.main(
+        openenv_client.Arguments(url=refine_url, batches=2, groups=3, group_size=2, output=tmp_path),
+    )
     assert "batch 1: reward" in capsys.readouterr().out
-    batches = json.loads((tmp_path / "rollouts.json").read_text())["batches"]
+    found = json.loads((tmp_path / "rollouts.json").read_text())
+    assert found["arguments"]["output"] == str(tmp_path)
+    batches = found["batches"]
     env = gym.make(REFINE, **SMALL)
     wanted = [env.reset(seed=0)[1]["request_id"]] + [env.reset()[1]["request_id"] for _ in range(5)]
     assert [rollout["request_id"] for batch in batches for rollout in batch] == [

