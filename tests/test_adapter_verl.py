@@ -186,6 +186,11 @@ class TestSeveralTurns:
         reward = {"measure": "ndcg@10", "unparsed": -2}
         assert self.score([], reward=reward) == {"score": -2.0, "tool_calls": 0.0, "first_call": -2.0}
 
+    def test_a_tool_that_is_not_there_earns_nothing(self):
+        # verl's agent loop catches the error and notes a reward of 0.
+        found = self.score([0.0, 0.0], reward={"measure": "ndcg@10", "unparsed": -2})
+        assert found == {"score": -2.0, "tool_calls": 2.0, "first_call": -2.0}
+
     def test_a_search_that_failed_is_no_reward(self):
         with pytest.raises(RuntimeError, match="no reward is made up"):
             self.score([0.5, math.nan])
@@ -292,7 +297,21 @@ class TestTool:
     def test_a_call_without_a_query_does_not_parse(self, tools, parameters):
         reward = {"measure": "ndcg@10", "unparsed": -1}
         made = asyncio.run(call(tools.SearchTool({}), Trajectory(), parameters, reward=reward))
-        assert made == (tools.NO_RESULTS, -1.0, -1.0)
+        assert made == (tools.NO_RESULTS, 0.0, 0.0)  # above what every episode has, which is -1
+
+    def test_an_episode_earns_what_the_task_pays(self, tools):
+        reward = {"measure": "ndcg@10", "unparsed": -1}
+        task = rec_gym.make_task(REFINE, **SMALL, reward=reward)
+        texts = ("blanket", *make_policy("oracle", task)(list(task.rows())[:1]))
+        calls = queries(tools.SearchTool({}), texts, reward=reward)
+        arguments = row("val-00001", task_id=REFINE, reward=reward)
+        arguments["extra_info"]["tool_rewards"] = [paid for _, paid, _ in calls]
+        (episode,), paid = task.start(["val-00001"]), 0.0
+        for text in texts:
+            (episode,), outcomes, _ = task.advance([episode], [text])
+            paid += outcomes.rewards[0]
+        assert compute_score(**arguments, solution_str="")["score"] == pytest.approx(paid)
+        assert paid > 0.5
 
     @pytest.mark.parametrize("action", ["plain", "append", "answer", "lines", "titles"])
     def test_every_action_format_asks(self, tools, action):

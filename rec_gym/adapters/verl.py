@@ -77,7 +77,7 @@ def compute_scores(
 
 
 def columns_of(task: Task, outcomes: Outcomes) -> list[dict[str, float | str]]:
-    """For each completion its score and the parts of it; the same keys for every task.
+    """For each completion its score and the parts of it; the same keys for every task of one turn.
 
     `measure` is the reward's measure, `term/...` sum up to the score (`term/measures` holds the terms that pay further
     measures), and the measures that the task was asked to report beside the reward's stand under their own names.
@@ -104,7 +104,11 @@ def _description(data_source: str, extra_info: Mapping[str, Any] | None) -> str:
 
 
 def _of_searches(task: Task, extra_info: Mapping[str, Any] | None) -> dict[str, float | str]:
-    """The score of an episode of several turns: the sum of what the tool paid for its searches."""
+    """The score of an episode of several turns: `unparsed` and what the tool paid for its searches.
+
+    The first search pays what it earned above `unparsed`, so that the sum is what the episode earned. Whoever never searches
+    keeps `unparsed`; so does a model that calls a tool which is not there, for which verl itself notes a reward of 0.
+    """
     rewards = (extra_info or {}).get("tool_rewards")
     if rewards is None:
         raise ValueError(
@@ -114,6 +118,5 @@ def _of_searches(task: Task, extra_info: Mapping[str, Any] | None) -> dict[str, 
     paid = [float(reward) for reward in rewards]
     if any(math.isnan(reward) for reward in paid):
         raise RuntimeError(f"a search in {task!r} failed, see the log of the agent loop; no reward is made up for it")
-    # Whoever never searches has done what the reward calls unparsed.
-    score = sum(paid) if paid else task.reward.unparsed
-    return {"score": score, "tool_calls": float(len(paid)), "first_call": paid[0] if paid else score}
+    base = task.reward.unparsed
+    return {"score": base + sum(paid), "tool_calls": float(len(paid)), "first_call": base + (paid[0] if paid else 0.0)}

@@ -64,6 +64,8 @@ class _Progress:
 class SearchTool(BaseTool):
     """A search is a turn of the task: its reward is what the turn pays, its response the best titles.
 
+    The first search pays what it earned above the reward's `unparsed`, which `compute_score` adds to every episode.
+
     Args:
         config: `max_chars`, characters of a response at the most (256): whole lines, best title first. Raise it together
             with `actor_rollout_ref.rollout.multi_turn.max_tool_response_length`.
@@ -155,7 +157,7 @@ def _row(given: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _turn(description: str, episode: Episode, query: object, max_chars: int) -> tuple[Episode, str, float, str]:
-    """One turn: the episode after it, the response, what it pays, and what the action format did."""
+    """One turn: the episode after it, the response, what the tool pays, and what the action format did."""
     task = task_of(description)
     text = task.dataset.texts(task.dataset.index.positions([episode.request_id]))[0]
     # No action format understands reasoning that never ends.
@@ -167,7 +169,8 @@ def _turn(description: str, episode: Episode, query: object, max_chars: int) -> 
         response = NOT_SHOWN
     else:
         response = _list(task.dataset.catalog.titles(after.shown[-1]), max_chars)
-    return after, response, float(outcomes.rewards[0]), outcomes.parse[0]
+    base = 0.0 if episode.turn else task.reward.unparsed
+    return after, response, float(outcomes.rewards[0]) - base, outcomes.parse[0]
 
 
 def _list(titles: list[str], max_chars: int) -> str:
