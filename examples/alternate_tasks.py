@@ -151,6 +151,8 @@ def main(a: Arguments) -> None:
         raise SystemExit(f"--auxiliary-every is 0 (never) or a number of steps, not {a.auxiliary_every}")
     settings = SETTINGS | overrides_of(None, a.set)
     env: Any = gym.make_vec(a.id, num_envs=a.prompts * a.group_size, group_size=a.group_size, **settings)
+    if env.unwrapped.task.turns.limit > 1:
+        raise SystemExit(f"words are drawn from the request alone, in one turn; {a.id} needs --set turns=1")
     folder = RunFolder(a.output, a)  # last, so that a mistyped argument leaves no folder behind
     folder.go_on_after(0)
     policy = train(a, env, folder.log)

@@ -92,10 +92,13 @@ class HFPolicy:
     Args:
         path: a folder, a GGUF file or a hub name.
         settings: by default those that were saved with the model, else `PolicySettings()`.
-        lora_rank: trains a LoRA adapter of this rank; 0 for all weights.
+        lora_rank: adds a LoRA adapter of this rank, or trains the one that is saved there; 0 adds none.
         dtype: of the weights.
         device: by default a GPU where there is one.
-        seed: of the draws.
+        seed: of the draws, and of a new adapter's weights.
+
+    Raises:
+        ValueError: there is an adapter of another rank.
     """
 
     temperature: float | None = None  # of a class that draws
@@ -112,10 +115,8 @@ class HFPolicy:
     ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model, self.tokenizer = load(path, dtype)
-        if lora_rank and not isinstance(self.model, PeftModel):
-            self.model = get_peft_model(
-                self.model, LoraConfig(r=lora_rank, lora_alpha=2 * lora_rank, target_modules="all-linear")
-            )
+        if lora_rank:
+            self.model = with_adapter(self.model, lora_rank, seed)
         self.model.to(self.device).eval()  # no dropout, so that ratios are 1 before the first update
         saved = Path(path) / SETTINGS
         if settings is None:
@@ -260,6 +261,20 @@ class HFSampler(HFPolicy):
     """The same, but completions are drawn with temperature 1."""
 
     temperature = 1.0
+
+
+def with_adapter(model: Any, rank: int, seed: int) -> PeftModel:
+    """The model with a LoRA adapter whose random weights depend on the seed only; one that is there already stays."""
+    if isinstance(model, PeftModel):
+        there = model.active_peft_config.r
+        if there != rank:
+            raise ValueError(
+                f"the model has a LoRA adapter of rank {there}; train that one, not another of rank {rank}"
+            )
+        return model
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"))
 
 
 def _positions(attention: torch.Tensor) -> torch.Tensor:

@@ -1,12 +1,15 @@
-"""The folder of a training run: its arguments, its curve, and the evaluations at its end."""
+"""What examples leave behind: the folder of a training run, the facts that a number is read with, pictures."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ from rec_gym.cards import card_of
 from rec_gym.evaluation import compare, evaluate, print_report, save_json
 from rec_gym.policies import make_policy
 from rec_gym.policies.specs import fitting_policies
+
+LIBRARIES = ("numpy", "numba", "torch", "transformers", "peft", "trl", "stable-baselines3", "sentence-transformers")
 
 
 class RunFolder:
@@ -31,13 +36,14 @@ class RunFolder:
 
     def __init__(self, folder: Path, arguments: Any) -> None:
         self.folder = folder
-        self.arguments = json.loads(json.dumps(asdict(arguments), default=str))
+        self.arguments = plain(arguments)
         kept = folder / "arguments.json"
         if kept.is_file() and json.loads(kept.read_text()) != self.arguments:
             raise SystemExit(f"{folder} holds a run with other arguments; choose another --output, or remove it")
         write_json(kept, self.arguments)
         self._log = folder / "metrics.jsonl"
         self._board: Any = None
+        self._worked = time.process_time()
 
     @property
     def curve(self) -> list[dict[str, float]]:
@@ -52,7 +58,13 @@ class RunFolder:
             temporary.write_text("".join(f"{line}\n" for line in lines[:steps]))
 
     def log(self, found: dict[str, float]) -> None:
-        """Keeps the numbers of a step; `found["step"]` is its number."""
+        """Keeps the numbers of a step; `found["step"]` is its number.
+
+        `processor_seconds` is added: what this process worked since the line before, on all cores together.
+        """
+        worked = time.process_time()
+        found = {**found, "processor_seconds": worked - self._worked}
+        self._worked = worked
         with self._log.open("a") as file:
             file.write(json.dumps(found) + "\n")
         for key, value in found.items() if self._board else ():
@@ -92,24 +104,45 @@ def facts(task_id: str) -> dict[str, Any]:
         "id": task_id,
         "card_sha256": card_of(task_id).hash,
         "version": __version__,
-        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
+        | _accelerator(),
+        "libraries": {name: version(name) for name in LIBRARIES if name.replace("-", "_") in sys.modules},
     }
+
+
+def _accelerator() -> dict[str, str]:
+    """The GPU, where torch is loaded and finds one."""
+    torch = sys.modules.get("torch")
+    return {"gpu": torch.cuda.get_device_name()} if torch and torch.cuda.is_available() else {}
+
+
+def plain(arguments: Any) -> dict[str, Any]:
+    """The fields of a dataclass as JSON holds them."""
+    return json.loads(json.dumps(asdict(arguments), default=str))
 
 
 def plot(curve: Sequence[dict[str, float]], measure: str, path: Path) -> None:
     """Draws reward and val as a PNG, where matplotlib is installed."""
+
+    def draw(axes: Any) -> None:
+        for key, label, style in (("reward", "reward", "-"), ("val", f"val {measure}", ".-")):
+            found = [(step["step"], step[key]) for step in curve if key in step]
+            axes.plot(*zip(*found, strict=True) if found else ([], []), style, label=label)
+        axes.set(xlabel="step")
+        axes.legend(frameon=False)
+
+    save_plot(path, draw)
+
+
+def save_plot(path: Path, draw: Callable[[Any], None]) -> None:
+    """Saves what `draw` draws on matplotlib's axes as a PNG; without matplotlib, only says so."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        print("no curve.png without matplotlib: pip install 'rec-gym[plot]'")
+        print(f"no {path.name} without matplotlib: pip install 'rec-gym[plot]'")
         return
     figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    for key, label, style in (("reward", "reward", "-"), ("val", f"val {measure}", ".-")):
-        found = [(step["step"], step[key]) for step in curve if key in step]
-        axes.plot(*zip(*found, strict=True) if found else ([], []), style, label=label)
-    axes.set(xlabel="step")
-    axes.legend(frameon=False)
+    draw(figure.subplots())
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=120)
 

@@ -20,6 +20,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 import tyro
+from peft import PeftModel
 
 from rec_gym.cache import atomic_path
 from rec_gym.evaluation import evaluate
@@ -86,7 +87,7 @@ class Arguments:
     entropy: float = 0.0
     "weight of the entropy of the draws, which keeps a policy trying"
     lora_rank: int = 0
-    "train a LoRA adapter of this rank instead of all weights"
+    "train a LoRA adapter of this rank instead of all weights; a model that has one needs its rank here"
     bf16: bool = False
     "compute in bfloat16, evaluations too; the weights stay float32"
     device: str = ""
@@ -102,7 +103,7 @@ class Arguments:
     checkpoint_every: int = 50
     "steps between checkpoints"
     seed: int = 0
-    "of the draws and of the order of requests"
+    "of the draws, of the order of requests and of a new adapter"
 
 
 @dataclass(eq=False)
@@ -140,7 +141,11 @@ class Trainer:
         self.sampler = RequestSampler(len(self.task), a.seed)
         # A LoRA adapter names the folder of its base: as an absolute path, so that it loads from everywhere.
         model = str(Path(a.model).resolve()) if Path(a.model).exists() else a.model
-        self.policy = HFPolicy(model, lora_rank=a.lora_rank, device=a.device)
+        self.policy = HFPolicy(model, lora_rank=a.lora_rank, device=a.device, seed=a.seed)
+        if isinstance(self.policy.model, PeftModel) and not a.lora_rank:
+            raise SystemExit(
+                f"{a.model} has a LoRA adapter; --lora-rank with its rank trains that, nothing trains all weights"
+            )
         stated = {
             name: getattr(a, name) for name in ("reads", "max_new_tokens", "max_prompt_tokens") if getattr(a, name)
         }

@@ -140,6 +140,12 @@ def test_a_schedule_is_no_negative_number(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_words_are_drawn_in_one_turn(tmp_path):
+    with pytest.raises(SystemExit, match="turns=1"):
+        main(Arguments(tmp_path / "run", set=("turns=3", "items=600"), prompts=2, group_size=2))
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("every", [0, 2])
 def test_a_run_leaves_what_it_says(tmp_path, every):

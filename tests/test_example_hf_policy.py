@@ -172,6 +172,17 @@ def test_a_long_prompt_loses_its_beginning(folder, task):
         policy([row, short])  # said once
 
 
+def test_a_new_adapter_depends_on_the_seed_only(folder):
+    def weights(seed):
+        policy = hf_policy.HFPolicy(str(folder), lora_rank=2, seed=seed)
+        return torch.cat([weight.detach().ravel() for weight in policy.model.parameters() if weight.requires_grad])
+
+    first = weights(1)
+    torch.rand(3)  # the global generator is somewhere else now
+    assert torch.equal(first, weights(1))
+    assert not torch.equal(first, weights(2))
+
+
 def test_completions_that_came_to_an_end(folder, task):
     policy = hf_policy.HFPolicy(str(folder), hf_policy.PolicySettings(reads="text", max_new_tokens=2))
     [end], word = policy.ends, policy.tokenizer.convert_tokens_to_ids("lamp")

@@ -22,7 +22,7 @@ import make_model  # noqa: E402
 import train_grpo  # noqa: E402
 
 pytestmark = [pytest.mark.trainer, pytest.mark.filterwarnings("default")]
-TIMES = ("seconds_rollout", "seconds_learn")
+TIMES = ("seconds_rollout", "seconds_learn", "processor_seconds")
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +80,16 @@ def test_the_script_trains_and_keeps_what_it_says(arguments, model, tmp_path):
     assert (tmp_path / "run" / "model" / "adapter_config.json").exists()
 
 
-def test_a_killed_run_goes_on_with_the_same_curve(arguments, model, tmp_path):
-    arguments = replace(arguments, steps=6)
+@pytest.mark.parametrize(("rank", "every"), [(0, 2), (2, 4)])
+def test_a_killed_run_goes_on_with_the_same_curve(arguments, model, tmp_path, rank, every):
+    """Killed after its first checkpoint, or (with a new adapter, whose weights are random) before it."""
+    arguments = replace(arguments, steps=6, lora_rank=rank, checkpoint_every=every)
     train_grpo.main(arguments)
     command = [
         sys.executable, EXAMPLES / "train_grpo.py", "--model", model, "--output", tmp_path / "killed", "--steps", "6",
         "--prompts", "4", "--group-size", "4", "--set", "action=append", "items=600", "--learning-rate", "1e-2",
-        "--warmup", "2", "--val-every", "2", "--val-requests", "10", "--test-requests", "10", "--checkpoint-every", "2",
+        "--warmup", "2", "--val-every", "2", "--val-requests", "10", "--test-requests", "10",
+        "--checkpoint-every", str(every), "--lora-rank", str(rank),
     ]  # fmt: skip
     log = tmp_path / "killed" / "metrics.jsonl"
     running = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -166,6 +169,16 @@ def test_what_cannot_be_is_refused(arguments, changes, message):
     with pytest.raises(SystemExit, match=message):
         train_grpo.main(replace(arguments, **changes))
     assert not arguments.output.exists()
+
+
+def test_an_adapter_goes_on_with_its_own_rank_only(arguments):
+    train_grpo.main(replace(arguments, steps=1, lora_rank=2))
+    again = replace(arguments, model=str(arguments.output / "model"), output=arguments.output / "again")
+    with pytest.raises(SystemExit, match="--lora-rank with its rank"):
+        train_grpo.Trainer(again)
+    with pytest.raises(ValueError, match="of rank 2"):
+        train_grpo.Trainer(replace(again, lora_rank=4))
+    assert weights(train_grpo.Trainer(replace(again, lora_rank=2))).numel() > 0
 
 
 def test_candidates_are_put_into_order(arguments):
