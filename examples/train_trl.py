@@ -1,127 +1,113 @@
-"""GRPO by TRL's trainer on one of rec_gym's environments, over one turn or several.
+"""GRPO by TRL's trainer on one of rec_gym's environments; the ranking measure is the only reward.
 
-    python examples/train_trl.py                                              # a tiny random model, on a CPU
-    python examples/train_trl.py --model models/smollm2 --lora_rank 16        # a folder or a hub name
-    python examples/train_trl.py --turns 3 --model Qwen/Qwen2.5-0.5B-Instruct # searches are calls of a tool
+    python examples/train_trl.py                                       # a tiny random model, on a CPU
+    python examples/train_trl.py --model models/smollm2 --lora-rank 16 --output runs/smollm2
+    python examples/train_trl.py --model Qwen/Qwen2.5-0.5B-Instruct --id RecR1-CornerShopRefine-BM25-v0
 
-It evaluates on val while it trains, and on test once, at the end. Needs `pip install 'rec-gym[train]'`.
+In an environment of several turns the searches are calls of a tool. The output folder holds `metrics.jsonl`, `curve.png`,
+`model/`, `run.json` and `evaluation-SPLIT.json`. Needs `pip install 'rec-gym[train]'`.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+import tyro
 from peft import LoraConfig
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    HfArgumentParser,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
+    PrinterCallback,
     TrainerCallback,
     set_seed,
 )
 from trl import GRPOConfig, GRPOTrainer
-from trl.chat_template_utils import parse_response, qwen2_5_chat_template
+from trl.chat_template_utils import qwen2_5_chat_template
 
 import rec_gym
 from rec_gym.adapters.trl import TaskReward, ToolPolicy, environment_factory, log_episodes, make_dataset
-from rec_gym.evaluation import compare, evaluate, print_report, save_json
-from rec_gym.policies import make_policy
+from rec_gym.cache import atomic_path, write_json
+from rec_gym.evaluation import evaluate
+from rec_gym.progress import Bar
+from rec_gym.settings import overrides_of
+
+from hf_policy import SETTINGS, PolicySettings, load
+from runs import RunFolder
+from trl_policy import TrainerPolicy
 
 
-def option(default: Any, text: str) -> Any:
-    """A field of the arguments with its line of help."""
-    return field(default=default, metadata={"help": text})
-
-
-@dataclass
+@dataclass(frozen=True)
 class Arguments:
-    """What can be set on the command line."""
+    """Settings of a run."""
 
-    id: str = option("", "Environment; by default CornerShop's, with several turns the one that refines.")
-    model: str = option("tiny", "A folder, a hub name, or tiny: random weights and a tokenizer made on the spot.")
-    output: str = option("trl_run", "The folder for the trained model and results.json.")
-    turns: int = option(1, "Searches in an episode; more than one are calls of a tool.")
-    reward: str = option("ndcg@10", "The measure that is rewarded.")
-    items: int = option(0, "Items of the CornerShop; 0 leaves it as it is.")
-    steps: int = option(100, "Steps of the optimizer.")
-    group_size: int = option(8, "Completions of a request.")
-    groups: int = option(8, "Requests a step.")
-    accumulate: int = option(1, "Parts into which a step is split, to save memory.")
-    learning_rate: float = option(1e-4, "Of AdamW.")
-    beta: float = option(0.0, "Weight of the KL penalty.")
-    lora_rank: int = option(0, "Trains a LoRA adapter of this rank; 0 for all weights.")
-    max_tokens: int = option(0, "Tokens of a completion, a tool's answers included; 0 for 32, or 256 a turn.")
-    eval_every: int = option(25, "Steps between evaluations on val; 0 for none.")
-    eval_batch: int = option(64, "Completions at once in an evaluation.")
-    seed: int = option(0, "Of everything that is drawn.")
-
-
-class Writer:
-    """The model's likeliest completions; as a policy: rows in, texts out."""
-
-    def __init__(self, model: Any, tokenizer: Any, max_tokens: int) -> None:
-        self.model, self.tokenizer, self.max_tokens = model, tokenizer, max_tokens
-
-    def __call__(self, rows: list[dict[str, Any]]) -> list[str]:
-        """A completion for each row."""
-        key = "messages" if self.tokenizer.chat_template else "prompt"
-        return self.tokenizer.batch_decode(self.tokens([row[key] for row in rows]), skip_special_tokens=True)
-
-    def with_tools(self, talks: list[list[dict[str, Any]]], tools: list[Any]) -> list[dict[str, Any]]:
-        """The next message of each talk."""
-        return [parse_response(self.tokenizer, tokens) for tokens in self.tokens(talks, tools)]
-
-    @torch.no_grad()
-    def tokens(self, prompts: list[Any], tools: list[Any] | None = None) -> list[list[int]]:
-        """What follows each prompt, a text or a list of messages."""
-        chat = not isinstance(prompts[0], str)
-        if chat:
-            template = self.tokenizer.apply_chat_template
-            prompts = template(prompts, tools=tools, add_generation_prompt=True, tokenize=False)
-        read = self.tokenizer(
-            prompts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=not chat
-        ).to(self.model.device)
-        end, pad = self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
-        training = self.model.training
-        self.model.eval()
-        tokens = self.model.generate(
-            input_ids=read["input_ids"],
-            attention_mask=read["attention_mask"],
-            max_new_tokens=self.max_tokens,
-            do_sample=False,
-            repetition_penalty=1.0,  # training draws without the penalty that a model's own config may state
-            eos_token_id=end,
-            pad_token_id=pad,
-        )
-        self.model.train(training)
-        written = tokens[:, read["input_ids"].shape[1] :].tolist()
-        return [row[: next((i for i, token in enumerate(row) if token in (end, pad)), len(row))] for row in written]
+    model: str = "tiny"
+    "folder or hub name of the model to start from, or tiny: random weights and a tokenizer that are made on the spot"
+    output: Path = Path("runs/trl")
+    "folder of the run"
+    id: str = "RecR1-CornerShop-BM25-v0"
+    "environment"
+    set: tuple[str, ...] = ()
+    "settings of the environment, KEY=VALUE with VALUE in TOML"
+    data_dir: Path | None = None
+    "folder with the data, for ids that need one"
+    measure: str = "ndcg@10"
+    "what is evaluated, on val and at the end, whatever the reward is"
+    steps: int = 100
+    "optimiser steps, one for each batch of rollouts"
+    prompts: int = 8
+    "requests in a batch, of each process"
+    group_size: int = 8
+    "completions for each request"
+    max_new_tokens: int = 0
+    "tokens of a completion at the most, over several turns with the answers of the tool; 0 for 32, or 256 a turn"
+    temperature: float = 1.0
+    "of the draws while training; evaluation takes the likeliest tokens"
+    learning_rate: float = 1e-4
+    "of AdamW at the start; it falls to 0 at the last step"
+    micro_batch: int = 64
+    "completions in one pass; gradients are accumulated over them, so that it divides prompts * group_size"
+    kl: float = 0.0
+    "weight of the divergence from the model at the start"
+    lora_rank: int = 0
+    "train a LoRA adapter of this rank instead of all weights"
+    bf16: bool = False
+    "compute in bfloat16; the weights stay float32"
+    val_every: int = 20
+    "steps between evaluations on val; 0 for none"
+    val_requests: int = 200
+    "requests of val that are evaluated while training; 0 for all"
+    val_batch: int = 64
+    "completions at once in an evaluation"
+    test_splits: tuple[str, ...] = ("test",)
+    "splits that are evaluated once, at the end"
+    test_requests: int = 0
+    "requests of each of them; 0 for all"
+    seed: int = 0
+    "of everything that is drawn"
 
 
-class EvaluateOnVal(TrainerCallback):
-    """Calls `score()` before the first step and then every so many steps, and keeps the means."""
+class Curve(TrainerCallback):
+    """Keeps the numbers of each step, and val on the way."""
 
-    def __init__(self, score: Any, every: int) -> None:
-        self.score, self.every, self.curve = score, every, []
+    def __init__(self, folder: RunFolder, on_val: Callable[[], float], every: int, bar: Bar) -> None:
+        self.folder, self.on_val, self.every, self.bar = folder, on_val, every, bar
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Called by the trainer."""
-        self.on_step_end(args, state, control)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Called by the trainer."""
-        if self.every and state.is_world_process_zero and state.global_step % self.every == 0:
-            scored = self.score()
-            means = {name: float(scored.values(name).mean()) for name in (*scored.measures, "reward")}
-            self.curve.append({"step": state.global_step} | means)
-            print(f"val after {state.global_step} steps:", {k: round(v, 4) for k, v in means.items()}, flush=True)
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **kwargs: Any) -> None:
+        """Called by the trainer after each step, and once more at the end, without a reward."""
+        if "reward" not in logs:
+            return
+        numbers = {key: value for key, value in logs.items() if isinstance(value, (int, float))}
+        found = {"step": state.global_step, **numbers}
+        if self.every and state.global_step % self.every == 0:
+            found["val"] = self.on_val()
+        self.folder.log(found)
+        self.bar.advance()
 
 
 def tiny(task: rec_gym.Task, seed: int = 0) -> tuple[Any, Any]:
@@ -143,69 +129,79 @@ def tiny(task: rec_gym.Task, seed: int = 0) -> tuple[Any, Any]:
     return LlamaForCausalLM(config), fast
 
 
-def make_trainer(arguments: Arguments, task: rec_gym.Task, model: Any, tokenizer: Any, max_tokens: int) -> GRPOTrainer:
+def make_trainer(a: Arguments, task: rec_gym.Task) -> GRPOTrainer:
     """The trainer: a reward function for one turn, an environment with a tool for several."""
-    several = task.turns.limit > 1
-    prompt = "tools" if several else "messages" if tokenizer.chat_template else "text"
+    members, several = a.prompts * a.group_size, task.turns.limit > 1
+    if members % min(a.micro_batch, members):
+        raise SystemExit(f"--micro-batch must divide prompts * group_size, {members}; {a.micro_batch} does not")
+    for split in (*a.test_splits, *(["val"] if a.val_every else [])):
+        task.replace(split=split)  # one that is not there is better said before the training than after it
+    set_seed(a.seed)
+    # A LoRA adapter names the folder of its base: as an absolute path, so that it loads from everywhere.
+    path = str(Path(a.model).resolve()) if Path(a.model).exists() else a.model
+    model, tokenizer = tiny(task, a.seed) if a.model == "tiny" else load(path)
     config = GRPOConfig(
-        output_dir=arguments.output,
-        max_steps=arguments.steps,
-        num_generations=arguments.group_size,
-        per_device_train_batch_size=arguments.group_size * arguments.groups // arguments.accumulate,
-        gradient_accumulation_steps=arguments.accumulate,
-        max_completion_length=max_tokens,
-        learning_rate=arguments.learning_rate,
-        beta=arguments.beta,
-        seed=arguments.seed,
-        bf16=torch.cuda.is_available(),
+        output_dir=str(a.output),
+        max_steps=a.steps,
+        num_generations=a.group_size,
+        per_device_train_batch_size=min(a.micro_batch, members),
+        gradient_accumulation_steps=max(1, members // a.micro_batch),
+        max_completion_length=a.max_new_tokens or (256 * task.turns.limit if several else 32),
+        max_tool_calling_iterations=task.turns.limit + 1,  # the last titles are read, too
+        temperature=a.temperature,
+        learning_rate=a.learning_rate,
+        beta=a.kl,
+        seed=a.seed,
+        bf16=a.bf16,
         dataloader_pin_memory=torch.cuda.is_available(),
         logging_steps=1,
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
     )
-    return GRPOTrainer(
+    trainer = GRPOTrainer(
         model,
         reward_funcs=log_episodes if several else TaskReward(task),
         args=config,
-        train_dataset=make_dataset(task, prompt=prompt),
+        train_dataset=make_dataset(task, "tools" if several else "messages" if tokenizer.chat_template else "text"),
         processing_class=tokenizer,
-        peft_config=LoraConfig(r=arguments.lora_rank, target_modules="all-linear") if arguments.lora_rank else None,
+        peft_config=LoraConfig(r=a.lora_rank, lora_alpha=2 * a.lora_rank, target_modules="all-linear")
+        if a.lora_rank
+        else None,
         environment_factory=environment_factory(task) if several else None,
     )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
-def train(arguments: Arguments) -> None:
-    """Trains, evaluates and saves."""
-    several = arguments.turns > 1
-    name = arguments.id or f"RecR1-CornerShop{'Refine' if several else ''}-BM25-v0"
-    shop = {"items": arguments.items} if arguments.items else {}
-    task = rec_gym.make_task(name, turns=arguments.turns, reward=arguments.reward, **shop)
-    if arguments.model == "tiny":
-        model, tokenizer = tiny(task, arguments.seed)
-    else:
-        model = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(arguments.model, padding_side="left")
-    max_tokens = arguments.max_tokens or (256 * arguments.turns if several else 32)
-    trainer = make_trainer(arguments, task, model, tokenizer, max_tokens)
+def main(a: Arguments) -> None:
+    """Trains, evaluates on val on the way, and on the test splits once at the end; that is one process's work."""
+    task = rec_gym.make_task(a.id, **overrides_of(a.data_dir, a.set))
+    trainer = make_trainer(a, task)  # first, so that a mistyped argument leaves no folder behind
+    if not trainer.is_world_process_zero():
+        trainer.train()
+        return
+    folder = RunFolder(a.output, a)
+    folder.go_on_after(0)
+    policy: Any = TrainerPolicy(trainer, a.val_batch)
+    if task.turns.limit > 1:
+        policy = ToolPolicy(task.replace(split="all"), policy.with_tools, trainer.max_tool_calling_iterations)
 
-    def score(split: str, name: str) -> Any:
-        on = task.replace(split=split)
-        writer = Writer(trainer.accelerator.unwrap_model(trainer.model), tokenizer, max_tokens)
-        policy = ToolPolicy(on, writer.with_tools) if several else writer
-        return evaluate(on, policy, name=name, seed=arguments.seed, batch_size=arguments.eval_batch)
+    def on_val() -> float:
+        val, requests = task.replace(split="val"), a.val_requests or None
+        found = evaluate(val, policy, measures=[a.measure], requests=requests, progress=False)
+        return float(found.values(a.measure).mean())
 
-    val = EvaluateOnVal(lambda: score("val", "val"), arguments.eval_every)
-    trainer.add_callback(val)
-    trainer.train()
-    if trainer.accelerator.is_main_process:
-        raw = evaluate(task.replace(split="test"), make_policy("raw", task), seed=arguments.seed)
-        comparison = compare([raw, score("test", "trained")])
-        print_report(comparison)
-        record = {"arguments": asdict(arguments), "val": val.curve, "log": trainer.state.log_history}
-        save_json(Path(arguments.output) / "results.json", comparison, record)
-        trainer.save_model(arguments.output)
+    with Bar(f"Training on {a.id}", a.steps) as bar:
+        trainer.add_callback(Curve(folder, on_val, a.val_every, bar))
+        trainer.train()
+    with atomic_path(a.output / "model") as model:
+        trainer.save_model(str(model))
+        if task.turns.limit == 1:
+            settings = PolicySettings(max_new_tokens=trainer.max_completion_length, batch_size=a.val_batch)
+            write_json(model / SETTINGS, asdict(settings))
+    folder.finish(task, policy, a.test_splits, [a.measure], a.test_requests or None)
 
 
 if __name__ == "__main__":
-    train(HfArgumentParser(Arguments).parse_args_into_dataclasses()[0])
+    main(tyro.cli(Arguments, description=__doc__))
