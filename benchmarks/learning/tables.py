@@ -7,13 +7,14 @@ from collections.abc import Container, Mapping, Sequence
 from statistics import stdev
 
 from benchmarks.learning.experiments import RAW, TRAINED, UNTRAINED, Experiment
-from benchmarks.learning.scores import MEAN, Archive, KeptRun, Scores, mean_of, versus
+from benchmarks.learning.scores import MEAN, Archive, KeptRun, Scores, Versus, mean_of, versus
 from rec_gym.evaluation import Comparison, Difference, Evaluation, Interval, compare, stratified_mean, stratum_weights
 
 LABELS = {
     RAW: "raw query",
     "rm3": "RM3 (reads the catalogue)",
     "oracle": "oracle (knows what is wanted)",
+    "last-title": "the last title, by rule",
 }
 TEXT = (("words", "length"), ("repeated", "repetition"), ("copied", "copy"))  # on a split, and in a curve
 NONE = "–"
@@ -79,18 +80,20 @@ def untrained_table(columns: Mapping[str, Scores], measure: str) -> str:
 
 def versus_differences(
     columns: Mapping[str, Scores], arms: tuple[str, str], measures: Sequence[str]
-) -> dict[str, dict[str, Difference]]:
+) -> dict[str, dict[str, Versus]]:
     """For each split and measure one arm above the other; empty where no seed of both was run."""
     pairs = {split: paired_arms(*(one.arms.get(arm, []) for arm in arms)) for split, one in columns.items()}
     if not all(first for first, _ in pairs.values()):
         return {}
-    return {split: versus(*pair, measures).differences["second"] for split, pair in pairs.items()}
+    return {split: versus(*pair, measures) for split, pair in pairs.items()}
 
 
-def versus_table(found: Mapping[str, Mapping[str, Difference]], arms: tuple[str, str]) -> str:
-    """One arm against the other; a row a measure, a column a split."""
-    measures = next(iter(found.values()))
-    rows = [[measure, *(difference_cell(one[measure]) for one in found.values())] for measure in measures]
+def versus_table(found: Mapping[str, Mapping[str, Versus]], arms: tuple[str, str]) -> str:
+    """One arm against the other: over requests, and seed by seed; a column a split."""
+    rows = []
+    for measure in next(iter(found.values())):
+        rows.append([measure, *(difference_cell(one[measure].over_requests) for one in found.values())])
+        rows.append([f"{measure}, seed by seed", *(seeds_cell(one[measure]) for one in found.values())])
     return table([f"{arms[1]} above {arms[0]}, means of the same seeds", *found], rows)
 
 
@@ -112,7 +115,7 @@ def strata_table(columns: Mapping[str, Scores], measure: str) -> str:
         label = f"asked {asked:.0f} ({', '.join(sizes if len(set(sizes)) > 1 else sizes[:1])} requests)"
         for name, found in (("raw", _raws(every)), ("trained", _means(every))):
             cells = [
-                f"{one.values(measure)[chosen].mean():.3f}" if chosen.any() else NONE
+                decimals(one.values(measure)[chosen].mean()) if chosen.any() else NONE
                 for one, chosen in zip(found, picked, strict=True)
             ]
             rows.append([f"{label}: {name}", *cells])
@@ -138,7 +141,7 @@ def folds_table(archive: Archive, experiment: Experiment, measure: str) -> str:
         raw, trained = archive.evaluation(run, split, RAW), archive.evaluation(run, split, TRAINED)
         if raw is not None and trained is not None:
             means = [float(one.values(measure).mean()) for one in (raw, trained)]
-            cells = [f"{means[0]:.3f}", f"{means[1]:.3f}", f"{means[1] - means[0]:+.3f}"]
+            cells = [decimals(means[0]), decimals(means[1]), signed(means[1] - means[0])]
             rows.append([run.name.replace("-", " "), str(len(raw)), *cells])
     return table(["", "requests", "raw query", "trained", "difference"], rows)
 
@@ -176,11 +179,21 @@ def raw_cell(scores: Scores, measure: str) -> str:
     return interval_cell(next(iter(scores.seeds.values())).means[RAW][measure])
 
 
+def decimals(value: float, sign: str = "") -> str:
+    """Three decimals. What lies halfway between two is rounded alike on every machine, whatever its last bits are."""
+    return f"{round(value, 9):{sign}.3f}"
+
+
+def signed(value: float) -> str:
+    """Three decimals and a sign."""
+    return decimals(value, "+")
+
+
 def interval_cell(interval: Interval) -> str:
     """A mean and its interval."""
     if math.isnan(interval.low):
-        return f"{interval.mean:.3f}"
-    return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+        return decimals(interval.mean)
+    return f"{decimals(interval.mean)} [{decimals(interval.low)}, {decimals(interval.high)}]"
 
 
 def covered_cell(interval: Interval) -> str:
@@ -192,13 +205,19 @@ def covered_cell(interval: Interval) -> str:
 def deviation_cell(comparison: Comparison, runs: Sequence[Evaluation], measure: str) -> str:
     """The mean over runs and the sample standard deviation."""
     means = [comparison.means[run.name][measure].mean for run in runs]
-    return f"**{math.fsum(means) / len(means):.3f}** (± {stdev(means):.3f})"
+    return f"**{decimals(math.fsum(means) / len(means))}** (± {decimals(stdev(means))})"
 
 
 def difference_cell(difference: Difference) -> str:
     """A paired difference, its interval and its corrected p value."""
-    p = "p < 0.001" if difference.p_holm < 0.001 else f"p = {difference.p_holm:.3f}"
-    return f"{difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}], {p}"
+    p = "p < 0.001" if difference.p_holm < 0.001 else f"p = {decimals(difference.p_holm)}"
+    return f"{signed(difference.mean)} [{signed(difference.low)}, {signed(difference.high)}], {p}"
+
+
+def seeds_cell(found: Versus) -> str:
+    """The differences of the seeds, and the p value over them."""
+    each = ", ".join(signed(value) for value in found.by_seed)
+    return each if math.isnan(found.p_trainings) else f"{each}; p = {decimals(found.p_trainings)}"
 
 
 def run_label(name: str, arm: str) -> str:
