@@ -1,0 +1,85 @@
+"""Commands, folds and references of the experiments."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks.learning.experiments import EXPERIMENTS, FOLD_COUNT, REFERENCES
+from benchmarks.learning.folds import HEADER, fold_of, read_qrels, write_folds
+from benchmarks.learning.kept import (
+    flags,
+)
+from benchmarks.learning.runner import Places
+from rec_gym import make_task
+from rec_gym.policies.specs import POLICIES
+
+
+@pytest.fixture
+def collection(tmp_path):
+    """A BEIR folder of 23 queries, judged in two files."""
+    folder = tmp_path / "beir"
+    (folder / "qrels").mkdir(parents=True)
+    documents = [{"_id": str(n), "title": f"title {n}", "text": "words"} for n in range(30)]
+    queries = [{"_id": f"q{n}", "text": f"title {n}"} for n in range(23)]
+    for name, rows in (("corpus", documents), ("queries", queries)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for split, numbers in (("train", range(15)), ("test", range(15, 23))):
+        lines = [f"q{n}\t{document}\t1" for n in numbers for document in (n, n + 5)]
+        (folder / "qrels" / f"{split}.tsv").write_text("\n".join([HEADER, *lines]) + "\n")
+    return folder
+
+
+def test_folds_partition_the_queries(collection, tmp_path):
+    write_folds(collection, tmp_path / "folds", FOLD_COUNT)
+    tested = []
+    for k in range(FOLD_COUNT):
+        tasks = {
+            split: make_task("RecR1-BEIR-BM25-v0", data_dir=str(tmp_path / "folds" / f"fold-{k}"), split=split)
+            for split in ("train", "val", "test")
+        }
+        test = set(tasks["test"].request_ids)
+        assert test.isdisjoint([*tasks["train"].request_ids, *tasks["val"].request_ids])
+        assert sum(len(task) for task in tasks.values()) == 23
+        assert len(test) in (4, 5)
+        tested += test
+    assert sorted(tested) == sorted(read_qrels(collection))
+    assert fold_of(["b", "a", "c", "d", "e"], 5) == fold_of(["e", "d", "c", "b", "a"], 5)
+
+
+def test_a_query_of_two_files_is_refused(collection, tmp_path):
+    (collection / "qrels" / "val.tsv").write_text(f"{HEADER}\nq3\t4\t1\n")
+    with pytest.raises(ValueError, match="query 'q3' is judged in another file"):
+        write_folds(collection, tmp_path / "folds", FOLD_COUNT)
+
+
+def test_commands_are_filled_and_what_is_missing_is_said(tmp_path):
+    places = Places(tmp_path / "runs", tmp_path / "data")
+    office = EXPERIMENTS["office"].runs[1]
+    command = [places.fill(part, places.run(EXPERIMENTS["office"], office)) for part in office.command]
+    assert not [part for part in command if part.startswith("<")]
+    assert str(tmp_path / "runs" / "office" / "seed-1") in command
+    with pytest.raises(SystemExit, match="--data"):
+        Places(tmp_path).fill("<data>/cranfield")
+    metric = EXPERIMENTS["alternating"].runs[0]
+    assert places.run(EXPERIMENTS["alternating"], metric) == tmp_path / "runs" / "words" / "seed-0"
+
+
+def test_every_script_is_there_and_takes_the_flags_that_it_is_given():
+    root = Path(__file__).parents[2]
+    for experiment in EXPERIMENTS.values():
+        for run in experiment.runs:
+            if run.same_as:
+                continue
+            text = (root / run.command[0]).read_text(encoding="utf-8")
+            for flag in flags(run.command):
+                name = flag.removeprefix("--").removeprefix("no-").replace("-", "_")
+                assert re.search(rf"^    {name}: ", text, re.MULTILINE), f"{run.command[0]} has no {flag}"
+
+
+def test_references_need_what_their_data_know():
+    for references in REFERENCES.values():
+        assert set(references.policies) <= set(POLICIES)
+        # No other data set knows a right query.
+        assert "oracle" not in references.policies or references.environment.id.startswith("RecR1-CornerShop-")
