@@ -45,6 +45,12 @@ class TestCompletion:
         long = "word " * 100 + PROMPT
         assert completion_in(f"{long[200:]}wool<|im_end|>", long) == "wool"
 
+    @pytest.mark.parametrize("begin", ["", "<s> "])
+    def test_a_prompt_that_holds_its_end_twice(self, begin):
+        twice = f"An example. {PROMPT}wool blanket\nNow yours. {PROMPT}"
+        query = f"{begin}{twice if begin else twice[5:]}cup"
+        assert completion_in(f"{query} {PROMPT}</s>", twice) == f"cup {PROMPT}"
+
     def test_a_prompt_that_the_tokenizer_wrote_otherwise(self):
         assert completion_in(f"<s> {PROMPT}wool</s>", PROMPT) == "wool"
 

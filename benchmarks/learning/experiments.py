@@ -271,8 +271,12 @@ EXPERIMENTS = {
             "ppo",
             "PPO of Stable-Baselines3",
             "Does a library that knows no text learn the task through the wrapper?",
-            seeds(3, TRAINED, ("examples/train_sb3.py",)),
+            (
+                *seeds(3, TRAINED, ("examples/train_sb3.py",)),
+                *seeds(3, "entropy", ("examples/train_sb3.py", "--entropy", "0.01"), "entropy-"),
+            ),
             references="cornershop-bm25",
+            versus=(TRAINED, "entropy"),
             extra="sb3",
         ),
         Experiment(

@@ -117,12 +117,15 @@ def completion_in(query: str, prompt: str) -> str:
         completion = query[len(prompt) :]
     else:
         tail = prompt[-_TAIL:]
-        _, found, completion = query.partition(tail)
-        if not found:
+        ends = [found.start() + len(tail) for found in re.finditer(f"(?={re.escape(tail)})", query)]
+        if not ends:
             raise ValueError(
                 f"the query does not hold its prompt, which ends in {tail!r}; it begins with {query[:_TAIL]!r}. Raise "
                 "--data.max_len if prompts are cut"
             )
+        # A prompt may hold its last words twice, and a completion may repeat them: what lies before tells which they are.
+        whole = (end for end in ends if prompt.endswith(query[:end]) or query[:end].endswith(prompt))
+        completion = query[next(whole, ends[0]) :]
     return as_completion(completion, prompt)
 
 
