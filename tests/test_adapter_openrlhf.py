@@ -49,7 +49,7 @@ class TestCompletion:
     def test_a_prompt_that_holds_its_end_twice(self, begin):
         twice = f"An example. {PROMPT}wool blanket\nNow yours. {PROMPT}"
         query = f"{begin}{twice if begin else twice[5:]}cup"
-        assert completion_in(f"{query} {PROMPT}</s>", twice) == f"cup {PROMPT}"
+        assert completion_in(f"{query} {PROMPT}now</s>", twice) == f"cup {PROMPT}now"
 
     def test_a_prompt_that_the_tokenizer_wrote_otherwise(self):
         assert completion_in(f"<s> {PROMPT}wool</s>", PROMPT) == "wool"
