@@ -10,7 +10,7 @@ arguments. The output folder holds `metrics.jsonl`, `curve.png`, `model/`, `run.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -272,12 +272,16 @@ class Trainer:
                 logs = [self.policy.log_probs(turn.samples.take(part), self.arguments.temperature)[0] for part in parts]
             turn.logs = torch.cat([torch.nn.functional.pad(part, (0, width - part.shape[1])) for part in logs])
 
+    def written(self, rows: Sequence[dict[str, Any]]) -> list[str]:
+        """The policy in the precision of the training; the recommender keeps its own."""
+        with self.precision:
+            return self.policy(rows)
+
     def on_val(self) -> float:
         """Mean of the measure on some requests of val, with the likeliest tokens."""
         assert self.val is not None
         measure, requests = self.arguments.measure, self.arguments.val_requests or None
-        with self.precision:
-            found = evaluate(self.val, self.policy, measures=[measure], requests=requests)
+        found = evaluate(self.val, self.written, measures=[measure], requests=requests)
         return float(found.values(measure).mean())
 
     def save(self, steps: int) -> None:
@@ -321,8 +325,7 @@ def main(arguments: Arguments) -> None:
             trainer.save(number + 1)
     with atomic_path(a.output / "model") as model:
         trainer.policy.save(model)
-    with trainer.precision:
-        folder.finish(trainer.task, trainer.policy, a.test_splits, [a.measure], a.test_requests or None)
+    folder.finish(trainer.task, trainer.written, a.test_splits, [a.measure], a.test_requests or None)
 
 
 if __name__ == "__main__":

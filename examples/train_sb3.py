@@ -78,8 +78,8 @@ class Arguments:
     "completions in an optimiser step"
     clip: float = 0.2
     "the ratio of new to old probability counts within 1 - clip and 1 + clip"
-    entropy: float = 0.0
-    "weight of the entropy of the draws"
+    entropy: float = 0.01
+    "weight of the entropy of the draws, which keeps words alive that help few requests"
     gamma: float = 0.0
     "discount: 0 for episodes of one turn, 1 for several"
     val_every: int = 20

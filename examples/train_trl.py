@@ -177,6 +177,10 @@ def make_trainer(a: Arguments, task: rec_gym.Task) -> GRPOTrainer:
 def main(a: Arguments) -> None:
     """Trains, evaluates on val on the way, and on the test splits once at the end; that is one process's work."""
     task = rec_gym.make_task(a.id, **overrides_of(a.data_dir, a.set))
+    if a.steps < 1:
+        raise SystemExit(
+            "--steps must be at least 1: TRL would take 0 for whole epochs; evaluate a model as hf_policy.py"
+        )
     trainer = make_trainer(a, task)  # first, so that a mistyped argument leaves no folder behind
     if not trainer.is_world_process_zero():
         trainer.train()

@@ -299,10 +299,10 @@ EXPERIMENTS = {
             "Does a library that knows no text learn the task through the wrapper?",
             (
                 *seeds(3, TRAINED, ("examples/train_sb3.py",)),
-                *seeds(3, "entropy", ("examples/train_sb3.py", "--entropy", "0.01"), "entropy-"),
+                *seeds(3, "no-entropy", ("examples/train_sb3.py", "--entropy", "0"), "no-entropy-"),
             ),
             references="cornershop-bm25",
-            versus=(TRAINED, "entropy"),
+            versus=("no-entropy", TRAINED),
             extra="sb3",
         ),
         _language_model(

@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.learning.experiments import (
     EXPERIMENTS,
-    OUTPUT,
+    MODELS,
     RAW,
     REFERENCES,
     SHOP,
@@ -260,7 +260,9 @@ def differences(command: Sequence[str], arguments: Mapping[str, Any]) -> list[st
         if name.startswith("no_") and name not in arguments:
             name, values = name.removeprefix("no_"), ["False"]
         there = arguments.get(name)
-        folder = any(value.startswith("<") for value in values) or OUTPUT in values
+        if values and values[0].startswith(MODELS):  # the folder may be anywhere, the model is what its name says
+            values, there = [values[0].rpartition("/")[2]], re.split(r"[/\\]", str(there))[-1]
+        folder = any(value.startswith("<") for value in values)
         if name not in arguments or not (folder or _same(values, there)):
             wrong.append(f"{flag} is {there!r}, not {' '.join(values) or 'given'}")
     return wrong

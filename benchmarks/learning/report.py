@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,7 +52,10 @@ FOOT = (
     "correction over them. The mean over runs is taken request by request first. Both say what these trainings would show on "
     "other requests; how far other trainings may lie apart is in the deviation."
 )
-SEEDS_FOOT = "Seed by seed: p of a paired t test over the trainings, which says what other trainings would show."
+SEEDS_FOOT = (
+    "Seed by seed: p of a paired t test over the trainings, which says what other trainings would show; not corrected for the "
+    "number of splits."
+)
 TEXT_FOOT = (
     "What is written: words a completion, share of repeated words, share of words copied from the request. Start and end are "
     "those of training, where words are drawn; evaluated is what is likeliest."
@@ -137,11 +141,12 @@ def view_parts(experiment: Experiment, view: View, columns: dict[str, Scores]) -
         firsts = {split: one[experiment.measures[0]] for split, one in found.items()}
         first, second = experiment.versus
         said.append(f"{second} is {sides({split: one.over_requests for split, one in firsts.items()}, first)}.")
-        apart = [split for split, one in firsts.items() if one.p_trainings < 0.05]
-        said.append(
-            f"over the trainings, {second} and {first} lie apart on {', '.join(apart) or 'no split'} (p < 0.05)."
-        )
-        parts.append(SEEDS_FOOT)
+        if not any(math.isnan(one.p_trainings) for one in firsts.values()):
+            apart = [split for split, one in firsts.items() if one.p_trainings < 0.05]
+            said.append(
+                f"over the trainings, {second} and {first} lie apart on {', '.join(apart) or 'no split'} (p < 0.05)."
+            )
+            parts.append(SEEDS_FOOT)
     parts += [foot(columns), "\n".join(f"- In {experiment.measures[0]}, {line}" for line in said)]
     if experiment.stratified and all("asked" in one.raw.strata for one in columns.values()):
         parts.append("By the number of attributes that a request asks for, mean over runs:")

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rec_gym.loop.action_base import THINK
+from rec_gym.loop.action_base import STOPPED, THINK
 from rec_gym.loop.episode import Episode
 from rec_gym.loop.prompts import Prompt
 from rec_gym.loop.task import Task
@@ -115,7 +115,7 @@ class SearchEnvironment:
         self.episode, self._paid = after, self._paid + float(outcomes.rewards[0])
         if after.last > before.best:
             self.best = turn
-        if completion != STOP:
+        if turn["parse"] != STOPPED.parse:
             self.turns.append(turn)
         return turn
 

@@ -47,12 +47,13 @@ def write_evaluation(path, *evaluations, **extra):
 def write_run(folder, run, splits, measures, **how):
     """A run folder as `examples/runs.py` leaves it."""
     output = folder / run.name
-    arguments = {"output": "/home/somebody/runs/x", "model": "/home/somebody/model"}
+    arguments = {"output": "/home/somebody/runs/x"}
     for flag, values in flags(run.command).items():
         name = flag.removeprefix("--").replace("-", "_")
         if name.startswith("no_"):
             name, values = name.removeprefix("no_"), ["False"]
         known = {"set": list(values), "test_splits": list(values), "data_dir": "../data/somewhere"}
+        known["model"] = f"/home/somebody/{values[0].rpartition('/')[2]}" if values else ""
         arguments.setdefault(name, known.get(name, values[0] if values else "True"))
     arguments["seed"] = run.seed
     curve = [

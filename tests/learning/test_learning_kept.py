@@ -83,6 +83,9 @@ def test_arguments_are_compared_as_numbers_texts_lists_and_flags():
     assert differences(command, told) == []
     assert differences(command, {**told, "divide": True}) == ["--no-divide is True, not False"]
     assert differences(command, {**told, "set": ["action=plain", "k=/a"]}) != []
+    command = ["x.py", "--model", "<models>/tiny-1"]
+    assert differences(command, {"model": "FOLDER/tiny-1"}) == []
+    assert differences(command, {"model": "models/tiny"}) == ["--model is 'tiny', not tiny-1"]
 
 
 def test_curves_are_thinned_to_means_and_time_is_found():

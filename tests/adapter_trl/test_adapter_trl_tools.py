@@ -284,6 +284,14 @@ def test_requests_that_wait_are_not_asked_again(refine, known_trl):
     assert asked == [3, 2, 3]
 
 
+def test_a_search_for_the_word_that_stops_is_a_search(refine, known_trl):
+    environment, log = environment_factory(refine)(), Log()
+    environment.reset(request_id="q1")
+    environment.search("<stop>")  # nothing to stop yet, so that the task takes it for a query
+    log_episodes([environment], log_metric=log.metric)
+    assert (log.metrics["searches"], log.metrics["scored"], log.metrics["parse_ok"]) == (1.0, 1.0, 1.0)
+
+
 def test_a_recommender_that_fails_stops_the_evaluation(dataset, overlap, known_trl):
     task = rec_gym.Task(dataset, Failing(overlap), reward="ndcg@10", turns=3)
     with pytest.raises(RecommenderError, match="the server is down"):

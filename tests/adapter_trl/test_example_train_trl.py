@@ -7,15 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from trl_script import FRAMEWORK_WARNINGS, the_example
+from trl_script import FRAMEWORK_WARNINGS, NEEDS_TRAINER, the_example
 
 import rec_gym
 from rec_gym.evaluation import evaluate
 from rec_gym.policies import make_policy
 
-for framework in ("trl", "peft", "tyro"):
-    pytest.importorskip(framework)
-pytestmark = [pytest.mark.trainer, pytest.mark.slow, *FRAMEWORK_WARNINGS]
+pytestmark = [pytest.mark.trainer, pytest.mark.slow, NEEDS_TRAINER, *FRAMEWORK_WARNINGS]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 REFINE = "RecR1-CornerShopRefine-BM25-v0"

@@ -1,5 +1,6 @@
 """What the tests of the adapter for TRL share: a small reward, a log, messages, and a trainer that is told what to write."""
 
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ KEYS = {
 }
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+MISSING = [name for name in ("trl", "peft", "tyro") if importlib.util.find_spec(name) is None]
+NEEDS_TRAINER = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
 FRAMEWORK_WARNINGS = [
     pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.*:FutureWarning"),
     pytest.mark.filterwarnings("ignore:You are using 'environment_factory':UserWarning"),
@@ -67,15 +70,13 @@ def tool_call(query, name="search"):
 
 
 def trainer_test(function):
-    for mark in (pytest.mark.trainer, pytest.mark.slow, *FRAMEWORK_WARNINGS):
+    for mark in (pytest.mark.trainer, pytest.mark.slow, NEEDS_TRAINER, *FRAMEWORK_WARNINGS):
         function = mark(function)
     return function
 
 
 def the_example():
     """The module examples/train_trl.py."""
-    for module in ("trl", "peft", "tyro"):
-        pytest.importorskip(module)
     if str(EXAMPLES) not in sys.path:
         sys.path.insert(0, str(EXAMPLES))
     import train_trl
