@@ -107,7 +107,7 @@ def test_curves_are_thinned_to_means_and_time_is_found():
     ("text", "there"),
     [
         ("/home/me/data/office", "FOLDER/office"),
-        ("../shared/data/office/", "FOLDER/office"),
+        ("../data/office/", "FOLDER/office"),
         ("~/models/tiny", "FOLDER/tiny"),
         (r"C:\models\tiny", "FOLDER/tiny"),
         (
