@@ -323,8 +323,16 @@ def start(source):
     )
 
 
-def kill_when_begun(process, folder, pattern):
-    while not any(path.stat().st_size for path in folder.rglob(pattern)):
+def kill_when_begun(process, folder, pattern, done=()):
+    """Kills a download when a file of the pattern has some content, and those that come before it are whole."""
+
+    def size(path):
+        try:
+            return path.stat().st_size
+        except FileNotFoundError:  # renamed since it was found
+            return 0
+
+    while not (any(map(size, folder.rglob(pattern))) and all(list(folder.rglob(name)) for name in done)):
         assert process.poll() is None
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
@@ -363,10 +371,10 @@ class TestProcesses:
     @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
     def test_killed_in_the_middle_of_a_hub_file(self, loopback):
         # The client writes pieces of 10 MiB; the answer is slow enough to be interrupted between two of them.
-        loopback.add_hub(REPO, {"a.bin": b"a", "b.bin": Served(DATA * 20, piece=1 << 20, pause=0.05)})
+        loopback.add_hub(REPO, {"a.bin": b"a", "b.bin": Served(DATA * 20, piece=1 << 20, pause=0.1)})
         source = HubFile(REPO, "*.bin")
         process = start(source)
-        kill_when_begun(process, partial_folder(download_folder([source], "shop")), "*.incomplete")
+        kill_when_begun(process, partial_folder(download_folder([source], "shop")), "*.incomplete", done=["a.bin"])
         loopback.repositories[REPO]["b.bin"].pause = 0
         assert nothing_but_whole_files(fetched(source)) == {"a.bin": b"a", "b.bin": DATA * 20}
         assert loopback.fetched("a.bin") == [""]
