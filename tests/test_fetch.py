@@ -1,6 +1,8 @@
 """Fetching from a hub and from the web: whole, checked and once, whatever goes wrong on the way."""
 
+import contextlib
 import errno
+import fnmatch
 import gzip
 import hashlib
 import io
@@ -326,13 +328,14 @@ def start(source):
 def kill_when_begun(process, folder, pattern, done=()):
     """Kills a download when a file of the pattern has some content, and those that come before it are whole."""
 
-    def size(path):
-        try:
-            return path.stat().st_size
-        except FileNotFoundError:  # renamed since it was found
-            return 0
+    def sizes(pattern):
+        # Files and folders are renamed while they are looked for: os.walk passes over what has gone, rglob would raise.
+        for root, _, names in os.walk(folder):
+            for name in fnmatch.filter(names, pattern):
+                with contextlib.suppress(FileNotFoundError):
+                    yield (Path(root) / name).stat().st_size
 
-    while not (any(map(size, folder.rglob(pattern))) and all(list(folder.rglob(name)) for name in done)):
+    while not (any(sizes(pattern)) and all(any(sizes(name)) for name in done)):
         assert process.poll() is None
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
@@ -370,8 +373,8 @@ class TestProcesses:
 
     @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
     def test_killed_in_the_middle_of_a_hub_file(self, loopback):
-        # The client writes pieces of 10 MiB; the answer is slow enough to be interrupted between two of them.
-        loopback.add_hub(REPO, {"a.bin": b"a", "b.bin": Served(DATA * 20, piece=1 << 20, pause=0.1)})
+        # The client writes pieces of 10 MiB; the answer stops for long enough behind the first one.
+        loopback.add_hub(REPO, {"a.bin": b"a", "b.bin": Served(DATA * 20, piece=12 << 20, pause=5)})
         source = HubFile(REPO, "*.bin")
         process = start(source)
         kill_when_begun(process, partial_folder(download_folder([source], "shop")), "*.incomplete", done=["a.bin"])
