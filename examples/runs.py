@@ -89,8 +89,9 @@ class RunFolder:
             found = [
                 evaluate(held, one, name=name, measures=measures, requests=requests) for name, one in policies.items()
             ]
-            save_json(self.folder / f"evaluation-{split}.json", compare(found))
-            print_report(compare(found))
+            comparison = compare(found)
+            save_json(self.folder / f"evaluation-{split}.json", comparison)
+            print_report(comparison)
         if self._board:
             self._board.close()
         curve = self.curve

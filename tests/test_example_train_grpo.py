@@ -18,6 +18,7 @@ for module in ("transformers", "peft", "tyro"):
 EXAMPLES = Path(__file__).parents[1] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
+import hf_policy  # noqa: E402
 import make_model  # noqa: E402
 import train_grpo  # noqa: E402
 
@@ -179,7 +180,10 @@ def test_an_adapter_goes_on_with_its_own_rank_only(arguments):
         train_grpo.Trainer(again)
     with pytest.raises(ValueError, match="of rank 2"):
         train_grpo.Trainer(replace(again, lora_rank=4))
-    assert weights(train_grpo.Trainer(replace(again, lora_rank=2))).numel() > 0
+    trained = hf_policy.HFPolicy(again.model).model.state_dict()
+    found = train_grpo.Trainer(replace(again, lora_rank=2)).policy.model.state_dict()
+    assert all(torch.equal(found[name], weight) for name, weight in trained.items())
+    assert any(weight.any() for name, weight in found.items() if "lora_B" in name)  # a new one would be zero there
 
 
 def test_candidates_are_put_into_order(arguments):

@@ -203,8 +203,9 @@ def origin(experiment: Experiment, runs: Sequence[KeptRun]) -> str:
     versions = sorted({one["version"] for one in contents})
     machines = sorted({_machine(one["machine"]) for one in contents})
     libraries = sorted({f"{name} {own}" for one in contents for name, own in one.get("libraries", {}).items()})
-    took = span([one.get("seconds") for one in contents], "s of training a run")
-    worked = span([one.get("processor_seconds") for one in contents], "s of processor time")
+    trained = [one for one in contents if one["steps"]]  # the others took no time
+    took = span([one.get("seconds") for one in trained], "s of training a run")
+    worked = span([one.get("processor_seconds") for one in trained], "s of processor time")
     parts = [", ".join(cards), ", ".join([f"rec_gym {', '.join(versions)}", *libraries]), "; ".join(machines)]
     text = f"{'; '.join(filter(None, [*parts, took or 'time not kept', worked]))}."
     there = {run.name for run in runs}
@@ -213,10 +214,11 @@ def origin(experiment: Experiment, runs: Sequence[KeptRun]) -> str:
 
 
 def span(seconds: Sequence[float | None], what: str) -> str:
-    """The least and the most of some times; empty where none is known."""
+    """The least and the most of some times, and how many are known where not all are; empty where none is."""
     known = sorted(value for value in seconds if value is not None)
     ends = dict.fromkeys(f"{value:,.0f}" for value in known[:1] + known[-1:])
-    return f"{' to '.join(ends)} {what}" if known else ""
+    some = f" ({len(known)} of {len(seconds)} runs)" if len(known) < len(seconds) else ""
+    return f"{' to '.join(ends)} {what}{some}" if known else ""
 
 
 def _machine(machine: dict[str, object]) -> str:

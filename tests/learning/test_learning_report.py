@@ -157,6 +157,12 @@ def test_what_lies_halfway_is_rounded_alike(noise):
     assert tables.signed(-0.0125 + noise) == "-0.013"
 
 
+def test_times_say_how_many_runs_they_are_of():
+    assert report.span([90.4, None, 1200.0], "s") == "90 to 1,200 s (2 of 3 runs)"
+    assert report.span([90.4, 90.3], "s") == "90 s"
+    assert report.span([None], "s") == ""
+
+
 def test_what_was_resampled_is_said():
     raw, runs = made(RAW, "test", ("ndcg@10",), 0), [made(TRAINED, "test", ("ndcg@10",), 1)]
     found = scores.scores_of([raw], {TRAINED: runs}, [], ["ndcg@10"])
