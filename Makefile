@@ -4,13 +4,27 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: demo test lint clean
+.PHONY: demo test quick test-lowest lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/rec-gym demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+# Under a minute: without the slow tests and the examples of the docs.
+quick: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 -m "not slow and not docs" $(PYTEST_ARGS)
+
+# The lowest declared versions of everything, in a virtual environment of their own.
+test-lowest: $(VENV)-lowest/.test
+	$(VENV)-lowest/bin/python -m pytest -n 2 $(PYTEST_ARGS)
+
+$(VENV)-lowest/.test: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(PYTHON) .ci/lowest.py > $(VENV)-lowest/lowest.txt
+	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c $(VENV)-lowest/lowest.txt -e ".[plot,test]"
+	touch $@
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

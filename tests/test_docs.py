@@ -31,6 +31,7 @@ EXAMPLES = [
 ]
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize("code", EXAMPLES)
 def test_example_runs(code, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
