@@ -14,6 +14,8 @@ from gymnasium.error import CustomSpaceError
 from gymnasium.spaces import Box, Text, flatdim, flatten, flatten_space, unflatten
 from gymnasium.vector.utils import create_empty_array, create_shared_memory
 
+from rec_gym.tables import checked
+
 MAX_LENGTH = 1 << 24
 _SAMPLE = "abcdefghijklmnopqrstuvwxyz     ÄÖÜßéñøłжшאب漢字かなカナ한국🙂👍\t\n\"'<>{}[]()\\/&%$#@!?.,:;-_+*=0123456789"
 _SAMPLE_LENGTH = 64
@@ -23,11 +25,16 @@ class UnicodeText(Text):
     """Any text of at most `max_length` characters.
 
     Args:
-        max_length: characters at the most.
+        max_length: characters, at most.
         seed: of `sample`.
+
+    Raises:
+        ValueError: `max_length` is no whole number of at least 0.
     """
 
     def __init__(self, max_length: int = MAX_LENGTH, *, seed: int | np.random.Generator | None = None) -> None:
+        if checked(max_length, int, "max_length of UnicodeText") < 0:
+            raise ValueError(f"max_length of UnicodeText must be at least 0, not {max_length}")
         super().__init__(max_length, min_length=0, charset="", seed=seed)
 
     def contains(self, x: Any) -> bool:

@@ -109,6 +109,20 @@ def read_fields(table: Mapping[str, object], kind: Callable[..., T], what: str) 
     return kind(**{key: checked(value, hints[key], f"{key} of {what}") for key, value in table.items()})
 
 
+def check_fields(instance: Any, what: str) -> None:
+    """Checks the values of a dataclass against its annotations, for its `__post_init__`: not every one is made from a table.
+
+    Numbers become floats where floats are annotated, and lists tuples.
+
+    Raises:
+        ValueError: a value is of another type; the message says which is wanted.
+    """
+    hints = typing.get_type_hints(type(instance))
+    for slot in fields(instance):
+        value = checked(getattr(instance, slot.name), hints[slot.name], f"{slot.name} of {what}")
+        object.__setattr__(instance, slot.name, value)  # it may be frozen
+
+
 def named(spec: object, what: str) -> tuple[str, dict[str, Any]]:
     """Name and options of something that is given as a name or as a table with `name`.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +16,7 @@ from rec_gym.loop.sampling import RequestSampler
 from rec_gym.loop.task import Task
 from rec_gym.rendering import render_outcome, render_request
 from rec_gym.spaces import UnicodeText
+from rec_gym.tables import checked
 
 AUTORESET_MODES = {
     "same_step": AutoresetMode.SAME_STEP,
@@ -52,6 +53,8 @@ class RecommenderVectorEnv(VectorEnv):
         autoreset_mode: str | AutoresetMode = "same_step",
         render_mode: str | None = None,
     ) -> None:
+        for what, count in (("num_envs", num_envs), ("group_size", group_size)):
+            checked(count, int, what)
         if group_size < 1 or num_envs < 1 or num_envs % group_size:
             raise ValueError(f"num_envs ({num_envs}) must be a multiple of group_size ({group_size})")
         if isinstance(autoreset_mode, AutoresetMode):  # Gymnasium's own; a spec's JSON takes the text only
@@ -168,6 +171,8 @@ class RecommenderVectorEnv(VectorEnv):
     def _named(self, ids: Sequence[str] | None) -> list[str] | None:
         if ids is None:
             return None
+        if isinstance(ids, str) or not isinstance(ids, Collection):
+            raise ValueError(f"request_ids is a list of ids, not {ids!r}")
         if len(ids) == self.num_envs:
             return list(ids)
         if len(ids) * self.group_size == self.num_envs:

@@ -108,10 +108,14 @@ class TestOrders:
             ({"candidates": None}, "'order' needs candidates"),
             ({"action": "plain"}, "put into order with action='order', not 'plain'"),
             ({"turns": 2}, "has one turn"),
-            ({"candidates": {"size": 3}}, "no setting 'size'; there are: k, source, query, seed, shuffle, ideal"),
-            ({"candidates": {"source": "shop"}}, "source is one of recommender, judged"),
+            ({"candidates": {"size": 3}}, "unknown option 'size'; choose from: k, source, query, seed, shuffle, ideal"),
+            ({"candidates": {"source": "shop"}}, "candidates: unknown source 'shop'; choose from: recommender, judged"),
+            ({"candidates": {"ideal": "al"}}, "candidates: unknown ideal 'al'; did you mean 'all'"),
+            ({"candidates": {"k": 20.5}}, "k of candidates must be a whole number, not 20.5"),
+            ({"candidates": {"k": "20"}}, "k of candidates must be a whole number, not '20'"),
+            ({"candidates": {"shuffle": "no"}}, "shuffle of candidates must be true or false, not 'no'"),
             ({"candidates": {"k": 0}}, "k must be at least 1"),
-            ({"candidates": 3}, "candidates is a table"),
+            ({"candidates": 3}, "candidates of a task must be a table"),
         ],
     )
     def test_wrong_settings(self, task, settings, message):

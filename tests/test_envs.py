@@ -238,6 +238,8 @@ def test_disabled_reset_wants_a_mask(task):
         ({"num_envs": 3, "group_size": 2}, r"num_envs \(3\) must be a multiple of group_size \(2\)"),
         ({"autoreset_mode": "never"}, "autoreset_mode is one of same_step, next_step, disabled"),
         ({"render_mode": "human"}, "render_mode is 'ansi' or None"),
+        ({"num_envs": "4"}, "num_envs must be a whole number, not '4'"),
+        ({"num_envs": 4, "group_size": 2.0}, "group_size must be a whole number, not 2.0"),
     ],
 )
 def test_wrong_arguments_say_the_right_ones(task, arguments, message):
@@ -260,6 +262,13 @@ def test_wrong_use_is_an_error(task):
         vector.step(["lamp"] * 4)
     with pytest.raises(ValueError, match=r"one id a member \(4\) or a group, not 3"):
         vector.reset(options={"request_ids": ["q1", "q2", "q3"]})
+    for wrong in ("q1q2", 5):
+        with pytest.raises(ValueError, match=f"request_ids is a list of ids, not {wrong!r}"):
+            vector.reset(options={"request_ids": wrong})
+    with pytest.raises(TypeError, match="request ids are text, not 0"):
+        vector.reset(options={"request_ids": ["q1", 0]})
+    with pytest.raises(TypeError, match="request ids are text, not 5"):
+        env.reset(options={"request_id": 5})
     vector.reset(options={"request_ids": ["q1", "q2"]})
     for wrong in (["lamp"] * 3, "lamp"):
         with pytest.raises(ValueError, match="one text for each of the 4 members"):

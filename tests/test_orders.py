@@ -171,9 +171,11 @@ def test_lines(text, word, queries):
     ("spec", "message"),
     [
         ({"name": "lines", "max_queries": 0}, "max_queries must be at least 1"),
-        ({"name": "lines", "constant": -1}, "constant must be a number of at least 0"),
+        ({"name": "lines", "max_queries": 2.5}, "max_queries of the action format 'lines' must be a whole number"),
+        ({"name": "lines", "constant": -1}, "constant must be at least 0"),
+        ({"name": "lines", "constant": float("nan")}, "constant of the action format 'lines' must be a finite number"),
         ({"name": "titles", "per_title": 0}, "per_title must be at least 1"),
-        ({"name": "order", "k": 5}, "has no option 'k'; there are: max_chars, strict, think_opened"),
+        ({"name": "order", "k": 5}, "unknown option 'k'; choose from: max_chars, strict, think_opened"),
     ],
 )
 def test_wrong_options(spec, message):

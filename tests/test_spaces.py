@@ -31,6 +31,12 @@ def test_samples_are_seeded_contained_and_more_than_letters():
         first.sample(mask=(3, None))
 
 
+@pytest.mark.parametrize("max_length", ["5", 5.0, -1, None])
+def test_its_length_is_a_whole_number(max_length):
+    with pytest.raises(ValueError, match="max_length of UnicodeText must be"):
+        UnicodeText(max_length)
+
+
 def test_it_is_a_small_value():
     assert UnicodeText(5) == UnicodeText(5) != UnicodeText(6)
     assert UnicodeText(5) != Text(5)

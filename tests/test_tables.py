@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from rec_gym.tables import check_arguments, check_keys, checked, named, nearest, read_fields, unknown
+from rec_gym.tables import check_arguments, check_fields, check_keys, checked, named, nearest, read_fields, unknown
 
 
 @dataclass(frozen=True)
@@ -94,3 +94,18 @@ def test_arguments_are_checked_against_a_signature():
 def test_unions_take_any_of_their_types():
     assert checked("a", str | Sequence[str], "x") == "a"
     assert checked(["a"], str | Sequence[str], "x") == ["a"]
+
+
+def test_a_dataclass_checks_its_own_values():
+    @dataclass(frozen=True)
+    class Shade:
+        watts: float
+        colours: Sequence[str] = ()
+
+        def __post_init__(self) -> None:
+            check_fields(self, "a shade")
+
+    shade = Shade(np.int64(3), ["red"])
+    assert (shade.watts, type(shade.watts), shade.colours) == (3.0, float, ("red",))
+    with pytest.raises(ValueError, match="watts of a shade must be a finite number, not inf"):
+        Shade(float("inf"))

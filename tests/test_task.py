@@ -77,6 +77,21 @@ def test_unknown_requests_and_wrong_numbers_are_refused(task):
         task.score(["q1"], [{"role": "assistant", "content": "a"}])
 
 
+def test_a_text_in_place_of_a_list_is_an_error_that_says_so(task):
+    with pytest.raises(TypeError, match=r"request ids are a list: pass \['q1'\]"):
+        task.score("q1", "red chair")
+    with pytest.raises(TypeError, match=r"completions are a list .*: pass \[completion\]"):
+        task.score(["q1"], "red chair")
+    with pytest.raises(TypeError, match=r"request ids are a list: pass \['q1'\]"):
+        task.start("q1")
+
+
+@pytest.mark.parametrize("request_ids", [["q1", 0], [0], [None]])
+def test_request_ids_are_text(task, request_ids):
+    with pytest.raises(TypeError, match="request ids are text, not (0|None)"):
+        task.score(request_ids, ["red chair"] * len(request_ids))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -84,16 +99,29 @@ def test_unknown_requests_and_wrong_numbers_are_refused(task):
         ({"reward": "ndgc"}, "unknown measure"),
         ({"measures": ["ndgc"]}, "unknown measure"),
         ({"action": "plane"}, "unknown action format"),
-        ({"prompt": "chat"}, "unknown prompt 'chat'; there are: search, history"),
+        ({"prompt": "chat"}, "unknown prompt 'chat'; choose from: search, history, profile, or a table"),
         ({"prompt": {"system": "x"}}, "needs 'user'"),
-        ({"observation": "text"}, "observation is one of request, prompt"),
-        ({"turn_reward": "sum"}, "turn_reward is one of gain, last, best"),
+        ({"prompt": {"user": "{request}", "sytem": "x"}}, "unknown option 'sytem'; did you mean 'system'"),
+        ({"prompt": {"user": 5}}, "user of a prompt must be text, not 5"),
+        ({"prompt": 5}, "prompt of a task must be .*, not 5"),
+        ({"reward": None}, "reward of a task must be .*, not None"),
+        ({"reward": 5}, "reward of a task must be .*, not 5"),
+        ({"action": None}, "action of a task must be .*, not None"),
+        ({"measures": "ndcg@10"}, "measures of a task must be a list, each text or Measure, not 'ndcg@10'"),
+        ({"observation": "text"}, "unknown observation 'text'; choose from: request, prompt"),
+        ({"observation": 5}, "observation of a task must be text, not 5"),
+        ({"turn_reward": "sum"}, "unknown turn_reward 'sum'; choose from: gain, last, best"),
         ({"turns": 0}, "turns must be at least 1"),
+        ({"turns": True}, "turns of a task must be a whole number, not True"),
+        ({"feedback_k": -1}, "feedback_k at least 0, not 1 and -1"),
+        ({"cutoffs": 10}, "cutoffs of a task must be a table or nothing, not 10"),
+        ({"cutoffs": {"train": "10"}}, "the cut-off of split 'train' must be a whole number, not '10'"),
+        ({"cutoffs": {"train": 10, "val": True}}, "the cut-off of split 'val' must be a whole number, not True"),
         ({"cutoffs": {"test": 10}}, "no cut-off for split 'train'"),
-        ({"cutoffs": {"train": 0}}, "must be a whole number of at least 1"),
-        ({"exclude_history": "False"}, "exclude_history is true or false"),
-        ({"turns": "3"}, "turns must be at least 1"),
-        ({"reward": {"measure": "ndcg@10", "unparsed": float("nan")}}, "unparsed is a finite reward"),
+        ({"cutoffs": {"train": 0}}, "the cut-off of split 'train' must be at least 1, not 0"),
+        ({"exclude_history": "False"}, "exclude_history of a task must be true or false, not 'False'"),
+        ({"turns": "3"}, "turns of a task must be a whole number, not '3'"),
+        ({"reward": {"measure": "ndcg@10", "unparsed": float("nan")}}, "unparsed of a reward must be a finite number"),
     ],
 )
 def test_wrong_settings_list_the_right_ones(task, settings, message):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rec_gym.ranking import Rankings
+from rec_gym.tables import check_fields
 
 MAX_CHARS = 10_000
 # A bag-of-words engine takes 32,767 words at the most; a text of this many characters holds no more.
@@ -74,6 +75,7 @@ class Plain:
     instruction: ClassVar[str] = "Reply with the query and nothing else."
 
     def __post_init__(self) -> None:
+        check_fields(self, f"the action format {self.name!r}")
         if not 1 <= self.max_chars <= MAX_CHARS_LIMIT:
             raise ValueError(f"max_chars must lie in [1, {MAX_CHARS_LIMIT}], not {self.max_chars}")
 

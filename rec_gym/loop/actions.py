@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar
 
 from rec_gym.loop.action_base import (
@@ -28,6 +28,7 @@ from rec_gym.loop.action_base import (
 )
 from rec_gym.loop.lists import Lines, Titles
 from rec_gym.loop.orders import Order
+from rec_gym.tables import named, read_fields, unknown
 
 _DECODER = json.JSONDecoder(strict=False)  # models write raw newlines inside JSON strings
 
@@ -138,19 +139,14 @@ def make_action(spec: str | Mapping[str, object] | Plain) -> Plain:
     """An action format from its name or a table such as `{name = "answer", strict = true}`.
 
     Raises:
-        ValueError: an unknown format or option; the message lists those there are.
+        ValueError: an unknown format or option (near names are suggested), or a value of the wrong type.
     """
     if isinstance(spec, Plain):
         return spec
-    options = {"name": spec} if isinstance(spec, str) else dict(spec)
-    name = options.pop("name", None)
+    name, options = named(spec, "an action format")
     if name not in ACTIONS:
-        raise ValueError(f"unknown action format {name!r}; there are: {', '.join(ACTIONS)}")
-    known = [field.name for field in fields(ACTIONS[name])]
-    wrong = [option for option in options if option not in known]
-    if wrong:
-        raise ValueError(f"action format {name!r} has no option {wrong[0]!r}; there are: {', '.join(known)}")
-    return ACTIONS[name](**options)
+        raise ValueError(unknown("action format", name, ACTIONS))
+    return read_fields(options, ACTIONS[name], f"the action format {name!r}")
 
 
 __all__ = [

@@ -7,7 +7,7 @@ seed: shuffles of one list differ in nothing but the order.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
@@ -17,6 +17,7 @@ from rec_gym.dataset import Dataset
 from rec_gym.loop.engine import Engine
 from rec_gym.loop.sampling import seeded_order
 from rec_gym.ranking import NOT_RANKED
+from rec_gym.tables import check_fields, read_fields, unknown
 
 SOURCES = ("recommender", "judged")
 QUERIES = ("request", "oracle")
@@ -50,9 +51,10 @@ class CandidateSettings:
     ideal: str = "candidates"
 
     def __post_init__(self) -> None:
-        for name, known in (("source", SOURCES), ("query", QUERIES), ("ideal", IDEALS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"candidates: {name} is one of {', '.join(known)}, not {getattr(self, name)!r}")
+        check_fields(self, "candidates")
+        for name, choices in (("source", SOURCES), ("query", QUERIES), ("ideal", IDEALS)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"candidates: {unknown(name, getattr(self, name), choices)}")
         if self.k < 1 or self.seed < 0:
             raise ValueError(f"candidates: k must be at least 1 and seed at least 0, not {self.k} and {self.seed}")
 
@@ -61,17 +63,13 @@ def make_candidates(spec: Mapping[str, Any] | CandidateSettings) -> CandidateSet
     """Settings from a table such as `{k = 20, source = "judged"}`.
 
     Raises:
-        ValueError: an unknown setting or a wrong value; the message lists those there are.
+        ValueError: an unknown setting (near names are suggested), or a wrong value.
     """
     if isinstance(spec, CandidateSettings):
         return spec
     if not isinstance(spec, Mapping):
         raise ValueError(f"candidates is a table such as {{k = 20, source = 'recommender'}}, not {spec!r}")
-    known = [field.name for field in fields(CandidateSettings)]
-    wrong = [name for name in spec if name not in known]
-    if wrong:
-        raise ValueError(f"candidates has no setting {wrong[0]!r}; there are: {', '.join(known)}")
-    return CandidateSettings(**spec)
+    return read_fields(spec, CandidateSettings, "candidates")
 
 
 def request_words(dataset: Dataset, rows: np.ndarray) -> list[str]:

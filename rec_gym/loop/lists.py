@@ -104,8 +104,8 @@ class Lines(Several):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.constant < float("inf"):
-            raise ValueError(f"constant must be a number of at least 0, not {self.constant}")
+        if self.constant < 0:
+            raise ValueError(f"constant must be at least 0, not {self.constant}")
         if self.depth < 1:
             raise ValueError(f"depth must be at least 1, not {self.depth}")
 

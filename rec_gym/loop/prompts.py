@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from rec_gym.loop.action_base import Plain
+from rec_gym.tables import check_fields, read_fields, unknown
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
@@ -25,6 +26,9 @@ class Prompt:
     user: str
     system: str = ""
     text: str = "{system}\n\n{user}\n"
+
+    def __post_init__(self) -> None:
+        check_fields(self, "a prompt")
 
     def messages(self, values: Mapping[str, str]) -> list[dict[str, str]]:
         """The prompt as chat messages."""
@@ -97,7 +101,7 @@ def make_prompt(spec: str | Mapping[str, str] | Prompt | None, writes: str, is_h
         is_history: whether the requests are purchase histories.
 
     Raises:
-        ValueError: an unknown name or template; the message lists those there are.
+        ValueError: an unknown name or template (near names are suggested), or a template that is no text.
     """
     if isinstance(spec, Prompt):
         return spec
@@ -105,13 +109,11 @@ def make_prompt(spec: str | Mapping[str, str] | Prompt | None, writes: str, is_h
         return _VARIANTS[writes][is_history]
     if isinstance(spec, str):
         if spec not in PROMPTS:
-            raise ValueError(f"unknown prompt {spec!r}; there are: {', '.join(PROMPTS)}, or give a table of templates")
+            raise ValueError(unknown("prompt", spec, PROMPTS, more="a table of templates"))
         return PROMPTS[spec]
-    known = [field.name for field in fields(Prompt)]
-    wrong = [name for name in spec if name not in known]
-    if wrong or "user" not in spec:
-        raise ValueError(f"a prompt table needs 'user' and may hold {', '.join(known)}; it holds {', '.join(spec)}")
-    return Prompt(**spec)
+    if not isinstance(spec, Mapping):
+        raise ValueError(f"a prompt is a name or a table of templates, such as {{'user': '{{request}}'}}, not {spec!r}")
+    return read_fields(spec, Prompt, "a prompt")
 
 
 def prompt_values(request: str, query_language: str, action: Plain) -> dict[str, str]:

@@ -9,20 +9,28 @@ A reward is data: a name (`"ndcg@100"`) or a table, as a card or a `gym.make` ke
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Protocol
+from functools import cached_property, reduce
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
 from rec_gym.loop.text_stats import LENGTH, TEXT_STATS
-from rec_gym.measures import Measure
+from rec_gym.measures import MEASURES, Measure
+from rec_gym.tables import check_fields, check_keys, named, read_fields, unknown
 
 MEASURE_TERM, UNPARSED_TERM, FORMAT = "measure", "unparsed", "format"
 Values = Mapping[Measure, np.ndarray]
 Bounds = tuple[float, float]
+Summand = TypeVar("Summand", float, np.ndarray)
+
+_LARGEST_K = 2**31 - 1  # positions of items are int32
+_LOG_ERROR = 8 * np.finfo(np.float64).eps  # libraries differ in the last digits of a logarithm
 
 
+@runtime_checkable
 class Transform(Protocol):
     """A step from one reward value to the next."""
 
@@ -37,25 +45,42 @@ class Transform(Protocol):
 
 @dataclass(frozen=True)
 class LogRank:
-    """1 + ln(x) / ln(k + 1), and 0 where x is smaller than 1 / (k + 1).
+    """1 + ln(x) / ln(k + 1), and 0 where x is at most 1 / (k + 1).
 
     On `mrr@k` this is 1 - ln(rank) / ln(k + 1): a reward that still tells rank 900 from rank 300.
 
     Args:
-        k: the cut-off; by default the measure's own.
+        k: the cut-off; in a table by default the measure's own.
+
+    Raises:
+        ValueError: k is no whole number of at least 1.
     """
 
-    k: int = 0
+    k: int
+
+    def __post_init__(self) -> None:
+        check_fields(self, "transform 'log_rank'")
+        if not 1 <= self.k <= _LARGEST_K:
+            raise ValueError(f"k of transform 'log_rank' must lie in [1, {_LARGEST_K}], not {self.k}")
 
     def __call__(self, reward: np.ndarray, values: Values) -> np.ndarray:
         """The transformed reward, float64 [n]."""
-        floor = 1.0 / (self.k + 1)
-        return np.maximum(0.0, 1.0 + np.log(np.maximum(reward, floor)) / math.log(self.k + 1))
+        least = 1.0 / (self.k + 1)
+        logs = np.log(np.maximum(reward, least)) / math.log(self.k + 1)
+        return np.where(reward <= least, 0.0, np.maximum(0.0, 1.0 + logs))
 
     def bounds(self, low: float, high: float) -> Bounds:
-        """Where the result lies when the reward lies in [low, high]."""
-        low, high = (self(np.array([x]), {}).item() for x in (low, high))
-        return low, high
+        """Where the result lies when the reward lies in [low, high].
+
+        Exact where an end is 1, or is paid 0. Elsewhere the interval is wider by a few units in the last place, because
+        a computed logarithm need not rise with its argument to the last digit.
+        """
+        low_paid, high_paid = (self(np.array([x]), {}).item() for x in (low, high))
+        return max(0.0, low_paid - self._error(low, low_paid)), high_paid + self._error(high, high_paid)
+
+    def _error(self, reward: float, paid: float) -> float:
+        exact = reward == 1.0 or reward <= 1.0 / (self.k + 1)
+        return 0.0 if exact else _LOG_ERROR * (1.0 + paid)
 
 
 @dataclass(frozen=True)
@@ -66,8 +91,9 @@ class Clip:
     high: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.low <= self.high:
-            raise ValueError(f"clip needs low <= high, not {self.low} and {self.high}")
+        check_fields(self, "transform 'clip'")
+        if self.low > self.high:
+            raise ValueError(f"transform 'clip' needs low <= high, not {self.low} and {self.high}")
 
     def __call__(self, reward: np.ndarray, values: Values) -> np.ndarray:
         """The transformed reward, float64 [n]."""
@@ -85,8 +111,7 @@ class Scale:
     by: float = 1.0
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.by):
-            raise ValueError(f"scale needs a finite factor, not {self.by}")
+        check_fields(self, "transform 'scale'")
 
     def __call__(self, reward: np.ndarray, values: Values) -> np.ndarray:
         """The transformed reward, float64 [n]."""
@@ -94,7 +119,7 @@ class Scale:
 
     def bounds(self, low: float, high: float) -> Bounds:
         """Where the result lies when the reward lies in [low, high]."""
-        return min(low * self.by, high * self.by), max(low * self.by, high * self.by)
+        return _hull([low * self.by, high * self.by])
 
 
 @dataclass(frozen=True)
@@ -109,6 +134,9 @@ class Gate:
     measure: Measure
     at: float | None = None
 
+    def __post_init__(self) -> None:
+        check_fields(self, "transform 'gate'")
+
     def __call__(self, reward: np.ndarray, values: Values) -> np.ndarray:
         """The transformed reward, float64 [n]."""
         gate = values[self.measure]
@@ -116,6 +144,10 @@ class Gate:
 
     def bounds(self, low: float, high: float) -> Bounds:
         """Where the result lies when the reward lies in [low, high]."""
+        if self.at is not None and self.at <= 0.0:
+            return low, high  # always open
+        if self.at is not None and self.at > 1.0:
+            return 0.0, 0.0  # never open
         return min(low, 0.0), max(high, 0.0)
 
 
@@ -124,6 +156,9 @@ class Floor:
     """No value is below `at`."""
 
     at: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_fields(self, "transform 'floor'")
 
     def __call__(self, reward: np.ndarray, values: Values) -> np.ndarray:
         """The transformed reward, float64 [n]."""
@@ -158,8 +193,15 @@ class Term:
     only_if_improved: bool = False
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.weight) or not self.max > 0:
-            raise ValueError(f"term {self.name!r} needs a finite weight and a max above 0")
+        what = f"term {self.name!r}"
+        check_fields(self, what)
+        if not self.max > 0:
+            raise ValueError(f"max of {what} must be above 0, not {self.max}")
+        stem, at, cutoff = self.name.partition("@")
+        if self.name not in (FORMAT, *TEXT_STATS) and stem not in MEASURES:
+            known = [FORMAT, *TEXT_STATS, *(f"{measure}{at}{cutoff}" for measure in MEASURES)]
+            raise ValueError(unknown("term", self.name, known))
+        _ = self.measure  # its cut-off may be wrong
 
     @property
     def measure(self) -> Measure | None:
@@ -171,8 +213,20 @@ class Term:
         if self.name == FORMAT:
             return parse_ok.astype(np.float64)
         if self.name == LENGTH:
-            return np.minimum(stats[LENGTH] / self.max, 1.0)
+            return np.minimum(stats[LENGTH], self.max) / self.max
         return stats[self.name] if self.name in TEXT_STATS else values[Measure.parse(self.name)]
+
+    def bounds(self, positive: bool) -> Bounds:
+        """Where the term lies for a completion that was scored.
+
+        Args:
+            positive: whether the reward's own measure is above 0.
+        """
+        if not positive and (self.only_if_positive or self.only_if_improved):
+            return 0.0, 0.0
+        # What was scored has parsed, so that a format term pays its whole weight.
+        least = self.weight if self.name == FORMAT else 0.0
+        return _hull([least, self.weight, 0.0] if self.only_if_improved else [least, self.weight])
 
 
 @dataclass(frozen=True)
@@ -192,8 +246,19 @@ class Reward:
     unparsed: float = 0.0
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.unparsed):
-            raise ValueError(f"unparsed is a finite reward, not {self.unparsed}")
+        check_fields(self, "a reward")
+        for step in self.transforms:
+            if not isinstance(step, Transform):
+                raise ValueError(f"transforms of a Reward are objects, such as Scale(2.0), not {step!r}")
+        names = [term.name for term in self.terms]
+        if len(set(names)) < len(names):
+            raise ValueError(f"a reward holds a term once; of {', '.join(names)} one appears twice")
+        low, high = self.range
+        if not math.isfinite(high - low):  # a later turn may pay as much as the difference
+            raise ValueError(
+                f"rewards would lie in [{low}, {high}], too far apart for a float; make factors, weights and unparsed "
+                "smaller"
+            )
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -221,10 +286,17 @@ class Reward:
             values: the measures of each completion, 0 where it was not scored.
             stats: its text statistics.
             parse_ok: whether it parsed, bool [n].
-            scored: whether the recommender was asked, bool [n]; nothing but `unparsed` is paid where it was not.
+            scored: whether there was something to rank by, bool [n]; nothing but `unparsed` is paid where there was not,
+                or where the completion did not parse.
             given: the reward's measure of the given order of candidates; needed if the reward `compares`.
+
+        Raises:
+            ValueError: the reward `compares`, and `given` is missing.
         """
+        if self.compares and given is None:
+            raise ValueError("only_if_improved compares with the given order: pass its measure as given")
         main = values[self.measure]
+        scored = scored & parse_ok
         paid = main
         for step in self.transforms:
             paid = step(paid, values)
@@ -235,24 +307,49 @@ class Reward:
                 pays = pays & (main > given)
             terms[term.name] = np.where(pays, term.weight * term.value(values, stats, parse_ok), 0.0)
         terms[UNPARSED_TERM] = np.where(parse_ok, 0.0, self.unparsed)
-        return np.sum(list(terms.values()), axis=0), terms
+        return _total(terms.values()), terms
 
-    @property
+    @cached_property
     def range(self) -> Bounds:
-        """The least and the greatest reward that one completion can earn."""
-        low, high = 0.0, 1.0
+        """The least and the greatest reward that one completion can earn.
+
+        Three cases count: a completion that does not parse is paid `unparsed`, one that parses but asks nothing is paid
+        0, and one that is scored is paid measure and terms. No reward lies outside, not even by rounding: every step of
+        a reward rises or falls with its input, and the ends are computed in the same steps and the same order. Measures
+        and text statistics are taken as independent: if a gate or a term names the reward's own measure, the ends may lie
+        further out than any reward.
+        """
+        ends = [self.unparsed, 0.0]
+        for best in (0.0, 1.0):  # nothing was found; something may have been found
+            paid = self._transformed(best)
+            parts = [paid, *(term.bounds(positive=best > 0.0) for term in self.terms)]
+            ends += [_total(part[end] for part in parts) for end in (0, 1)]
+        return _hull(ends)
+
+    def _transformed(self, best: float) -> Bounds:
+        """What the transforms make of measures in [0, best]."""
+        bounds = 0.0, best
         for step in self.transforms:
-            low, high = step.bounds(low, high)
-        low += sum(min(term.weight, 0.0) for term in self.terms)
-        high += sum(max(term.weight, 0.0) for term in self.terms)
-        return min(low, self.unparsed), max(high, self.unparsed)
+            bounds = step.bounds(*bounds)
+            if not all(map(math.isfinite, bounds)):
+                raise ValueError(f"{step} makes values in [{bounds[0]}, {bounds[1]}]; choose a smaller factor")
+        return bounds
+
+
+def _total(parts: Iterable[Summand]) -> Summand:
+    """The sum, first to last. One order for arrays and for their bounds: neither `sum` nor `np.sum` promises one."""
+    return reduce(operator.add, parts)
+
+
+def _hull(values: Sequence[float]) -> Bounds:
+    return min(values), max(values)
 
 
 @dataclass(frozen=True)
 class _Table:
-    """The keys of a reward table, with their defaults."""
+    """The keys of a reward table, with their types and defaults."""
 
-    measure: str
+    measure: str | Measure
     transforms: Sequence[str | Mapping[str, object]] = ()
     terms: Mapping[str, float | Mapping[str, object]] = field(default_factory=dict)
     unparsed: float = 0.0
@@ -266,53 +363,39 @@ def make_reward(spec: str | Mapping[str, object] | Measure | Reward, cutoff: int
         cutoff: replaces the cut-off of the reward's measure.
 
     Raises:
-        ValueError: an unknown measure, transform, term or option; the message lists those there are.
+        ValueError: an unknown measure, transform, term or option (near names are suggested), a value of the wrong type,
+            or weights and factors so large that rewards would not stay finite.
     """
     if isinstance(spec, Reward):
         return spec
     if isinstance(spec, str | Measure):
         spec = {"measure": spec}
-    table = _Table(**_known(dict(spec), _Table, "a reward"))
+    if not isinstance(spec, Mapping):
+        raise ValueError(f"a reward is a measure's name or a table, such as {{'measure': 'ndcg@10'}}, not {spec!r}")
+    table = read_fields(spec, _Table, "a reward")
     measure = Measure.parse(table.measure)
     measure = Measure(measure.name, cutoff) if cutoff is not None else measure
     return Reward(
         measure,
         tuple(_make_transform(step, measure) for step in table.transforms),
         tuple(_make_term(name, value) for name, value in table.terms.items()),
-        float(table.unparsed),
+        table.unparsed,
     )
 
 
-def _make_transform(spec: str | Mapping[str, object], measure: Measure) -> Transform:
-    options: dict = {"name": spec} if isinstance(spec, str) else dict(spec)
-    name = options.pop("name", None)
+def _make_transform(spec: object, measure: Measure) -> Transform:
+    name, options = named(spec, "a transform")
     if name not in TRANSFORMS:
-        raise ValueError(f"unknown transform {name!r}; there are: {', '.join(TRANSFORMS)}")
-    options = _known(options, TRANSFORMS[name], f"transform {name!r}")
-    if name == "gate":
+        raise ValueError(unknown("transform", name, TRANSFORMS))
+    if name == "gate" and isinstance(options.get("measure"), str):
         options["measure"] = Measure.parse(options["measure"])
-    if name == "log_rank" and not options.setdefault("k", measure.cutoff or 0) > 0:
+    if name == "log_rank" and options.setdefault("k", measure.cutoff) is None:
         raise ValueError(f"log_rank needs a cut-off: name one in the measure ({measure}@100) or as k")
-    return TRANSFORMS[name](**options)
+    return read_fields(options, TRANSFORMS[name], f"transform {name!r}")
 
 
 def _make_term(name: str, value: float | Mapping[str, object]) -> Term:
-    options: dict = dict(value) if isinstance(value, Mapping) else {"weight": value}
-    try:
-        term = Term(**(_known(options, Term, f"term {name!r}") | {"name": name}))
-        _ = term.measure
-    except ValueError as error:
-        raise ValueError(f"term {name!r}: {error}; terms are {FORMAT}, {', '.join(TEXT_STATS)} and measures") from error
-    return term
-
-
-def _known(options: dict, kind: type, what: str) -> dict:
-    """Checks the keys of a table against the fields of a dataclass."""
-    known = [f.name for f in fields(kind)]
-    required = [f.name for f in fields(kind) if f.name in ("measure", "weight")]
-    wrong = [name for name in options if name not in known]
-    missing = [name for name in required if name not in options]
-    if wrong or missing:
-        problem = f"has no option {wrong[0]!r}" if wrong else f"needs {missing[0]!r}"
-        raise ValueError(f"{what} {problem}; its options are: {', '.join(known)}")
-    return options
+    options = dict(value) if isinstance(value, Mapping) else {"weight": value}
+    known = [slot.name for slot in fields(Term) if slot.name != "name"]
+    check_keys(options, known, f"term {name!r}", required=["weight"])
+    return Term(name, **options)  # it checks the types itself

@@ -19,10 +19,11 @@ from rec_gym.loop.prompts import Prompt, make_prompt, prompt_values
 from rec_gym.loop.rewards import Reward, make_reward
 from rec_gym.loop.search import Search
 from rec_gym.loop.text_stats import text_stats
-from rec_gym.loop.turns import TURN_REWARDS, Turns
+from rec_gym.loop.turns import Turns
 from rec_gym.measures import CONSTRAINTS, Judged, Measure
 from rec_gym.ranking import NOT_RANKED, Rankings
 from rec_gym.recommenders.base import Recommender
+from rec_gym.tables import check_arguments, checked, unknown
 
 OBSERVATIONS = ("request", "prompt")
 
@@ -51,7 +52,7 @@ class Task:
         name: the registered id, for results.
 
     Raises:
-        ValueError: a setting is not one of those there are; the message lists them.
+        ValueError: a setting is of the wrong type, or names something unknown (near names are suggested).
     """
 
     def __init__(
@@ -76,14 +77,9 @@ class Task:
         self._settings = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         if not isinstance(recommender, Recommender):
             raise TypeError(f"a recommender needs rank() and query_language; {type(recommender).__name__} lacks them")
+        check_arguments(Task, self._settings, "a task")
         if observation not in OBSERVATIONS:
-            raise ValueError(f"observation is one of {', '.join(OBSERVATIONS)}, not {observation!r}")
-        if turn_reward not in TURN_REWARDS:
-            raise ValueError(f"turn_reward is one of {', '.join(TURN_REWARDS)}, not {turn_reward!r}")
-        if type(exclude_history) is not bool:
-            raise ValueError(f"exclude_history is true or false, not {exclude_history!r}")
-        if not isinstance(turns, int) or not isinstance(feedback_k, int) or turns < 1 or feedback_k < 0:
-            raise ValueError(f"turns must be at least 1 and feedback_k at least 0, not {turns} and {feedback_k}")
+            raise ValueError(unknown("observation", observation, OBSERVATIONS))
         self.dataset, self.recommender, self.split, self.name = dataset, recommender, split, name
         self.rows_in_split = dataset.rows(split)
         self.reward = make_reward(reward, _cutoff(cutoffs, split))
@@ -154,7 +150,7 @@ class Task:
         Raises:
             ValueError: the two differ in number, or an id lies outside the split.
             KeyError: an id is unknown.
-            TypeError: a completion is not a text.
+            TypeError: an id or a completion is not text, or one text was passed in place of a list.
             RecommenderError: the recommender failed; no reward is made up for it.
         """
         return self._score(request_ids, completions)
@@ -229,6 +225,8 @@ class Task:
     def _score(self, request_ids: Sequence[str], completions: Sequence[str], stops: Sequence[bool] = ()) -> Outcomes:
         """`score`, but that the completions marked in `stops` end their episode and ask nothing."""
         rows = self._rows(request_ids)
+        if isinstance(completions, str):
+            raise TypeError("completions are a list with one text per request: pass [completion], not the text itself")
         if len(rows) != len(completions):
             raise ValueError(f"{len(completions)} completions were given for {len(rows)} request ids")
         for completion in completions:
@@ -246,6 +244,11 @@ class Task:
         return self._outcomes(list(request_ids), rows, actions, stats)
 
     def _rows(self, request_ids: Sequence[str]) -> np.ndarray:
+        if isinstance(request_ids, str):
+            raise TypeError(f"request ids are a list: pass [{request_ids!r}], not the text itself")
+        for request_id in request_ids:
+            if not isinstance(request_id, str):
+                raise TypeError(f"request ids are text, not {request_id!r}; positions do not name requests here")
         rows = self.dataset.index.positions(request_ids)
         if self.split != ALL:
             outside = self.dataset.column("split", rows) != self.split
@@ -364,10 +367,10 @@ def _cutoff(cutoffs: Mapping[str, int] | None, split: str) -> int | None:
         return None
     if split not in cutoffs and "default" not in cutoffs:
         raise ValueError(f"cutoffs name no cut-off for split {split!r}; add it, or 'default'")
-    cutoff = cutoffs.get(split, cutoffs.get("default"))
-    if not isinstance(cutoff, int) or cutoff < 1:
-        raise ValueError(f"the cut-off of split {split!r} must be a whole number of at least 1, not {cutoff!r}")
-    return cutoff
+    for name, cutoff in cutoffs.items():
+        if checked(cutoff, int, f"the cut-off of split {name!r}") < 1:
+            raise ValueError(f"the cut-off of split {name!r} must be at least 1, not {cutoff!r}")
+    return cutoffs.get(split, cutoffs.get("default"))
 
 
 def _spread(ranks: Ragged, places: np.ndarray, like: Ragged) -> Ragged:

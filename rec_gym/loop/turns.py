@@ -15,6 +15,7 @@ import numpy as np
 from rec_gym.catalog import Catalog
 from rec_gym.loop.action_base import ANSWER, ANSWER_END, THINK_END
 from rec_gym.loop.episode import Episode, Outcomes
+from rec_gym.tables import check_fields, unknown
 
 TURN_REWARDS = ("gain", "last", "best")
 STOP = "<stop>"
@@ -25,17 +26,33 @@ class Turns:
     """How long episodes are and what their turns pay.
 
     Attributes:
-        limit: completions at the most.
+        limit: completions in an episode, at most.
         reward: one of `TURN_REWARDS`.
         feedback_k: titles shown of each earlier ranking.
+
+    Raises:
+        ValueError: a setting is out of its bounds or of the wrong type.
     """
 
     limit: int = 1
     reward: str = "gain"
     feedback_k: int = 5
 
+    def __post_init__(self) -> None:
+        check_fields(self, "turns")
+        if self.reward not in TURN_REWARDS:
+            raise ValueError(unknown("turn_reward", self.reward, TURN_REWARDS))
+        if self.limit < 1 or self.feedback_k < 0:
+            raise ValueError(
+                f"turns must be at least 1 and feedback_k at least 0, not {self.limit} and {self.feedback_k}"
+            )
+
     def reward_range(self, one_turn: tuple[float, float]) -> tuple[float, float]:
-        """The least and the greatest reward of a step, from those of one turn."""
+        """The least and the greatest reward of a step, from those of one turn.
+
+        A turn that is not the last pays 0 under `"last"` and `"best"`, as does one that adds nothing under `"gain"`,
+        where the most is what lies between the worst first turn and the best second one.
+        """
         low, high = one_turn
         if self.limit == 1:
             return one_turn
