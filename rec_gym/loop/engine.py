@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,13 @@ import numpy as np
 from rec_gym.columns import Ragged, first_few
 from rec_gym.dataset import Dataset
 from rec_gym.ranking import NOT_RANKED, Rankings
-from rec_gym.recommenders.base import RanksItems, Recommender, RecommenderError, SaysWhatItSearched
+from rec_gym.recommenders.base import (
+    RanksItems,
+    Recommender,
+    RecommenderError,
+    SaysWhatItClips,
+    SaysWhatItSearched,
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class Engine:
         return isinstance(self.recommender, RanksItems)
 
     def rank(self, queries: Sequence[str], rows: np.ndarray, k: int) -> Rankings:
-        """Ranks the catalogue for each query of the request at its row.
+        """Ranks the catalogue for each query of the request at its row, and says which queries were clipped.
 
         Raises:
             RecommenderError: the recommender failed, or what it returned are no rankings of what was asked.
@@ -51,7 +57,7 @@ class Engine:
         exclude = self._exclude(rows)
         rankings = self._call("rank", queries, k, exclude)
         self._check(rankings, queries, k, exclude)
-        return rankings
+        return rankings if rankings.clipped is not None else replace(rankings, clipped=self.clips(queries))
 
     def rank_of(self, queries: Sequence[str], rows: np.ndarray, items: Ragged, k: int) -> Ragged:
         """Ranks (from 0) of the given items; only for a recommender that `ranks_items`.
@@ -70,6 +76,23 @@ class Engine:
             return found
         name = type(self.recommender).__name__
         raise RecommenderError(f"{name}.rank_of, asked {first_few(queries, 3)}: {problem}")
+
+    def clips(self, queries: Sequence[str]) -> np.ndarray:
+        """Which queries the recommender reads a part of only, bool [n]; none where it does not say.
+
+        Raises:
+            RecommenderError: the recommender failed, or did not return one truth value for each query.
+        """
+        if not queries or not isinstance(self.recommender, SaysWhatItClips):
+            return np.zeros(len(queries), bool)
+        clipped = np.asarray(self._call("clips", list(queries)))
+        if clipped.shape == (len(queries),) and clipped.dtype == bool:
+            return clipped
+        name = type(self.recommender).__name__
+        raise RecommenderError(
+            f"{name}.clips, asked {first_few(queries, 3)}: it returned {clipped.dtype} {list(clipped.shape)}, not bool "
+            f"[{len(queries)}]"
+        )
 
     def searched(self, queries: Sequence[str]) -> list[str]:
         """The words of each query that the recommender used, or the query where it does not say."""
