@@ -110,7 +110,8 @@ class Rerank:
             ValueError: the scorer did not return one finite number a text.
         """
         check_fitted(self)
-        assert self._stage is not None and self._catalog is not None
+        assert self._stage is not None
+        assert self._catalog is not None
         check_queries(queries, k)
         hidden = check_excluded(exclude, len(queries), len(self._catalog))
         depth = min(len(self._catalog), max(k, self.top))
