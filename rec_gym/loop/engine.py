@@ -18,6 +18,8 @@ from rec_gym.recommenders.base import (
     RecommenderError,
     SaysWhatItClips,
     SaysWhatItSearched,
+    check_fitted,
+    reads_histories,
 )
 
 
@@ -29,11 +31,31 @@ class Engine:
         recommender: what ranks.
         dataset: its requests ask.
         exclude_history: whether items of a request's own history are left out.
+
+    Raises:
+        NotFittedError: the recommender is not fitted.
+        ValueError: it is fitted to another catalogue, or reads histories that it would not get.
     """
 
     recommender: Recommender
     dataset: Dataset
     exclude_history: bool = True
+
+    def __post_init__(self) -> None:
+        check_fitted(self.recommender, self.dataset.catalog)
+        if not reads_histories(self.recommender):
+            return
+        name = type(self.recommender).__name__
+        if not self.exclude_history:
+            raise ValueError(
+                f"{name} reads a request's history from the items that are left out of its ranking; keep "
+                "exclude_history=True"
+            )
+        if self.dataset.history.values.size == 0:
+            raise ValueError(
+                f"{name} reads the histories of requests, and no request of this dataset has one; choose another "
+                "recommender"
+            )
 
     @cached_property
     def excludes(self) -> bool:

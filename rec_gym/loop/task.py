@@ -23,7 +23,7 @@ from rec_gym.loop.text_stats import text_stats
 from rec_gym.loop.turns import TURN_REWARDS, Turns
 from rec_gym.measures import CONSTRAINTS, Judged, Measure
 from rec_gym.ranking import NOT_RANKED, Rankings
-from rec_gym.recommenders.base import Recommender, check_fitted, reads_histories
+from rec_gym.recommenders.base import Recommender
 from rec_gym.tables import unknown
 
 OBSERVATIONS = ("request", "prompt")
@@ -85,8 +85,6 @@ class Task:
     ) -> None:
         if not isinstance(recommender, Recommender):
             raise TypeError(f"a recommender needs rank() and query_language; {type(recommender).__name__} lacks them")
-        check_fitted(recommender, dataset.catalog)
-        _check_histories(recommender, dataset, exclude_history)
         if observation not in OBSERVATIONS:
             raise ValueError(f"observation is one of {', '.join(OBSERVATIONS)}, not {observation!r}")
         if turn_reward not in TURN_REWARDS:
@@ -384,20 +382,6 @@ class Task:
 
 
 Task.__init__ = noting(Task.__init__, _POSITIONAL)  # type: ignore[method-assign]
-
-
-def _check_histories(recommender: Recommender, dataset: Dataset, exclude_history: bool) -> None:
-    if not reads_histories(recommender):
-        return
-    name = type(recommender).__name__
-    if exclude_history is False:
-        raise ValueError(
-            f"{name} reads a request's history from the items that are left out of its ranking; keep exclude_history=True"
-        )
-    if dataset.history.values.size == 0:
-        raise ValueError(
-            f"{name} reads the histories of requests, and no request of this dataset has one; choose another recommender"
-        )
 
 
 def _cutoff(cutoffs: Mapping[str, int] | None, split: str) -> int | None:
