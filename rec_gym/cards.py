@@ -163,7 +163,7 @@ def make_task(task_id: str, *, card: str | None = None, **overrides: Any) -> Tas
     """
     from rec_gym.datasets.store import open_dataset
     from rec_gym.loop.task import Task
-    from rec_gym.recommenders import FitsHistories, make_recommender
+    from rec_gym.recommenders import make_recommender
 
     if card is not None and task_id not in _registered:
         register_card(card)
@@ -181,14 +181,6 @@ def make_task(task_id: str, *, card: str | None = None, **overrides: Any) -> Tas
     settings = {**stated, **given, **_candidates(stated, given)}
     name, recommender_options = _recommender(chosen, settings.pop("recommender"), options)
     recommender = make_recommender(name, recommender_options, dataset.catalog, dataset.train_histories)
-    if (
-        isinstance(recommender, FitsHistories)
-        and recommender.uses_histories
-        and not settings.get("exclude_history", True)
-    ):
-        raise ValueError(
-            f"{name} reads a request's history from the items that are left out of its ranking; keep exclude_history"
-        )
     return Task(dataset, recommender, name=task_id, **settings)
 
 

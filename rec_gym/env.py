@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -13,6 +14,9 @@ from rec_gym.loop.sampling import RequestSampler
 from rec_gym.loop.task import Task
 from rec_gym.rendering import render_outcome, render_request
 from rec_gym.spaces import UnicodeText
+from rec_gym.tables import unknown
+
+RESET_MASK = "reset_mask"
 
 
 class RecommenderEnv(gym.Env[str, str]):
@@ -38,18 +42,19 @@ class RecommenderEnv(gym.Env[str, str]):
         self._count = 0
         self._episode: Episode | None = None
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Starts an episode on the next request, or on the one that `options={"request_id": ...}` names.
 
         Raises:
             ValueError: another option, or a request outside the split.
             KeyError: an unknown request id.
         """
+        options = check_reset_options(options, "request_id")
         super().reset(seed=seed)
         if seed is not None or self._sampler is None:
             self._sampler = make_sampler(self.task, self.np_random_seed)
             self._count = 0
-        named = named_request(options, "request_id")
+        named = options.get("request_id")
         if named is None:
             place = self._sampler.at(0, self._count)
             named = self.task.request_ids[place]
@@ -93,12 +98,21 @@ def make_sampler(task: Task, seed: int | None, groups: int = 1) -> RequestSample
     return RequestSampler(len(task), max(seed or 0, 0), groups)
 
 
-def named_request(options: dict[str, Any] | None, key: str) -> Any:
-    """What `options` names under `key`, or None; any other option is an error."""
-    unknown = [name for name in options or {} if name not in (key, "reset_mask")]
-    if unknown:
-        raise ValueError(f"unknown reset option {unknown[0]!r}; there is: {key!r}")
-    return (options or {}).get(key)
+def check_reset_options(options: Mapping[str, Any] | None, *known: str) -> Mapping[str, Any]:
+    """The options of a `reset`, none of which is unknown.
+
+    Raises:
+        ValueError: one is; a single environment has no members of which some could be reset.
+    """
+    options = options or {}
+    for name in options:
+        if name == RESET_MASK and name not in known:
+            raise ValueError(
+                f"{name} is for the members of a vector environment; a single one takes {', '.join(known)}"
+            )
+        if name not in known:
+            raise ValueError(unknown("reset option", name, known))
+    return options
 
 
 def _plain(value: Any) -> Any:

@@ -51,19 +51,28 @@ class Rankings:
 
     @classmethod
     def from_ids(
-        cls, catalog: Catalog, ids: Sequence[Sequence[str]], scores: Sequence[Sequence[float]] | None = None
+        cls,
+        catalog: Catalog,
+        ids: Sequence[Sequence[str]],
+        scores: Sequence[Sequence[float]] | None = None,
+        lower_is_better: bool | None = None,
     ) -> Rankings:
-        """Rankings from item ids, for a recommender of one's own.
+        """Rankings from item ids, for a custom recommender.
 
         Args:
             catalog: where the ids are looked up.
-            ids: one list of item ids a query, best first.
-            scores: one score an id. With scores the order is by falling score (compared as given, before it is kept as
+            ids: one list of item ids per query, best first.
+            scores: one score per id. With scores the order is by falling score (compared as given, before it is kept as
                 float32), ties by lower item position; without, the order of `ids` stands and the score of place r (from
                 1) is 1 / r.
+            lower_is_better: true for scores of which the lowest is the best, such as the distances of a vector database:
+                the order is by rising score, and scores are kept with their signs changed. False for scores of which the
+                highest is the best. With None they are taken to be such, but refused where they rise along every list,
+                as distances do.
 
         Raises:
-            ValueError: the scores do not fit the ids or are not finite, or a ranking names an item twice.
+            ValueError: the scores do not fit the ids, are not finite, or contradict the order of every list; or a
+                ranking names an item twice.
             KeyError: an id is not in the catalogue.
         """
         lengths = [len(row) for row in ids]
@@ -81,6 +90,10 @@ class Rankings:
             values[filled] = np.array([score for row in scores for score in row], np.float64)
             if not (np.abs(values) <= np.finfo(np.float32).max).all():
                 raise ValueError("scores must be finite numbers that fit float32; scale them, or give ids only")
+            if lower_is_better is None:
+                _check_direction(values, filled)
+            if lower_is_better:
+                values = 0.0 - values
             order = np.lexsort((items, -values, ~filled), axis=1)
             items, values = np.take_along_axis(items, order, 1), np.take_along_axis(values, order, 1)
         rankings = cls(items, values.astype(np.float32))
@@ -141,3 +154,19 @@ class Rankings:
         places = np.minimum(np.searchsorted(keys, wanted, sorter=order), keys.size - 1)
         found = keys[order[places]] == wanted
         return items.with_values(np.where(found, order[places] % self.depth, NOT_RANKED).astype(np.int32))
+
+
+def _check_direction(scores: np.ndarray, filled: np.ndarray) -> None:
+    """Checks that scores do not rise along every list of ids, which are best first.
+
+    Args:
+        scores: in the order of the ids, float64 [n, k].
+        filled: where there is an id, bool [n, k].
+    """
+    steps = np.where(filled[:, 1:], np.diff(scores, axis=1), 0)
+    rises, falls = (steps > 0).any(axis=1), (steps < 0).any(axis=1)
+    if rises.any() and not falls.any():
+        raise ValueError(
+            "scores rise along every list of ids, which are best first: where they are distances, pass "
+            "lower_is_better=True; where the lists are in no order and the highest score is the best, lower_is_better=False"
+        )

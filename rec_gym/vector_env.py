@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,18 +10,18 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from rec_gym.cards import make_task
-from rec_gym.env import make_sampler, named_request
+from rec_gym.env import RESET_MASK, check_reset_options, make_sampler
 from rec_gym.loop.episode import Episode, Outcomes
 from rec_gym.loop.sampling import RequestSampler
 from rec_gym.loop.task import Task
 from rec_gym.rendering import render_outcome, render_request
 from rec_gym.spaces import UnicodeText
-from rec_gym.tables import checked
+from rec_gym.tables import checked, unknown
 
+# By Gymnasium's values, as its own vector environments take them, and by our words.
 AUTORESET_MODES = {
-    "same_step": AutoresetMode.SAME_STEP,
-    "next_step": AutoresetMode.NEXT_STEP,
-    "disabled": AutoresetMode.DISABLED,
+    **{mode.name.lower(): mode for mode in AutoresetMode},
+    **{mode.value: mode for mode in AutoresetMode},
 }
 
 
@@ -36,7 +36,8 @@ class RecommenderVectorEnv(VectorEnv):
             by the `request_id` in `final_info`.
         autoreset_mode: `"same_step"`: a member that ended starts its next episode in the same step, and `final_obs` and
             `final_info` describe the one that ended; `"next_step"`: in the next step, whose action is ignored;
-            `"disabled"`: when reset with a `reset_mask`.
+            `"disabled"`: when reset with a `reset_mask`. Gymnasium's `AutoresetMode` and its values (`"SameStep"`,
+            `"NextStep"`, `"Disabled"`) mean the same.
         render_mode: `"ansi"` or None.
 
     Raises:
@@ -57,14 +58,10 @@ class RecommenderVectorEnv(VectorEnv):
             checked(count, int, what)
         if group_size < 1 or num_envs < 1 or num_envs % group_size:
             raise ValueError(f"num_envs ({num_envs}) must be a multiple of group_size ({group_size})")
-        if isinstance(autoreset_mode, AutoresetMode):  # Gymnasium's own; a spec's JSON takes the text only
-            autoreset_mode = next(name for name, mode in AUTORESET_MODES.items() if mode is autoreset_mode)
-        if autoreset_mode not in AUTORESET_MODES:
-            raise ValueError(f"autoreset_mode is one of {', '.join(AUTORESET_MODES)}, not {autoreset_mode!r}")
         if render_mode not in (None, "ansi"):
             raise ValueError(f"render_mode is 'ansi' or None, not {render_mode!r}")
         self.task, self.num_envs, self.group_size, self.render_mode = task, num_envs, group_size, render_mode
-        self.autoreset_mode = AUTORESET_MODES[autoreset_mode]
+        self.autoreset_mode = _autoreset(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}  # type: ignore[misc]
         self.single_observation_space = UnicodeText()
         self.single_action_space = UnicodeText()
@@ -82,7 +79,7 @@ class RecommenderVectorEnv(VectorEnv):
         return tuple(self._episodes)
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[tuple[str, ...], dict[str, Any]]:
         """Starts an episode in every member, or in those of `options={"reset_mask": bool [num_envs]}`.
 
@@ -92,15 +89,16 @@ class RecommenderVectorEnv(VectorEnv):
             ValueError: another option, the wrong number of ids, or a request outside the split.
             KeyError: an unknown request id.
         """
+        options = check_reset_options(options, "request_ids", RESET_MASK)
         super().reset(seed=seed)
         if seed is not None or self._sampler is None:
             self._sampler = make_sampler(self.task, self.np_random_seed, self.num_envs // self.group_size)
             self._counts[:] = 0
-        mask = np.asarray((options or {}).get("reset_mask", np.ones(self.num_envs, bool)))
+        mask = np.asarray(options.get(RESET_MASK, np.ones(self.num_envs, bool)))
         if mask.shape != (self.num_envs,) or mask.dtype != bool or not (self._episodes or mask.all()):
             raise ValueError(f"reset_mask must be bool [{self.num_envs}], and the first reset is one of all members")
         members = np.flatnonzero(mask)
-        named = self._named(named_request(options, "request_ids"))
+        named = self._named(options.get("request_ids"))
         started = self.task.start(self._next_ids(members) if named is None else [named[i] for i in members])
         self._episodes = self._episodes or [Episode("")] * self.num_envs
         for member, episode in zip(members, started, strict=True):
@@ -217,12 +215,20 @@ def make_vector_env(
     task_id: str,
     num_envs: int = 1,
     group_size: int = 1,
-    autoreset_mode: str = "same_step",
+    autoreset_mode: str | AutoresetMode = "same_step",
     render_mode: str | None = None,
     **overrides: Any,
 ) -> RecommenderVectorEnv:
     """The vector entry point of every registered id; see `rec_gym.make_task` for the overrides."""
     return RecommenderVectorEnv(make_task(task_id, **overrides), num_envs, group_size, autoreset_mode, render_mode)
+
+
+def _autoreset(mode: str | AutoresetMode) -> AutoresetMode:
+    if isinstance(mode, AutoresetMode):
+        return mode
+    if not isinstance(mode, str) or mode not in AUTORESET_MODES:
+        raise ValueError(unknown("autoreset_mode", mode, AUTORESET_MODES, "an AutoresetMode of Gymnasium"))
+    return AUTORESET_MODES[mode]
 
 
 def _object_array(size: int) -> np.ndarray:

@@ -277,8 +277,9 @@ def test_an_empty_batch():
 def test_a_long_query_is_cut_and_said():
     recommender = fitted(["red shoe", "red", "blue hat", "hat"])
     fits, cut = "hat " * 32_766 + "red", "hat " * 32_767 + "red"
-    rankings = recommender.rank([fits, cut, "unknown the " * 40_000 + "red", "red"], 4)
-    assert rankings.clipped.tolist() == [False, True, False, False]
+    queries = [fits, cut, "unknown the " * 40_000 + "red", "red"]
+    rankings = recommender.rank(queries, 4)
+    assert rankings.clipped.tolist() == recommender.clips(queries).tolist() == [False, True, False, False]
     assert rows(rankings) == [[3, 2, 1, 0], [3, 2], [1, 0], [1, 0]]
     assert recommender.searched([cut])[0].split() == ["hat"] * 32_767
     items = Ragged.from_rows([[0]] * 2, np.int32)

@@ -429,7 +429,9 @@ class TestRealModel:
 
     def test_texts_that_are_too_long_are_said(self, minilm, small):
         dense = make_recommender("dense", {"encoder": minilm}, small)
-        assert dense.rank(["lamp", "lamp " * 400, "x" * 300], 2).clipped.tolist() == [False, True, False]
+        queries = ["lamp", "lamp " * 400, "x" * 300, "lamp \ud800 " * 400]
+        assert dense.clips(queries).tolist() == [False, True, False, True]
+        assert dense.rank(queries, 2).clipped.tolist() == [False, True, False, True]
         short = make_recommender("dense", {"encoder": {"name": minilm, "max_length": 8}}, small)
         assert short.rank(["one two three four five six seven eight nine ten"], 2).clipped.tolist() == [True]
 

@@ -236,7 +236,7 @@ def test_disabled_reset_wants_a_mask(task):
     ("arguments", "message"),
     [
         ({"num_envs": 3, "group_size": 2}, r"num_envs \(3\) must be a multiple of group_size \(2\)"),
-        ({"autoreset_mode": "never"}, "autoreset_mode is one of same_step, next_step, disabled"),
+        ({"autoreset_mode": "never"}, "unknown autoreset_mode 'never'; choose from: next_step, same_step, disabled"),
         ({"render_mode": "human"}, "render_mode is 'ansi' or None"),
         ({"num_envs": "4"}, "num_envs must be a whole number, not '4'"),
         ({"num_envs": 4, "group_size": 2.0}, "group_size must be a whole number, not 2.0"),
@@ -247,12 +247,23 @@ def test_wrong_arguments_say_the_right_ones(task, arguments, message):
         RecommenderVectorEnv(task, **arguments)
 
 
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_gymnasiums_autoreset_modes_and_their_values_are_taken(task, mode):
+    for spelling in (mode, mode.value, mode.name.lower()):
+        env = RecommenderVectorEnv(task, 2, autoreset_mode=spelling)
+        assert env.autoreset_mode is env.metadata["autoreset_mode"] is mode
+
+
 def test_wrong_use_is_an_error(task):
     env = RecommenderEnv(task)
     with pytest.raises(RuntimeError, match=r"call reset\(\) first"):
         env.step("lamp")
-    with pytest.raises(ValueError, match="unknown reset option 'request'; there is: 'request_id'"):
+    with pytest.raises(ValueError, match="unknown reset option 'request'; did you mean 'request_id'"):
         env.reset(options={"request": "q1"})
+    with pytest.raises(
+        ValueError, match="reset_mask is for the members of a vector environment; a single one takes request_id"
+    ):
+        env.reset(options={"reset_mask": np.array([True])})
     with pytest.raises(KeyError, match="unknown request id: 'nope'"):
         env.reset(options={"request_id": "nope"})
     with pytest.raises(ValueError, match="not in split 'train'"):

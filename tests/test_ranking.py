@@ -36,7 +36,26 @@ def test_from_ids_with_scores_sorts_by_score_and_breaks_ties_by_lower_position()
 
 def test_from_ids_compares_scores_before_they_are_rounded():
     close = 1.0 + 1e-12  # the same float32 as 1.0
-    assert Rankings.from_ids(CATALOG, [["a", "b"]], [[1.0, close]]).ids(CATALOG) == [["b", "a"]]
+    ranked = Rankings.from_ids(CATALOG, [["a", "b"]], [[1.0, close]], lower_is_better=False)
+    assert ranked.ids(CATALOG) == [["b", "a"]]
+
+
+def test_from_ids_takes_distances_only_where_it_is_told_so():
+    ids, distances = [["c", "a", "f"], ["b"], ["d", "e", "a"]], [[0.0, 0.2, 0.7], [0.3], [0.1, 0.1, 0.4]]
+    with pytest.raises(ValueError, match="scores rise along every list of ids.*pass lower_is_better=True"):
+        Rankings.from_ids(CATALOG, ids, distances)
+    ranked = Rankings.from_ids(CATALOG, ids, distances, lower_is_better=True)
+    assert ranked.ids(CATALOG) == ids
+    np.testing.assert_array_equal(ranked.scores[0], np.array([0, -0.2, -0.7], np.float32))
+    assert not np.signbit(ranked.scores[0, 0])  # a distance of 0 is kept as 0.0
+
+
+def test_from_ids_takes_lists_in_no_order_and_equal_scores():
+    mixed = Rankings.from_ids(CATALOG, [["a", "b"], ["c", "d"]], [[1.0, 2.0], [2.0, 1.0]])
+    assert mixed.ids(CATALOG) == [["b", "a"], ["c", "d"]]
+    assert Rankings.from_ids(CATALOG, [["b", "a"]], [[1.0, 1.0]]).ids(CATALOG) == [["a", "b"]]
+    unordered = Rankings.from_ids(CATALOG, [["a", "b"]], [[1.0, 2.0]], lower_is_better=False)
+    assert unordered.ids(CATALOG) == [["b", "a"]]
 
 
 def test_from_ids_of_nothing():

@@ -1,5 +1,6 @@
 """What every recommender promises; a new one is checked without a new line."""
 
+import inspect
 import pickle
 
 import numpy as np
@@ -7,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rec_gym import Catalog
+from rec_gym import Catalog, Dataset, RecommenderError, Task
 from rec_gym.columns import Ragged
-from rec_gym.recommenders import RECOMMENDERS, Recommender, make_recommender
-from rec_gym.recommenders.base import RanksItems, SaysWhatItSearched
+from rec_gym.recommenders import RECOMMENDERS, Recommender, load_object, make_recommender, new_recommender
+from rec_gym.recommenders.base import NotFittedError, RanksItems, SaysWhatItClips, SaysWhatItSearched, reads_histories
 from rec_gym.recommenders.hybrid import Hybrid
 
 QUERIES = ["red lamp", "soft seat for a room", "", "zzzz", "lamp lamp lamp", "Ärger \ud800 \0", "red lamp"]
@@ -137,3 +138,177 @@ def test_a_catalogue_without_words_is_refused():
     empty = Catalog.from_columns({"item_id": ["a"], "title": [""]})
     with pytest.raises(ValueError, match="no item has a word"):
         make_recommender("rank_bm25", {}, empty)
+
+
+# Every option of every recommender, none at its default.
+OPTIONS = {
+    "bm25": {"fields": ["title"], "k1": 0.9, "b": 0.4, "language": "none", "stop_words": False, "threads": 1},
+    "rank_bm25": {"fields": ["title"], "k1": 0.9, "b": 0.4, "epsilon": 0.1},
+    "random": {"seed": 3},
+    "popularity": {},
+    "dense": {
+        "fields": ["title"],
+        "encoder": {"name": "hashing", "dimensions": 64},
+        "index": {"name": "flat"},
+        "device": "cpu",
+        "dtype": "bf16",
+        "batch_size": 8,
+        "query_prefix": "q ",
+        "item_prefix": "i ",
+        "kept_queries": 5,
+    },
+    "hybrid": {
+        "parts": ["random", "bm25", "item-knn"],
+        "weights": [1.0, 2.0, 3.0],
+        "method": "convex",
+        "depth": 30,
+        "constant": 10,
+        "normalise": "z",
+    },
+    "rerank": {
+        "scorer": "rec_gym.recommenders.rerank:shared_words",
+        "first": "random",
+        "top": 7,
+        "fields": ["title"],
+        "device": "cpu",
+        "dtype": "bf16",
+        "batch_size": 8,
+    },
+    "item-knn": {"neighbours": 9, "shrink": 0.5, "decay": 0.9},
+}
+
+
+def fit(recommender, catalog):
+    """As `make_recommender` does."""
+    return recommender.fit_histories(catalog, HISTORIES) if reads_histories(recommender) else recommender.fit(catalog)
+
+
+@pytest.mark.parametrize("name", sorted(RECOMMENDERS))
+def test_fitting_keeps_every_option_and_those_that_a_subclass_adds(name, catalog):
+    base = load_object(RECOMMENDERS[name])
+    assert set(OPTIONS[name]) == set(inspect.signature(base).parameters)
+
+    class Sub(base):
+        def __init__(self, added, **options):
+            super().__init__(**options)
+            self.added = added
+
+    unfitted = Sub(added="kept", **OPTIONS[name])
+    fitted = fit(unfitted, catalog)
+    assert type(fitted) is Sub
+    settings = {key for key in vars(unfitted) if not key.startswith("_")} - {"fitted", "fitted_to"}
+    assert "added" in settings
+    assert len(settings) > (name != "popularity")
+    for key in settings:
+        assert getattr(fitted, key) == getattr(unfitted, key)
+    assert (unfitted.fitted_to, fitted.fitted_to) == (None, catalog.content_hash)
+
+
+@pytest.mark.parametrize("name", sorted(RECOMMENDERS))
+def test_one_that_is_not_fitted_or_to_another_catalogue_is_refused(name, catalog):
+    history = Dataset.from_requests(
+        catalog, [{"id": "a", "split": "train", "history": ["i1", "i2"], "targets": ["i3"]}]
+    )
+    unfitted = new_recommender(name, NEEDED.get(name, {}))
+    message = "is not fitted; call fit(_histories)?\\(catalog.*\\) and use what it returns"
+    for use in (
+        lambda: Task(history, unfitted),
+        lambda: unfitted.rank(["red"], 3),
+        lambda: make_recommender("hybrid", {"parts": [unfitted, "random"]}, catalog, HISTORIES),
+        lambda: make_recommender("rerank", {**NEEDED["rerank"], "first": unfitted}, catalog, HISTORIES),
+    ):
+        with pytest.raises(NotFittedError, match=message):
+            use()
+    titles = {"item_id": [f"i{n}" for n in range(60)], "title": ["red"] * 60, "popularity": [1] * 60}
+    other = fit(unfitted, Catalog.from_columns(titles))
+    Task(history, fit(unfitted, catalog))
+    for use in (
+        lambda: Task(history, other),
+        lambda: Task(history, fit(unfitted, catalog)).replace(recommender=other),
+        lambda: make_recommender("hybrid", {"parts": [other, "random"]}, catalog, HISTORIES),
+    ):
+        with pytest.raises(ValueError, match="is fitted to another catalogue than the dataset's"):
+            use()
+
+
+class Eight:
+    """An encoder that reads eight characters, and says so."""
+
+    def __init__(self):
+        self.asked = []
+
+    def encode(self, texts):
+        return np.array([[len(text), text[:8].count("e") + 1, 1] for text in texts], np.float32)
+
+    def clips(self, texts):
+        self.asked.append(list(texts))
+        return np.array([len(text.encode()) > 8 for text in texts])
+
+
+LONG = "the longest query of all"
+LIMITED = {"dense": {"encoder": Eight()}, "bm25": {}}
+LIMITED["hybrid"] = {"parts": [{"name": "dense", **LIMITED["dense"]}, "random"]}
+LIMITED["rerank"] = {**NEEDED["rerank"], "first": {"name": "dense", **LIMITED["dense"]}}
+
+
+class WithoutRanks:
+    """A recommender without its `rank_of`."""
+
+    def __init__(self, inner):
+        self.query_language, self.rank = inner.query_language, inner.rank
+
+
+class WithoutWord(WithoutRanks):
+    """One that says what it clips only where it is asked."""
+
+    def __init__(self, inner):
+        super().__init__(inner)
+        self.rank_in = inner.rank
+        self.rank = self.ranked
+        self.clips = inner.clips
+
+    def ranked(self, *arguments):
+        rankings = self.rank_in(*arguments)
+        return type(rankings)(rankings.items, rankings.scores)
+
+
+@pytest.mark.parametrize("wrap", [lambda inner: inner, WithoutRanks, WithoutWord])
+@pytest.mark.parametrize("name", sorted(LIMITED))
+def test_a_query_beyond_the_limit_is_said_on_every_path(name, wrap, catalog, monkeypatch):
+    import rec_gym.recommenders.bm25.recommender as bm25
+
+    monkeypatch.setattr(bm25, "MAX_QUERY_WEIGHT", 2)
+    recommender = make_recommender(name, LIMITED[name], catalog, HISTORIES)
+    assert isinstance(recommender, SaysWhatItClips)
+    short, long = ("red lamp", "red lamp chair desk") if name == "bm25" else ("red", LONG + "\ud800")
+    assert recommender.clips([short, long, short]).tolist() == [False, True, False]
+    assert recommender.clips([]).tolist() == []
+    dataset = Dataset.from_requests(catalog, [{"id": "a", "text": "x", "split": "train", "targets": ["i3"]}])
+    for overrides in ({}, {"action": "lines"}):
+        outcomes = Task(dataset, wrap(recommender), **overrides).score(["a"] * 4, [short, long, "", long])
+        assert outcomes.clipped.tolist() == [False, True, False, True]
+        assert outcomes.rankings.clipped.tolist() == [False, True, False, True]
+
+
+def test_every_recommender_with_a_limit_is_looked_at(recommender):
+    rankings = recommender.rank(QUERIES, 3)
+    assert rankings.clipped is None or isinstance(recommender, SaysWhatItClips)
+
+
+def test_remembered_queries_are_not_asked_again_whether_they_are_too_long(catalog):
+    encoder = Eight()
+    dense = make_recommender("dense", {"encoder": encoder, "query_prefix": "q: "}, catalog)
+    dense.rank(["red", LONG], 3)
+    assert dense.clips([LONG, "red"]).tolist() == [True, False]
+    assert [sorted(texts) for texts in encoder.asked] == [["q: red", f"q: {LONG}"]]
+    encoder.clips = lambda texts: [0.5] * len(texts)
+    with pytest.raises(ValueError, match=r"clips of Eight must return bool \[1\], one for each text, not float64"):
+        dense.clips(["new"])
+
+
+def test_what_a_custom_recommender_says_is_looked_at(catalog):
+    recommender = WithoutWord(make_recommender("bm25", {}, catalog))
+    recommender.clips = lambda queries: np.zeros(len(queries))
+    dataset = Dataset.from_requests(catalog, [{"id": "a", "text": "x", "split": "train", "targets": ["i3"]}])
+    with pytest.raises(RecommenderError, match=r"WithoutWord.clips, asked 'red': it returned float64 \[1\], not bool"):
+        Task(dataset, recommender).score(["a"], ["red"])

@@ -193,6 +193,27 @@ class TestItemKNN:
         with pytest.raises(ValueError, match="keep exclude_history"):
             make_task("RecR1-CornerShopHistory-BM25-v0", items=600, recommender="item-knn", exclude_history=False)
 
+    @pytest.mark.parametrize(
+        ("name", "options"),
+        [
+            ("item-knn", {}),
+            ("hybrid", {"parts": ["bm25", "item-knn"]}),
+            ("rerank", {"first": "item-knn", "scorer": by_words}),
+        ],
+    )
+    def test_a_task_refuses_to_keep_the_history_from_it(self, catalog, name, options):
+        knn = make_recommender(name, options, catalog, HISTORIES)
+        dataset = Dataset.from_requests(catalog, [{"id": "a", "split": "train", "history": [0, 1], "targets": [5]}])
+        for make in (
+            lambda: Task(dataset, knn, exclude_history=False),
+            lambda: Task(dataset, knn).replace(exclude_history=False),
+        ):
+            with pytest.raises(ValueError, match="reads a request's history .* keep exclude_history=True"):
+                make()
+        searches = Dataset.from_requests(catalog, [{"id": "a", "text": "x", "split": "train", "targets": [5]}])
+        with pytest.raises(ValueError, match="no request of this dataset has one; choose another recommender"):
+            Task(searches, knn)
+
     def test_it_learns_from_the_train_histories_only_and_never_from_targets(self, catalog):
         dataset = Dataset.from_requests(
             catalog,

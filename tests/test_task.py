@@ -127,7 +127,7 @@ def test_request_ids_are_text(task, request_ids):
 def test_wrong_settings_list_the_right_ones(task, settings, message):
     with pytest.raises(ValueError, match=message):
         task.replace(**settings)
-    with pytest.raises(TypeError, match="a task has no setting 'rewards'; there are: dataset, recommender, split"):
+    with pytest.raises(TypeError, match="a Task has no such setting: unknown setting 'rewards'; did you mean 'reward'"):
         task.replace(rewards="ndcg")
 
 
@@ -394,6 +394,7 @@ def test_a_task_pickles_and_scores_the_same_from_threads(dataset):
 
     task = Task(dataset, make_recommender("rank_bm25", {}, dataset.catalog))
     expected = task.score(["q1", "q2"], ["red chair", "lamp"])
+    assert expected.searched == ["red chair", "lamp"]
     again = pickle.loads(pickle.dumps(task)).score(["q1", "q2"], ["red chair", "lamp"])
     np.testing.assert_array_equal(expected.rewards, again.rewards)
     assert pickle.loads(pickle.dumps(expected)).searched == expected.searched
@@ -409,6 +410,31 @@ def test_a_task_pickles_and_scores_the_same_from_threads(dataset):
     for thread in threads:
         thread.join()
     assert results == [expected.rewards.tolist()] * 8
+
+
+def test_pickled_outcomes_hold_columns_and_what_was_looked_at(dataset):
+    from rec_gym.recommenders import make_recommender
+
+    ids = [f"i{n}" for n in range(20_000)]
+    large = Catalog.from_columns({"item_id": ids, "title": [f"lamp number {name}" for name in ids]})
+    requests = [{"id": "a", "text": "x", "split": "train", "targets": ["i3"]}]
+    task = Task(Dataset.from_requests(large, requests), make_recommender("bm25", {}, large))
+    outcomes = task.score(["a", "a"], ["lamp i3", ""])
+    content = pickle.dumps(outcomes)
+    assert len(content) < 5_000 < len(pickle.dumps(task.dataset)) / 10
+    again = pickle.loads(content)
+    for key, values in outcomes.columns().items():
+        np.testing.assert_array_equal(again.columns()[key], values)
+    for look in (lambda: again.rankings, lambda: again.with_rewards(np.zeros(2)).top(3), lambda: again.searched):
+        with pytest.raises(RuntimeError, match="pickled without their .*look at `rankings`"):
+            look()
+    expected, words = outcomes.rankings.items, outcomes.searched
+    again = pickle.loads(pickle.dumps(outcomes.with_rewards(np.ones(2))))
+    np.testing.assert_array_equal(again.rankings.items, expected)
+    np.testing.assert_array_equal(again.top(3), expected[:, :3])
+    assert again.searched == words == ["lamp i3", ""]
+    with pytest.raises(RuntimeError, match="pickled without their rankings to depth 200"):
+        again.top(200)
 
 
 def test_a_catalogue_of_one_item_is_enough(overlap):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,15 @@ import numpy as np
 from rec_gym.columns import Ragged, first_few
 from rec_gym.dataset import Dataset
 from rec_gym.ranking import NOT_RANKED, Rankings
-from rec_gym.recommenders.base import RanksItems, Recommender, RecommenderError, SaysWhatItSearched
+from rec_gym.recommenders.base import (
+    RanksItems,
+    Recommender,
+    RecommenderError,
+    SaysWhatItClips,
+    SaysWhatItSearched,
+    check_fitted,
+    reads_histories,
+)
 
 
 @dataclass(frozen=True)
@@ -23,11 +31,31 @@ class Engine:
         recommender: what ranks.
         dataset: its requests ask.
         exclude_history: whether items of a request's own history are left out.
+
+    Raises:
+        NotFittedError: the recommender is not fitted.
+        ValueError: it is fitted to another catalogue, or reads histories that it would not get.
     """
 
     recommender: Recommender
     dataset: Dataset
     exclude_history: bool = True
+
+    def __post_init__(self) -> None:
+        check_fitted(self.recommender, self.dataset.catalog)
+        if not reads_histories(self.recommender):
+            return
+        name = type(self.recommender).__name__
+        if not self.exclude_history:
+            raise ValueError(
+                f"{name} reads a request's history from the items that are left out of its ranking; keep "
+                "exclude_history=True"
+            )
+        if self.dataset.history.values.size == 0:
+            raise ValueError(
+                f"{name} reads the histories of requests, and no request of this dataset has one; choose another "
+                "recommender"
+            )
 
     @cached_property
     def excludes(self) -> bool:
@@ -40,7 +68,7 @@ class Engine:
         return isinstance(self.recommender, RanksItems)
 
     def rank(self, queries: Sequence[str], rows: np.ndarray, k: int) -> Rankings:
-        """Ranks the catalogue for each query of the request at its row.
+        """Ranks the catalogue for each query of the request at its row, and says which queries were clipped.
 
         Raises:
             RecommenderError: the recommender failed, or what it returned are no rankings of what was asked.
@@ -51,7 +79,7 @@ class Engine:
         exclude = self._exclude(rows)
         rankings = self._call("rank", queries, k, exclude)
         self._check(rankings, queries, k, exclude)
-        return rankings
+        return rankings if rankings.clipped is not None else replace(rankings, clipped=self.clips(queries))
 
     def rank_of(self, queries: Sequence[str], rows: np.ndarray, items: Ragged, k: int) -> Ragged:
         """Ranks (from 0) of the given items; only for a recommender that `ranks_items`.
@@ -70,6 +98,23 @@ class Engine:
             return found
         name = type(self.recommender).__name__
         raise RecommenderError(f"{name}.rank_of, asked {first_few(queries, 3)}: {problem}")
+
+    def clips(self, queries: Sequence[str]) -> np.ndarray:
+        """Which queries the recommender reads a part of only, bool [n]; none where it does not say.
+
+        Raises:
+            RecommenderError: the recommender failed, or did not return one truth value for each query.
+        """
+        if not queries or not isinstance(self.recommender, SaysWhatItClips):
+            return np.zeros(len(queries), bool)
+        clipped = np.asarray(self._call("clips", list(queries)))
+        if clipped.shape == (len(queries),) and clipped.dtype == bool:
+            return clipped
+        name = type(self.recommender).__name__
+        raise RecommenderError(
+            f"{name}.clips, asked {first_few(queries, 3)}: it returned {clipped.dtype} {list(clipped.shape)}, not bool "
+            f"[{len(queries)}]"
+        )
 
     def searched(self, queries: Sequence[str]) -> list[str]:
         """The words of each query that the recommender used, or the query where it does not say."""

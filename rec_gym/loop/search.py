@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -62,21 +63,24 @@ class Search:
         found = self.engine.rank(queries, rows, min(self.format.depth_of(k), len(self.engine.dataset.catalog)))
         return self._merged(found, places, k) if self.merges else found.take(places[0])
 
-    def spread_rankings(self, places: np.ndarray, size: int, known: Rankings | None, k: int = 0) -> Rankings:
-        """Rankings for all completions, to depth k or the task's; those that were not asked are empty."""
-        rankings = self.rankings(k) if known is None or known.depth < k else known
-        items = np.full((size, rankings.depth), NOT_RANKED, np.int32)
-        scores = np.zeros((size, rankings.depth), np.float32)
-        items[places], scores[places] = rankings.items, rankings.scores
-        return Rankings(items, scores)
+    def clipped(self, rankings: Rankings | None) -> np.ndarray:
+        """Of which actions the recommender used a part only, bool [n].
 
-    def searched(self, places: np.ndarray, size: int) -> list[str]:
-        """What the engine searched for, for all completions; a line a question, an order as it is."""
+        Args:
+            rankings: those of the actions; None where ranks were had without them, and the recommender is asked.
+        """
+        if rankings is None:
+            queries, _, places = self._questions(by_row=False)
+            return self.engine.clips(queries)[places[0]]
+        return np.zeros(len(self.actions), bool) if rankings.clipped is None else rankings.clipped
+
+    def searched(self) -> list[str]:
+        """What the engine searched for in each action; a line for each question, an order as it is."""
         words = iter(self.engine.searched([query for action in self.actions for query in action.questions]))
-        spread = [""] * size
-        for place, action in zip(places, self.actions, strict=True):
-            spread[place] = action.query if action.order else "\n".join(next(words) for _ in action.questions)
-        return spread
+        return [
+            action.query if action.order else "\n".join(next(words) for _ in action.questions)
+            for action in self.actions
+        ]
 
     def _questions(self, by_row: bool) -> tuple[list[str], np.ndarray, list[np.ndarray]]:
         """The distinct questions of the batch.
@@ -123,3 +127,75 @@ class Search:
         for row, (action, offered) in enumerate(zip(self.actions, given, strict=True)):
             items[row, : len(offered)] = offered[list(action.order)]
         return by_place(items)
+
+
+class Lists:
+    """The rankings behind outcomes, made when somebody looks at them.
+
+    A pickle holds what was made before it, and neither the recommender nor the dataset.
+
+    Args:
+        search: the search of the completions that asked.
+        known: their rankings, if the measures needed them.
+        places: where those completions stand in the batch.
+        size: completions in the batch.
+    """
+
+    def __init__(self, search: Search, known: Rankings | None, places: np.ndarray, size: int) -> None:
+        self._search: Search | None = search
+        self._known, self._depth = known, search.depth
+        self._most = search.depth if search.candidates else len(search.engine.dataset.catalog)
+        self._places, self._size = places, size
+        self._words: list[str] | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_search": None}
+
+    def among(self, places: np.ndarray, size: int) -> Lists:
+        """The same lists in a larger batch of `size` completions, of which these stand at `places`."""
+        lists = copy.copy(self)
+        lists._search = self._search  # a copy is no pickle
+        lists._places, lists._size = places[self._places], size
+        return lists
+
+    def rankings(self, k: int = 0) -> Rankings:
+        """Rankings of all completions, to depth k or the task's; those that were not asked are empty.
+
+        Raises:
+            RuntimeError: they were not made before these outcomes were pickled.
+        """
+        k = min(k, self._most)
+        if k > self._depth or (k and self._known is None):
+            return self._spread(self._machine(f"rankings to depth {k}").rankings(k))
+        if self._known is None:
+            self._known = self._machine("rankings").rankings()
+        return self._spread(self._known)
+
+    def searched(self) -> list[str]:
+        """What the engine searched for, for all completions.
+
+        Raises:
+            RuntimeError: nobody had asked for it before these outcomes were pickled.
+        """
+        if self._words is None:
+            self._words = self._machine("searched words").searched()
+        spread = [""] * self._size
+        for place, words in zip(self._places.tolist(), self._words, strict=True):
+            spread[place] = words
+        return spread
+
+    def _machine(self, what: str) -> Search:
+        if self._search is None:
+            raise RuntimeError(
+                f"these outcomes were pickled without their {what}: a pickle holds what was looked at before; look at "
+                "`rankings`, or `searched`, before pickling, or score the completions again"
+            )
+        return self._search
+
+    def _spread(self, rankings: Rankings) -> Rankings:
+        items = np.full((self._size, rankings.depth), NOT_RANKED, np.int32)
+        scores = np.zeros((self._size, rankings.depth), np.float32)
+        items[self._places], scores[self._places] = rankings.items, rankings.scores
+        clipped = np.zeros(self._size, bool)
+        clipped[self._places] = False if rankings.clipped is None else rankings.clipped
+        return Rankings(items, scores, clipped)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property, partial
-from typing import Any
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 
 from rec_gym.columns import Ragged, first_few
 from rec_gym.dataset import ALL, TRAIN, Dataset
-from rec_gym.loop.actions import STOPPED, Action, Order, Plain, make_action
+from rec_gym.loop.actions import Action, Order, Plain, make_action
 from rec_gym.loop.candidates import Candidates, CandidateSettings, make_candidates
 from rec_gym.loop.constraints import share_that_meets
+from rec_gym.loop.constructors import argument_names, made_again, noting
 from rec_gym.loop.engine import Engine
-from rec_gym.loop.episode import Episode, Outcomes
+from rec_gym.loop.episode import Episode, Outcomes, spread_ranks
 from rec_gym.loop.prompts import Prompt, make_prompt, prompt_values
 from rec_gym.loop.rewards import Reward, make_reward
-from rec_gym.loop.search import Search
+from rec_gym.loop.search import Lists, Search
 from rec_gym.loop.text_stats import text_stats
 from rec_gym.loop.turns import Turns
 from rec_gym.measures import CONSTRAINTS, Judged, Measure
@@ -26,12 +27,18 @@ from rec_gym.recommenders.base import Recommender
 from rec_gym.tables import check_arguments, checked, unknown
 
 OBSERVATIONS = ("request", "prompt")
+_POSITIONAL = ("dataset", "recommender")
 
 
 class Task:
     """One split of a dataset, a prompt, an action format, a recommender and a reward.
 
     Stateless, thread-safe and picklable: what changes is in the episodes.
+
+    A subclass may override `score`: environments, adapters and evaluation call it for every completion, over several
+    turns too, and `replace` makes tasks of the subclass by calling its constructor again. So what a subclass needs comes
+    through its constructor, which takes `**settings` and hands them on, or from class attributes. Where it pays more or
+    less than the reward does, it overrides `reward_range`.
 
     Args:
         dataset: the requests and their gains.
@@ -52,7 +59,10 @@ class Task:
         name: the registered id, for results.
 
     Raises:
-        ValueError: a setting is of the wrong type, or names something unknown (near names are suggested).
+        ValueError: a setting is of the wrong type, or names something unknown (near names are suggested); or the
+            recommender is not fitted (`NotFittedError`), is fitted to another catalogue, or reads histories that it does
+            not get.
+        TypeError: the recommender has no `rank`.
     """
 
     def __init__(
@@ -74,10 +84,10 @@ class Task:
         exclude_history: bool = True,
         name: str = "",
     ) -> None:
-        self._settings = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
+        arguments = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         if not isinstance(recommender, Recommender):
             raise TypeError(f"a recommender needs rank() and query_language; {type(recommender).__name__} lacks them")
-        check_arguments(Task, self._settings, "a task")
+        check_arguments(Task, arguments, "a task")
         if observation not in OBSERVATIONS:
             raise ValueError(unknown("observation", observation, OBSERVATIONS))
         self.dataset, self.recommender, self.split, self.name = dataset, recommender, split, name
@@ -94,6 +104,11 @@ class Task:
         self.candidates = None if candidates is None else Candidates(make_candidates(candidates), self.engine)
         self._check_candidates()
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in cls.__dict__:
+            cls.__init__ = noting(cls.__init__, _POSITIONAL)  # type: ignore[method-assign]
+
     def __repr__(self) -> str:
         name = self.name or type(self.recommender).__name__
         return f"Task({name}, split={self.split!r}, reward={self.reward.measure}, {len(self):,} requests)"
@@ -101,21 +116,21 @@ class Task:
     def __len__(self) -> int:
         return len(self.rows_in_split)
 
-    def replace(self, **overrides: object) -> Task:
-        """The same task with other settings; the fitted recommender is shared.
+    def replace(self, **overrides: object) -> Self:
+        """The same task with other settings; the fitted recommender is shared, and a subclass is kept.
 
         Cut-offs of the splits fall away with the reward that they belong to, unless they are given again.
 
         Raises:
-            TypeError: there is no such setting.
+            TypeError: there is no such setting, or a subclass's constructor does not take it.
         """
-        unknown = [key for key in overrides if key not in self._settings]
-        if unknown:
-            raise TypeError(f"a task has no setting {unknown[0]!r}; there are: {', '.join(self._settings)}")
-        settings: dict[str, Any] = self._settings | overrides
-        if "reward" in overrides and "cutoffs" not in overrides:
-            settings["cutoffs"] = None  # a reward that is named keeps the cut-off that stands in it
-        made = Task(**settings)
+        known = argument_names(type(self), Task)
+        for key in overrides:
+            if key not in known:
+                raise TypeError(f"a {type(self).__name__} has no such setting: {unknown('setting', key, known)}")
+        if "reward" in overrides and "cutoffs" in known:
+            overrides.setdefault("cutoffs", None)  # a reward that is named keeps the cut-off that stands in it
+        made: Self = made_again(self, **overrides)
         if made.candidates is not None:
             made.candidates.share(self.candidates)
         return made
@@ -153,7 +168,21 @@ class Task:
             TypeError: an id or a completion is not text, or one text was passed in place of a list.
             RecommenderError: the recommender failed; no reward is made up for it.
         """
-        return self._score(request_ids, completions)
+        rows = self._rows(request_ids)
+        if isinstance(completions, str):
+            raise TypeError("completions are a list with one text per request: pass [completion], not the text itself")
+        if len(rows) != len(completions):
+            raise ValueError(f"{len(completions)} completions were given for {len(rows)} request ids")
+        for completion in completions:
+            if not isinstance(completion, str):
+                raise TypeError(f"completions are texts, not {type(completion).__name__}; decode and unwrap them first")
+        texts = self._texts(rows)
+        offered = self._candidate_titles(rows)
+        actions = [self.action.parse(*read) for read in zip(completions, texts, offered, strict=True)]
+        stats = text_stats([action.written for action in actions], texts)
+        for place, name in enumerate(self.action.counted):
+            stats[name] = np.array([a.counts[place] if a.counts else 0 for a in actions], np.float64)
+        return self._outcomes(list(request_ids), rows, actions, stats)
 
     def start(self, request_ids: Sequence[str]) -> list[Episode]:
         """New episodes on requests of the split."""
@@ -175,7 +204,7 @@ class Task:
         if ended:
             raise ValueError(f"episodes on {first_few(ended)} have ended; start new ones")
         stops = self.turns.stops(episodes, completions)
-        outcomes = self._score([episode.request_id for episode in episodes], completions, stops)
+        outcomes = self._score_turn([episode.request_id for episode in episodes], completions, np.array(stops, bool))
         advanced, rewards = self.turns.after(episodes, outcomes, stops)
         return advanced, outcomes.with_rewards(rewards), self.observe(advanced)
 
@@ -222,26 +251,22 @@ class Task:
 
     # Inside
 
-    def _score(self, request_ids: Sequence[str], completions: Sequence[str], stops: Sequence[bool] = ()) -> Outcomes:
+    def _score_turn(self, request_ids: list[str], completions: Sequence[str], stops: np.ndarray) -> Outcomes:
         """`score`, but that the completions marked in `stops` end their episode and ask nothing."""
-        rows = self._rows(request_ids)
-        if isinstance(completions, str):
-            raise TypeError("completions are a list with one text per request: pass [completion], not the text itself")
-        if len(rows) != len(completions):
-            raise ValueError(f"{len(completions)} completions were given for {len(rows)} request ids")
-        for completion in completions:
-            if not isinstance(completion, str):
-                raise TypeError(f"completions are texts, not {type(completion).__name__}; decode and unwrap them first")
-        texts = self._texts(rows)
-        offered = self._candidate_titles(rows)
-        actions = [self.action.parse(*read) for read in zip(completions, texts, offered, strict=True)]
-        actions = (
-            [STOPPED if stop else action for stop, action in zip(stops, actions, strict=True)] if stops else actions
-        )
-        stats = text_stats([action.written for action in actions], texts)
-        for place, name in enumerate(self.action.counted):
-            stats[name] = np.array([a.counts[place] if a.counts else 0 for a in actions], np.float64)
-        return self._outcomes(list(request_ids), rows, actions, stats)
+        if not stops.any():
+            return self._checked(self.score(request_ids, completions), len(request_ids))
+        asking = np.flatnonzero(~stops).tolist()
+        # Called even where all stop, so that the outcomes have the same columns at every turn.
+        outcomes = self.score([request_ids[i] for i in asking], [completions[i] for i in asking])
+        relevant = self.dataset.relevant.take(self._rows(request_ids))
+        return self._checked(outcomes, len(asking)).with_stops(request_ids, stops, relevant)
+
+    def _checked(self, outcomes: Outcomes, count: int) -> Outcomes:
+        """What `score` returned, which a subclass may have written."""
+        if isinstance(outcomes, Outcomes) and len(outcomes) == len(outcomes.rewards) == count:
+            return outcomes
+        what = f"Outcomes of {len(outcomes)}" if isinstance(outcomes, Outcomes) else type(outcomes).__name__
+        raise TypeError(f"{type(self).__name__}.score must return Outcomes of {count} completions, not {what}")
 
     def _rows(self, request_ids: Sequence[str]) -> np.ndarray:
         if isinstance(request_ids, str):
@@ -309,8 +334,7 @@ class Task:
         given = self._measure_given(rows) if self.reward.compares else None
         rewards, terms = self.reward(values, stats, parse_ok, scored, given)
         clipped = np.array([action.clipped for action in actions], bool)
-        if rankings is not None and rankings.clipped is not None:
-            clipped[asked] |= rankings.clipped
+        clipped[asked] |= search.clipped(rankings)
         return Outcomes(
             request_ids=request_ids,
             queries=queries,
@@ -322,9 +346,8 @@ class Task:
             measures={str(measure): value for measure, value in values.items()},
             terms=terms,
             text_stats=stats,
-            ranks=_spread(ranks, asked, self.dataset.relevant.take(rows)),
-            rank_again=partial(search.spread_rankings, asked, len(rows), rankings),
-            search_again=partial(search.searched, asked, len(rows)),
+            ranks=spread_ranks(ranks, asked, self.dataset.relevant.take(rows)),
+            _lists=Lists(search, rankings, asked, len(rows)),
         )
 
     def _measure(
@@ -362,6 +385,9 @@ class Task:
         return self._measure(distinct, ranks, rankings, places, len(distinct))[self.reward.measure][inverse]
 
 
+Task.__init__ = noting(Task.__init__, _POSITIONAL)  # type: ignore[method-assign]
+
+
 def _cutoff(cutoffs: Mapping[str, int] | None, split: str) -> int | None:
     if not cutoffs:
         return None
@@ -371,12 +397,3 @@ def _cutoff(cutoffs: Mapping[str, int] | None, split: str) -> int | None:
         if checked(cutoff, int, f"the cut-off of split {name!r}") < 1:
             raise ValueError(f"the cut-off of split {name!r} must be at least 1, not {cutoff!r}")
     return cutoffs.get(split, cutoffs.get("default"))
-
-
-def _spread(ranks: Ragged, places: np.ndarray, like: Ragged) -> Ragged:
-    """Ranks of the asked places among all; the others' relevant items are not ranked."""
-    values = np.full(len(like.values), NOT_RANKED, np.int32)
-    asked = np.zeros(len(like), bool)
-    asked[places] = True
-    values[np.repeat(asked, like.lengths)] = ranks.values
-    return like.with_values(values)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
 from rec_gym.catalog import Catalog
 from rec_gym.columns import Ragged
 from rec_gym.ranking import Rankings
+
+T = TypeVar("T")
 
 
 class RecommenderError(RuntimeError):
@@ -25,7 +29,9 @@ class Recommender(Protocol):
     * `fit(catalog) -> Self` for one that holds an index (`Fits`);
     * `fit_histories(catalog, histories) -> Self` for one that learns from train histories (`FitsHistories`);
     * `rank_of(queries, items, k, exclude) -> Ragged`, exact ranks without a list (`RanksItems`);
-    * `searched(queries) -> list[str]`, the words that were really searched for (`SaysWhatItSearched`).
+    * `searched(queries) -> list[str]`, the words that were really searched for (`SaysWhatItSearched`);
+    * `clips(queries) -> bool [n]`, which queries are longer than what it reads (`SaysWhatItClips`);
+    * `fitted_to`, the catalogue that it was fitted to (`FittedTo`).
 
     Attributes:
         query_language: `"bag of words"`, `"natural language"` or `"boolean"`; a prompt may mention it.
@@ -94,3 +100,84 @@ class SaysWhatItSearched(Protocol):
     def searched(self, queries: Sequence[str]) -> list[str]:
         """The words of each query that the engine used, as it used them, separated by spaces."""
         ...
+
+
+@runtime_checkable
+class SaysWhatItClips(Protocol):
+    """A recommender that can say which queries it reads a part of only, where no ranking is at hand to say it."""
+
+    def clips(self, queries: Sequence[str]) -> np.ndarray:
+        """Which queries are longer than what the recommender reads, bool [n]: what `Rankings.clipped` says of them."""
+        ...
+
+
+@runtime_checkable
+class FittedTo(Protocol):
+    """A recommender that says which catalogue it was fitted to, so that a task can refuse it for another one.
+
+    Attributes:
+        fitted_to: the catalogue's `content_hash`; None before `fit`.
+    """
+
+    fitted_to: str | None
+
+
+class NotFittedError(RuntimeError, ValueError):
+    """A recommender was used before `fit`, or its object before the one that `fit` returned."""
+
+
+def fitted_copy(recommender: T, catalog: Catalog, **state: Any) -> T:
+    """A copy of `recommender` that is fitted to `catalog`: what every `fit` returns.
+
+    All settings are copied, those of a subclass too, so that none can be forgotten.
+
+    Args:
+        recommender: keeps its settings in attributes; it stays as it is.
+        catalog: what the copy ranks.
+        state: what fitting has made: attributes of the copy.
+    """
+    fitted = copy.copy(recommender)
+    for name, value in {**state, "fitted_to": catalog.content_hash}.items():
+        setattr(fitted, name, value)
+    return fitted
+
+
+def check_fitted(recommender: object, catalog: Catalog | None = None) -> None:
+    """Checks that a recommender is fitted, and to this catalogue; one that does not say is believed.
+
+    Raises:
+        NotFittedError: it is not fitted.
+        ValueError: it is fitted to another catalogue than `catalog`.
+    """
+    if not isinstance(recommender, FittedTo):
+        return
+    name = type(recommender).__name__
+    if recommender.fitted_to is None:
+        fit = "fit(catalog)" if isinstance(recommender, Fits) else "fit_histories(catalog, histories)"
+        raise NotFittedError(f"this {name} is not fitted; call {fit} and use what it returns")
+    if catalog is not None and recommender.fitted_to != catalog.content_hash:
+        raise ValueError(
+            f"this {name} is fitted to another catalogue than the dataset's; call fit(dataset.catalog) and use what it "
+            "returns"
+        )
+
+
+def reads_histories(recommender: object) -> bool:
+    """Whether a recommender, or one within it, learns from histories and reads each request's own."""
+    return isinstance(recommender, FitsHistories) and recommender.uses_histories
+
+
+def with_clipped(rankings: Rankings, recommender: object, queries: Sequence[str]) -> Rankings:
+    """Rankings that say which queries were clipped; the recommender is asked where they do not say."""
+    if rankings.clipped is not None or not isinstance(recommender, SaysWhatItClips):
+        return rankings
+    return replace(rankings, clipped=np.asarray(recommender.clips(queries)))
+
+
+def clips_of(recommenders: Sequence[object], queries: Sequence[str]) -> np.ndarray:
+    """Which queries any of several recommenders clips, bool [n]; one that does not say clips none."""
+    clipped = np.zeros(len(queries), bool)
+    for recommender in recommenders:
+        if isinstance(recommender, SaysWhatItClips):
+            clipped |= np.asarray(recommender.clips(queries))
+    return clipped

@@ -9,6 +9,7 @@ import numpy as np
 
 from rec_gym.catalog import Catalog
 from rec_gym.ranking import NOT_RANKED, Rankings
+from rec_gym.recommenders.base import check_fitted, fitted_copy
 
 POPULARITY_COLUMN = "popularity"
 
@@ -21,6 +22,7 @@ class RandomRecommender:
     """
 
     query_language = "any"
+    fitted_to: str | None = None
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
@@ -28,12 +30,11 @@ class RandomRecommender:
 
     def fit(self, catalog: Catalog) -> RandomRecommender:
         """Takes the number of items."""
-        fitted = RandomRecommender(self.seed)
-        fitted._size = len(catalog)
-        return fitted
+        return fitted_copy(self, catalog, _size=len(catalog))
 
     def rank(self, queries: Sequence[str], k: int, exclude: Sequence[np.ndarray] | None = None) -> Rankings:
         """Ranks the catalogue for each query; see `Recommender.rank`."""
+        check_fitted(self)
         keys = [self._keys(query) for query in queries]
         return _top(np.array(keys, np.float64).reshape(len(queries), self._size), k, exclude)
 
@@ -51,6 +52,7 @@ class PopularityRecommender:
     """
 
     query_language = "any"
+    fitted_to: str | None = None
 
     def __init__(self) -> None:
         self._popularity = np.empty(0)
@@ -66,12 +68,11 @@ class PopularityRecommender:
                 f"popularity needs a numeric catalogue column {POPULARITY_COLUMN!r}, counted from the train split; "
                 "this catalogue has none, choose another recommender"
             )
-        fitted = PopularityRecommender()
-        fitted._popularity = catalog.values(POPULARITY_COLUMN).astype(np.float64)
-        return fitted
+        return fitted_copy(self, catalog, _popularity=catalog.values(POPULARITY_COLUMN).astype(np.float64))
 
     def rank(self, queries: Sequence[str], k: int, exclude: Sequence[np.ndarray] | None = None) -> Rankings:
         """Ranks the catalogue for each query; see `Recommender.rank`."""
+        check_fitted(self)
         return _top(np.broadcast_to(self._popularity, (len(queries), len(self._popularity))), k, exclude)
 
 

@@ -11,7 +11,14 @@ from rec_gym.catalog import Catalog
 from rec_gym.columns import Ragged
 from rec_gym.ranking import Rankings
 from rec_gym.recommenders import make_recommender, new_recommender, recommender_name
-from rec_gym.recommenders.base import FitsHistories, Recommender
+from rec_gym.recommenders.base import (
+    Recommender,
+    check_fitted,
+    clips_of,
+    fitted_copy,
+    reads_histories,
+    with_clipped,
+)
 from rec_gym.recommenders.checks import check_excluded, check_queries
 from rec_gym.recommenders.fusion import (
     NORMALISATIONS,
@@ -41,6 +48,8 @@ class Hybrid:
     Raises:
         ValueError: an argument is not one of those there are.
     """
+
+    fitted_to: str | None = None
 
     def __init__(
         self,
@@ -79,42 +88,49 @@ class Hybrid:
     @property
     def uses_histories(self) -> bool:
         """Whether a part is fitted to histories."""
-        return any(
-            isinstance(part, FitsHistories) and part.uses_histories for part in (self.fitted or self._unfitted())
-        )
+        return any(map(reads_histories, self.fitted or self._unfitted()))
 
     def fit(self, catalog: Catalog) -> Hybrid:
-        """Fits the parts that are given by name; parts of the same name and settings are shared in the process."""
-        return self._fitted_to(catalog, None)
+        """Fits the parts that are given by name; parts of the same name and settings are shared in the process.
+
+        Raises:
+            NotFittedError: a part that is given as an object is not fitted.
+            ValueError: it is fitted to another catalogue.
+        """
+        return self._fit(catalog, None)
 
     def fit_histories(self, catalog: Catalog, histories: Ragged) -> Hybrid:
         """As `fit`; the parts that learn from histories are given them."""
-        return self._fitted_to(catalog, histories)
+        return self._fit(catalog, histories)
 
     def rank(self, queries: Sequence[str], k: int, exclude: Sequence[np.ndarray] | None = None) -> Rankings:
         """Ranks the catalogue for each query; see `Recommender.rank`.
 
         Raises:
-            RuntimeError: the hybrid is not fitted.
+            NotFittedError: the hybrid is not fitted.
         """
-        if not self.fitted:
-            raise RuntimeError("this hybrid is not fitted; call fit(catalog) and use what it returns")
+        check_fitted(self)
         check_queries(queries, k)
         hidden = check_excluded(exclude, len(queries), self._size)
         depth = min(self.depth, self._size)
-        lists = [part.rank(queries, depth, hidden) for part in self.fitted]
+        lists = [with_clipped(part.rank(queries, depth, hidden), part, queries) for part in self.fitted]
         if self.method == "rrf":
             return reciprocal_rank_fusion(lists, k, weights=self.weights, constant=self.constant)
         return convex_combination(lists, k, weights=self.weights, normalise=self.normalise)
 
-    def _fitted_to(self, catalog: Catalog, histories: Ragged | None) -> Hybrid:
-        made = Hybrid(self.parts, self.weights, self.method, self.depth, self.constant, self.normalise)
-        made._size = len(catalog)
-        made.fitted = tuple(
+    def clips(self, queries: Sequence[str]) -> np.ndarray:
+        """Which queries are longer than what some part reads, bool [n]."""
+        check_fitted(self)
+        return clips_of(self.fitted, queries)
+
+    def _fit(self, catalog: Catalog, histories: Ragged | None) -> Hybrid:
+        parts = tuple(
             make_recommender(*recommender_name(part), catalog, histories) if isinstance(part, str | Mapping) else part
             for part in self.parts
         )
-        return made
+        for part in parts:
+            check_fitted(part, catalog)
+        return fitted_copy(self, catalog, fitted=parts, _size=len(catalog))
 
     def _unfitted(self) -> list[object]:
         return [

@@ -10,6 +10,7 @@ from scipy import sparse
 from rec_gym.catalog import Catalog
 from rec_gym.columns import Ragged
 from rec_gym.ranking import NOT_RANKED, Rankings
+from rec_gym.recommenders.base import check_fitted, fitted_copy
 from rec_gym.recommenders.checks import check_excluded, check_queries
 from rec_gym.recommenders.fusion import best_first
 
@@ -38,6 +39,7 @@ class ItemKNN:
 
     query_language = "any"
     uses_histories = True
+    fitted_to: str | None = None
 
     def __init__(self, neighbours: int = 200, shrink: float = 0.0, decay: float = 1.0) -> None:
         if neighbours < 1 or shrink < 0 or not 0 < decay <= 1:
@@ -65,9 +67,7 @@ class ItemKNN:
                 "item-knn learns from purchase histories, and this data set has none in train; "
                 "choose another recommender, or a data set of histories"
             )
-        fitted = ItemKNN(self.neighbours, self.shrink, self.decay)
-        fitted._similar = self._similarities(histories, len(catalog))
-        return fitted
+        return fitted_copy(self, catalog, _similar=self._similarities(histories, len(catalog)))
 
     def rank(self, queries: Sequence[str], k: int, exclude: Sequence[np.ndarray] | None = None) -> Rankings:
         """Ranks what goes with the excluded items, which are the request's history, oldest first.
@@ -81,12 +81,10 @@ class ItemKNN:
             Rankings [n, min(k, items)]: items without any similarity are not ranked.
 
         Raises:
-            RuntimeError: it is not fitted.
+            NotFittedError: it is not fitted.
         """
-        if self._similar is None:
-            raise RuntimeError(
-                "this ItemKNN is not fitted; call fit_histories(catalog, histories) and use what it returns"
-            )
+        check_fitted(self)
+        assert self._similar is not None
         check_queries(queries, k)
         size = self._similar.shape[0]
         histories = check_excluded(exclude, len(queries), size) or [np.empty(0, np.int64)] * len(queries)

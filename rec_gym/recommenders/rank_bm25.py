@@ -10,6 +10,7 @@ import rank_bm25
 
 from rec_gym.catalog import Catalog
 from rec_gym.ranking import NOT_RANKED, Rankings
+from rec_gym.recommenders.base import check_fitted, fitted_copy
 
 _WORD = re.compile(r"\w+")
 
@@ -27,6 +28,7 @@ class RankBM25:
     """
 
     query_language = "bag of words"
+    fitted_to: str | None = None
 
     def __init__(self, fields: Sequence[str] = (), k1: float = 1.5, b: float = 0.75, epsilon: float = 0.25) -> None:
         self.fields, self.k1, self.b, self.epsilon = tuple(fields), k1, b, epsilon
@@ -38,17 +40,16 @@ class RankBM25:
         Raises:
             ValueError: no item has a word.
         """
-        fitted = RankBM25(self.fields, self.k1, self.b, self.epsilon)
         texts = [_words(text) for batch in catalog.texts(self.fields) for text in batch]
         if not any(texts):
             raise ValueError("no item has a word to search for; check the fields of the recommender")
-        fitted._engine = rank_bm25.BM25Okapi(texts, k1=self.k1, b=self.b, epsilon=self.epsilon)
-        return fitted
+        engine = rank_bm25.BM25Okapi(texts, k1=self.k1, b=self.b, epsilon=self.epsilon)
+        return fitted_copy(self, catalog, _engine=engine)
 
     def rank(self, queries: Sequence[str], k: int, exclude: Sequence[np.ndarray] | None = None) -> Rankings:
         """Ranks the catalogue for each query; see `Recommender.rank`."""
-        if self._engine is None:
-            raise ValueError("the recommender is not fitted; call fit(catalog) first")
+        check_fitted(self)
+        assert self._engine is not None
         k = min(k, self._engine.corpus_size)
         items = np.full((len(queries), k), NOT_RANKED, np.int32)
         scores = np.zeros((len(queries), k), np.float32)
@@ -66,7 +67,9 @@ class RankBM25:
 
     def searched(self, queries: Sequence[str]) -> list[str]:
         """The lower-case words of each query that some item holds."""
-        known = self._engine.idf if self._engine is not None else {}
+        check_fitted(self)
+        assert self._engine is not None
+        known = self._engine.idf
         return [" ".join(word for word in _words(query) if word in known) for query in queries]
 
 

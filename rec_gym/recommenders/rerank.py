@@ -12,7 +12,14 @@ from rec_gym.catalog import Catalog
 from rec_gym.columns import Ragged
 from rec_gym.ranking import NOT_RANKED, Rankings
 from rec_gym.recommenders import load_object, make_recommender, new_recommender, recommender_name
-from rec_gym.recommenders.base import FitsHistories, Recommender
+from rec_gym.recommenders.base import (
+    Recommender,
+    check_fitted,
+    clips_of,
+    fitted_copy,
+    reads_histories,
+    with_clipped,
+)
 from rec_gym.recommenders.checks import check_excluded, check_queries
 from rec_gym.recommenders.cross_encoder import CrossEncoderScorer
 from rec_gym.recommenders.fusion import best_first
@@ -42,6 +49,8 @@ class Rerank:
     Raises:
         ValueError: an argument is not one of those there are.
     """
+
+    fitted_to: str | None = None
 
     def __init__(
         self,
@@ -73,9 +82,10 @@ class Rerank:
     @property
     def uses_histories(self) -> bool:
         """Whether the first stage is fitted to histories."""
-        given = isinstance(self.first, str | Mapping)
-        first: object = new_recommender(*recommender_name(self.first)) if given else self.first  # type: ignore[arg-type]
-        return isinstance(first, FitsHistories) and first.uses_histories
+        if self._stage is not None:
+            return reads_histories(self._stage)
+        named = isinstance(self.first, str | Mapping)
+        return reads_histories(new_recommender(*recommender_name(self.first)) if named else self.first)  # type: ignore[arg-type]
 
     def fit(self, catalog: Catalog) -> Rerank:
         """Fits the first stage and loads the scorer.
@@ -83,31 +93,39 @@ class Rerank:
         Raises:
             ImportError: a cross-encoder is named, and the extra `dense` is not installed.
             KeyError: a field is not a text column of the catalogue.
-            ValueError: the scorer cannot be loaded.
+            NotFittedError: the first stage is given as an object that is not fitted.
+            ValueError: the scorer cannot be loaded, or the first stage is fitted to another catalogue.
         """
-        return self._fitted_to(catalog, None)
+        return self._fit(catalog, None)
 
     def fit_histories(self, catalog: Catalog, histories: Ragged) -> Rerank:
         """As `fit`; a first stage that learns from histories is given them."""
-        return self._fitted_to(catalog, histories)
+        return self._fit(catalog, histories)
 
     def rank(self, queries: Sequence[str], k: int, exclude: Sequence[np.ndarray] | None = None) -> Rankings:
         """Ranks the catalogue for each query; see `Recommender.rank`.
 
         Raises:
-            RuntimeError: it is not fitted.
+            NotFittedError: it is not fitted.
             ValueError: the scorer did not return one finite number a text.
         """
-        if self._stage is None or self._catalog is None:
-            raise RuntimeError("this re-ranker is not fitted; call fit(catalog) and use what it returns")
+        check_fitted(self)
+        assert self._stage is not None
+        assert self._catalog is not None
         check_queries(queries, k)
         hidden = check_excluded(exclude, len(queries), len(self._catalog))
-        first = self._stage.rank(queries, min(len(self._catalog), max(k, self.top)), hidden)
+        depth = min(len(self._catalog), max(k, self.top))
+        first = with_clipped(self._stage.rank(queries, depth, hidden), self._stage, queries)
         head = first.items[:, : self.top]
         ordered = best_first(head, self._scores(queries, head), head.shape[1])
         items = np.concatenate([ordered.items, first.items[:, self.top :]], axis=1)
         scores = np.concatenate([ordered.scores, _below(ordered, first.items[:, self.top :])], axis=1)
         return Rankings(items[:, :k], scores[:, :k], first.clipped)
+
+    def clips(self, queries: Sequence[str]) -> np.ndarray:
+        """Which queries are longer than what the first stage reads, bool [n]."""
+        check_fitted(self)
+        return clips_of([self._stage], queries)
 
     def _scores(self, queries: Sequence[str], items: np.ndarray) -> np.ndarray:
         """The scorer's number for each item, float32 [n, m]; 0 at padding."""
@@ -147,16 +165,15 @@ class Rerank:
         texts = [text for batch in chosen.texts(self.fields) for text in batch]
         return [texts[place] for place in places.tolist()]
 
-    def _fitted_to(self, catalog: Catalog, histories: Ragged | None) -> Rerank:
-        made = Rerank(self.scorer, self.first, self.top, self.fields, self.device, self.dtype, self.batch_size)
+    def _fit(self, catalog: Catalog, histories: Ragged | None) -> Rerank:
         next(catalog.texts(self.fields, batch_size=1))  # a wrong field is said now
-        made._catalog = catalog
-        made._score = self._opened_scorer()
+        scorer = self._opened_scorer()
         if isinstance(self.first, str | Mapping):
-            made._stage = make_recommender(*recommender_name(self.first), catalog, histories)
+            stage = make_recommender(*recommender_name(self.first), catalog, histories)
         else:
-            made._stage = self.first
-        return made
+            stage = self.first
+        check_fitted(stage, catalog)
+        return fitted_copy(self, catalog, _catalog=catalog, _score=scorer, _stage=stage)
 
     def _opened_scorer(self) -> Any:
         if not isinstance(self.scorer, str):

@@ -21,6 +21,7 @@ from rec_gym.cache import cache_home, prepared_folder
 from rec_gym.catalog import Catalog
 from rec_gym.columns import Ragged
 from rec_gym.ranking import NOT_RANKED, Rankings
+from rec_gym.recommenders.base import check_fitted, fitted_copy
 from rec_gym.recommenders.bm25.analyzer import NO_TERM, Analyzer, TermIds
 from rec_gym.recommenders.bm25.build import build_index
 from rec_gym.recommenders.bm25.compilation import load_kernels
@@ -76,6 +77,7 @@ class BM25:
     """
 
     query_language = "bag of words"
+    fitted_to: str | None = None
 
     def __init__(
         self,
@@ -149,20 +151,19 @@ class BM25:
             shutil.rmtree(folder, ignore_errors=True)
             prepared_folder(folder, manifest, build, _logger.warning)
             index = _open(folder)
-        fitted = BM25(self.fields, self.k1, self.b, self.analyzer.language, self.analyzer.stop_words, self.threads)
-        fitted._folder, fitted._index = folder, index
-        return fitted
+        return fitted_copy(self, catalog, _folder=folder, _index=index)
 
     @property
     def index(self) -> Index:
         """The opened index.
 
         Raises:
-            RuntimeError: `fit` was not called, or the index is no longer in its folder.
+            NotFittedError: `fit` was not called.
+            RuntimeError: the index is no longer in its folder.
         """
         if self._index is None:
-            if self._folder is None:
-                raise RuntimeError("this BM25 holds no index; call fit(catalog) and use what it returns")
+            check_fitted(self)
+            assert self._folder is not None
             try:
                 self._index = _open(self._folder)
             except DamagedIndexError as error:
@@ -261,6 +262,17 @@ class BM25:
         found = (words.of([query])[0] for query in queries)
         known = (terms[terms != NO_TERM][:MAX_QUERY_WEIGHT] for terms in found)
         return [" ".join(map(vocabulary.__getitem__, terms.tolist())) for terms in known]
+
+    def clips(self, queries: Sequence[str]) -> np.ndarray:
+        """Which queries hold more words that the index knows than count (32,767), bool [n]."""
+        check_queries(queries, 1)
+        words = self._term_ids()
+        clipped = np.zeros(len(queries), bool)
+        for place, query in enumerate(queries):
+            if len(query) > MAX_QUERY_WEIGHT:  # a text has at most as many words as characters
+                terms, _ = words.of([query])
+                clipped[place] = (terms != NO_TERM).sum() > MAX_QUERY_WEIGHT
+        return clipped
 
     def _term_ids(self) -> TermIds:
         if self._words is None:

@@ -47,6 +47,25 @@ class Encoder(Protocol):
         ...
 
 
+def clipped_by(encoder: Encoder, texts: list[str]) -> np.ndarray:
+    """Which texts are longer than what an encoder reads, bool [n]; none where it does not say.
+
+    Raises:
+        ValueError: its `clips` does not return one truth value for each text.
+    """
+    clips = getattr(encoder, "clips", None)
+    if clips is None or not texts:
+        return np.zeros(len(texts), bool)
+    readable = [text.encode("utf-8", "replace").decode() for text in texts]  # as `encode` gets them
+    clipped = np.asarray(clips(readable))
+    if clipped.shape != (len(texts),) or clipped.dtype != bool:
+        raise ValueError(
+            f"clips of {type(encoder).__name__} must return bool [{len(texts)}], one for each text, not "
+            f"{clipped.dtype} {list(clipped.shape)}"
+        )
+    return clipped
+
+
 def open_encoder(spec: str | Mapping[str, Any] | Encoder, **model_settings: Any) -> Encoder:
     """The encoder that `spec` names.
 

@@ -15,6 +15,7 @@ import numpy as np
 from rec_gym.catalog import Catalog
 from rec_gym.columns import Ragged
 from rec_gym.ranking import Rankings
+from rec_gym.recommenders.base import check_fitted, fitted_copy
 from rec_gym.recommenders.checks import check_excluded, check_items, check_queries
 from rec_gym.recommenders.dense.approximate import FLAT, ApproximateSearch, index_settings
 from rec_gym.recommenders.dense.encoder import (
@@ -22,6 +23,7 @@ from rec_gym.recommenders.dense.encoder import (
     HASHING,
     Encoder,
     SentenceEncoder,
+    clipped_by,
     encoder_name,
     open_encoder,
 )
@@ -61,6 +63,7 @@ class Dense:
     """
 
     query_language = "natural language"
+    fitted_to: str | None = None
 
     def __init__(
         self,
@@ -115,8 +118,7 @@ class Dense:
             KeyError: a field is not a text column of the catalogue.
             ValueError: the encoder cannot be loaded, or does not return vectors.
         """
-        fitted = Dense.__new__(Dense)
-        fitted.__setstate__(self.__getstate__())
+        fitted = fitted_copy(self, catalog)
         model = fitted._opened_encoder()
         made = {
             "recommender": "dense",
@@ -196,8 +198,8 @@ class Dense:
             if missing:
                 texts = [self.query_prefix + query for query in missing]
                 model = self._opened_encoder()
-                clips = model.clips(texts) if isinstance(model, SentenceEncoder) else np.zeros(len(texts), bool)
-                fresh = dict(zip(missing, zip(unit_vectors(model, texts), clips.tolist(), strict=True), strict=True))
+                clips = clipped_by(model, texts).tolist()
+                fresh = dict(zip(missing, zip(unit_vectors(model, texts), clips, strict=True), strict=True))
             found = [fresh[query] if query in fresh else known[query] for query in queries]
             for query in distinct:
                 known[query] = fresh[query] if query in fresh else known.pop(query)
@@ -206,6 +208,18 @@ class Dense:
         if not found:
             return np.empty((0, self._opened_search().vectors.shape[1]), np.float32), np.empty(0, bool)
         return np.array([vector for vector, _ in found]), np.array([clipped for _, clipped in found], bool)
+
+    def clips(self, queries: Sequence[str]) -> np.ndarray:
+        """Which queries are longer than what the encoder reads, bool [n]; of remembered queries it is known."""
+        check_queries(queries, 1)
+        check_fitted(self)
+        with self._lock:
+            known = {query: self._vectors[query][1] for query in queries if query in self._vectors}
+            missing = [query for query in dict.fromkeys(queries) if query not in known]
+            if missing:
+                texts = [self.query_prefix + query for query in missing]
+                known |= zip(missing, clipped_by(self._opened_encoder(), texts).tolist(), strict=True)
+        return np.array([known[query] for query in queries], bool)
 
     def _opened_encoder(self) -> Encoder:
         if self._model is None:
@@ -229,8 +243,8 @@ class Dense:
 
     def _opened_search(self) -> ExactSearch | ApproximateSearch:
         if self._search is None:
-            if self._kept is None:
-                raise RuntimeError("this Dense holds no vectors; call fit(catalog) and use what it returns")
+            check_fitted(self)
+            assert self._kept is not None
             folder: Path = self._kept.folder
             name, settings = self.index
             key = json.dumps([str(folder), name, settings, self._kept.probe.tolist()], sort_keys=True)
