@@ -47,12 +47,10 @@ def measure(seeds: int, steps: int) -> str:
 def _table(runs: list[dict[str, dict[str, Interval]]]) -> str:
     lines = [f"| {MEASURE} | " + " | ".join(SPLITS) + " |", "|---" * (len(SPLITS) + 1) + "|"]
     for name, label in (("raw", "raw query"), ("rm3", "RM3 (reads the catalogue)"), ("oracle", "oracle")):
-        cells = [
-            f"{runs[0][s][name].mean:.3f} [{runs[0][s][name].low:.3f}, {runs[0][s][name].high:.3f}]" for s in SPLITS
-        ]
+        cells = [f"{runs[0][s][name].mean:.3f} {runs[0][s][name].bounds}" for s in SPLITS]
         lines.append(f"| {label} | " + " | ".join(cells) + " |")
     for seed, run in enumerate(runs):
-        cells = [f"{run[s][TRAINED].mean:.3f} [{run[s][TRAINED].low:.3f}, {run[s][TRAINED].high:.3f}]" for s in SPLITS]
+        cells = [f"{run[s][TRAINED].mean:.3f} {run[s][TRAINED].bounds}" for s in SPLITS]
         lines.append(f"| trained, seed {seed} | " + " | ".join(cells) + " |")
     means = np.array([[run[s][TRAINED].mean for s in SPLITS] for run in runs])
     cells = [f"**{m:.3f}** (± {d:.3f})" for m, d in zip(means.mean(0), means.std(0, ddof=1), strict=True)]
@@ -74,7 +72,7 @@ def _origin(seeds: int, steps: int, seconds: list[float]) -> str:
     return (
         f"Measured {datetime.date.today()} with rec_gym {__version__}, card {card_of(TASK_ID).hash[:12]}, "
         f"{seeds} seeds of {steps} steps, {np.median(seconds):.0f} s a seed (median) on {platform.machine()}, "
-        f"Python {platform.python_version()}, NumPy {np.__version__}. Brackets: 95% bootstrap intervals over requests."
+        f"Python {platform.python_version()}, NumPy {np.__version__}. Brackets: 95% intervals over requests."
     )
 
 

@@ -22,8 +22,10 @@ import tyro
 from rec_gym import Task, make_task
 from rec_gym.cache import atomic_path, write_json
 from rec_gym.dataset import TRAIN
+from rec_gym.evaluation.compare import TOO_FEW
 from rec_gym.evaluation.evaluate import drawn_places
-from rec_gym.evaluation.resampling import bootstrap_means, units_of
+from rec_gym.evaluation.intervals import mean_intervals
+from rec_gym.evaluation.resampling import units_of
 from rec_gym.policies import POLICIES, Policy, make_policy
 from rec_gym.settings import overrides_of
 
@@ -119,14 +121,20 @@ def written(policy: Policy, rows: list[dict[str, Any]]) -> list[str]:
     return completions
 
 
-def report(rewards: np.ndarray, users: np.ndarray) -> list[dict[str, float]]:
-    """Mean over requests of the expected best of n, with its 95% bootstrap interval, for n = 1, 2, 4 ... and N."""
+def report(rewards: np.ndarray, users: np.ndarray) -> list[dict[str, float | None]]:
+    """Mean over requests of the expected best of n, for n = 1, 2, 4 ... and N.
+
+    Its 95% interval has the bounds None where there are too few requests or users for one.
+    """
     size = rewards.shape[1]
     counts = [*(2**power for power in range(size.bit_length()) if 2**power < size), size]
     units = units_of(np.stack([expected_best(rewards, n) for n in counts], axis=1), users)
-    low, high = bootstrap_means(units)
-    columns = zip(counts, units.means.tolist(), low.tolist(), high.tolist(), strict=True)
-    return [{"n": n, "reward": mean, "low": below, "high": above} for n, mean, below, above in columns]
+    low, high, no_interval = mean_intervals(units)
+    columns = zip(counts, units.means.tolist(), low.tolist(), high.tolist(), no_interval, strict=True)
+    return [
+        {"n": n, "reward": mean, "low": None if none else below, "high": None if none else above}
+        for n, mean, below, above, none in columns
+    ]
 
 
 def best_rows(
@@ -153,11 +161,12 @@ def write_lines(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
-def plot(table: list[dict[str, float]], title: str, path: Path) -> None:
+def plot(table: list[dict[str, float | None]], title: str, path: Path) -> None:
     """Draws the curve as a PNG, where matplotlib is installed."""
 
     def draw_curve(axes: Any) -> None:
-        counts, mean, low, high = (np.array([row[key] for row in table]) for key in ("n", "reward", "low", "high"))
+        keys = ("n", "reward", "low", "high")
+        counts, mean, low, high = (np.array([row[key] for row in table], np.float64) for key in keys)
         axes.fill_between(counts, low, high, alpha=0.2, linewidth=0)
         axes.plot(counts, mean, marker="o")
         axes.set_xscale("log", base=2)
@@ -187,7 +196,8 @@ def main(arguments: Arguments) -> None:
     print("best of n, chosen by the true reward: an upper bound on what choosing can give\n")
     print("     n  reward  95% interval")
     for row in table:
-        print(f"{row['n']:6}  {row['reward']:.4f}  [{row['low']:.4f}, {row['high']:.4f}]")
+        bounds = TOO_FEW if row["low"] is None else f"[{row['low']:.4f}, {row['high']:.4f}]"
+        print(f"{row['n']:6}  {row['reward']:.4f}  {bounds}")
     result = {**facts(task.name), "n": len(ids), "arguments": plain(a), "distinct": distinct, "best_of_n": table}
     result |= {"chosen_by": "the true reward: an upper bound", "request_ids": ids, "rewards": rewards.tolist()}
     write_json(a.output / "result.json", result)

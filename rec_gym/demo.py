@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from rec_gym._version import __version__
 from rec_gym.cache import atomic_path, write_json
@@ -139,7 +140,7 @@ def reading(scores: dict[str, dict[str, Interval]]) -> str:
     """One sentence on what the table shows, made from its numbers."""
     test, phrasing, types = (scores[split] for split in ("test", "ood-phrasing", "ood-type"))
     gain = test[TRAINED].mean - test["raw"].mean
-    if test[TRAINED].low <= test["raw"].high:
+    if not test[TRAINED].low > test["raw"].high:  # nor where there is no interval
         return f"The policy is not yet above the raw query on test ({gain:+.3f} NDCG@10): train it for more steps."
     kept = max(0.0, phrasing[TRAINED].mean - phrasing["raw"].mean) / gain
     seen_types = "below" if types[TRAINED].high < types["raw"].low else "no better than"
@@ -189,8 +190,8 @@ def _table(scores: dict[str, dict[str, Interval]]) -> Table:
     labels = {"raw": "raw", "rm3": "RM3", TRAINED: TRAINED, "oracle": "oracle"}
     for name, label in labels.items():
         # The interval stands below its mean, so that the table fits a terminal of 80 columns.
-        cells = [f"{row[name].mean:.3f}\n[{row[name].low:.3f}, {row[name].high:.3f}]" for row in scores.values()]
-        table.add_row(label, *cells, style="bold" if name == TRAINED else None)
+        cells = [f"{row[name].mean:.3f}\n{row[name].bounds}" for row in scores.values()]
+        table.add_row(label, *map(Text, cells), style="bold" if name == TRAINED else None)
     return table
 
 

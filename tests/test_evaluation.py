@@ -14,6 +14,7 @@ from scipy import stats
 import rec_gym
 from rec_gym import Dataset, Task
 from rec_gym.evaluation import (
+    as_json,
     compare,
     evaluate,
     make_table,
@@ -25,7 +26,7 @@ from rec_gym.evaluation import (
     stratum_weights,
 )
 from rec_gym.evaluation.evaluate import Evaluation
-from rec_gym.evaluation.resampling import bootstrap_means, bootstrap_weighted, holm, sign_flip_p, units_of
+from rec_gym.evaluation.resampling import holm, sign_flip_p, units_of
 from rec_gym.policies import make_policy
 
 
@@ -182,36 +183,9 @@ def beir_folder(folder):
     return folder
 
 
-class TestBootstrap:
-    def test_equals_scipy_on_the_mean(self):
-        values = np.random.default_rng(1).exponential(size=57)
-        low, high = bootstrap_means(units_of(values[:, None]), seed=5, resamples=2000)
-        plain = stats.bootstrap(
-            (values,), np.mean, n_resamples=2000, method="percentile", rng=np.random.default_rng(5)
-        ).confidence_interval
-        assert low[0] == pytest.approx(plain.low, abs=1e-12)
-        assert high[0] == pytest.approx(plain.high, abs=1e-12)
-
-    def test_is_near_the_normal_interval_of_a_large_sample(self):
-        values = np.random.default_rng(2).normal(3, 2, 4000)
-        low, high = bootstrap_means(units_of(values[:, None]))
-        half = 1.96 * values.std() / math.sqrt(len(values))
-        assert low[0] == pytest.approx(values.mean() - half, abs=0.005)
-        assert high[0] == pytest.approx(values.mean() + half, abs=0.005)
-
-    def test_users_are_resampled_with_all_of_their_requests(self):
-        values = np.random.default_rng(3).random((40, 1))
-        single = bootstrap_means(units_of(values), seed=1)
-        users = [f"u{i}" for i in range(40)]
-        tripled = units_of(np.repeat(values, 3, axis=0), np.repeat(users, 3))
-        assert tripled.kind == "users"
-        np.testing.assert_allclose(bootstrap_means(tripled, seed=1), single, atol=1e-12)
-
+class TestUnits:
     def test_mean_is_over_requests_not_over_users(self):
-        units = units_of(np.array([[1.0], [1.0], [1.0], [0.0]]), ["a", "a", "a", "b"])
-        assert units.means[0] == 0.75
-        low, high = bootstrap_means(units)
-        assert (low[0], high[0]) == (0, 1)  # one user alone may be drawn twice
+        assert units_of(np.array([[1.0], [1.0], [1.0], [0.0]]), ["a", "a", "a", "b"]).means[0] == 0.75
 
     def test_requests_without_a_user_stand_alone(self):
         assert units_of(np.ones((3, 1)), ["", "", ""]).kind == "requests"
@@ -219,20 +193,6 @@ class TestBootstrap:
         assert sorted(units.counts.tolist()) == [1, 1, 2]
         with pytest.raises(ValueError, match="2 users were given for 3 requests"):
             units_of(np.ones((3, 1)), ["a", "b"])
-
-    def test_one_unit_has_no_interval(self):
-        low, high = bootstrap_means(units_of(np.ones((1, 2))))
-        assert np.isnan([low, high]).all()
-
-    def test_weighted_samples(self):
-        rng = np.random.default_rng(4)
-        a, b = rng.normal(0, 1, 900), rng.normal(5, 1, 400)
-        low, high = bootstrap_weighted([a, b, np.array([7.0])], [0.5, 0.25, 1.0])
-        mean = 0.5 * a.mean() + 0.25 * b.mean() + 7
-        half = 1.96 * math.sqrt(0.25 * a.var() / 900 + 0.0625 * b.var() / 400)
-        assert low == pytest.approx(mean - half, abs=0.005)
-        assert high == pytest.approx(mean + half, abs=0.005)
-        assert np.isnan(bootstrap_weighted([np.array([1.0])], [1.0])).all()
 
 
 class TestSignFlips:
@@ -302,7 +262,7 @@ class TestCompare:
         assert best.high - best.low < 0.5 * (result.means["raw"]["ndcg@10"].high - result.means["raw"]["ndcg@10"].low)
 
     def test_same_seed_same_numbers(self):
-        evaluations = [made([0.1, 0.5, 0.4], "a"), made([0.3, 0.2, 0.4], "b")]
+        evaluations = [made(np.arange(12) / 12, "a"), made(np.arange(12) % 5 / 5, "b")]
         assert compare(evaluations, seed=1).means == compare(evaluations, seed=1).means
 
     def test_users_with_several_requests(self):
@@ -341,8 +301,8 @@ class TestStrata:
         interval = stratified_mean(self.shifted, weights, "ndcg@10")
         assert interval.mean == pytest.approx(0.5 * 0.7 + 0.5 * 0.3)
         assert interval.covered == 1
-        # The single request of stratum 1 cannot be resampled, and those of stratum 2 are alike.
-        assert (interval.low, interval.high) == (pytest.approx(0.5), pytest.approx(0.5))
+        assert math.isnan(interval.low)
+        assert interval.no_interval == "too few requests: 4, at least 8 are needed"
 
     def test_strata_that_a_split_lacks_are_said(self):
         interval = stratified_mean(self.shifted, {1.0: 0.25, 3.0: 0.75}, "reward")
@@ -352,7 +312,14 @@ class TestStrata:
     def test_difference_is_stratum_by_stratum(self):
         interval = stratified_difference(self.shifted, self.reference, "ndcg@10")
         assert interval.mean == pytest.approx(0.5 * (0.7 - 0.7) + 0.5 * (0.3 - 0.3))
-        assert interval.low < 0 < interval.high
+        assert "1 of 4 strata have only one" in interval.no_interval
+        repeated = (np.tile([0.7, 0.3, 0.4], 8), np.tile([1, 2, 2], 8))
+        shifted = made(repeated[0], "p", asked=repeated[1], split="ood")
+        reference = made(repeated[0] + 0.1, "p", asked=repeated[1])
+        interval = stratified_difference(shifted, reference, "ndcg@10")
+        assert interval.mean == pytest.approx(-0.1)
+        assert interval.low < interval.mean < interval.high
+        assert not interval.no_interval
 
     def test_interval_is_that_of_independent_samples(self):
         rng = np.random.default_rng(0)
@@ -417,8 +384,38 @@ class TestReport:
     def test_one_request_has_no_interval(self):
         out = io.StringIO()
         print_report(compare([made([0.5], "raw")]), out)
-        assert "0.5000" in out.getvalue()
+        assert "0.5000 [too few]" in out.getvalue()
+        assert "[too few]: too few requests for a reliable interval: at least 8 are needed" in out.getvalue()
         assert "nan" not in out.getvalue()
+
+    def test_too_few_users_are_said_everywhere(self, comparison, tmp_path):
+        users = [f"u{i % 6}" for i in range(60)]
+        few = compare([made(np.arange(60) / 60, "raw", users=users), made(np.arange(60) / 59, "other", users=users)])
+        out = io.StringIO()
+        print_report(few, out)
+        assert "[too few]: too few users for a reliable interval" in out.getvalue()
+        assert "p = 0.031" in out.getvalue()  # 2 of 64 patterns of signs: the test stays exact
+        save_json(tmp_path / "r.json", few)
+        save_csv(tmp_path / "r.csv", few)
+        _, other = json.loads((tmp_path / "r.json").read_text())["policies"]
+        reason = "too few users: 6, at least 8 are needed"
+        for part in (other["measures"]["ndcg@10"], other["measures"]["ndcg@10"]["difference"]):
+            assert (part["low"], part["high"], part["no_interval"]) == (None, None, reason)
+        with open(tmp_path / "r.csv", newline="") as file:
+            row = list(csv.DictReader(file))[1]
+        assert (row["low"], row["no_interval"], row["difference_no_interval"]) == ("", reason, reason)
+        enough = json.loads(json.dumps(as_json(comparison)))["policies"][0]["measures"]["ndcg@10"]
+        assert enough["no_interval"] is None
+        out = io.StringIO()
+        print_report(comparison, out)
+        assert "too few" not in out.getvalue()
+
+    def test_policies_that_do_not_differ_have_no_interval_of_their_difference(self):
+        values = np.arange(50) / 50
+        same = compare([made(values, "raw"), made(values, "same")])
+        assert same.means["same"]["ndcg@10"].no_interval == ""
+        assert "0 of 50" in same.differences["same"]["ndcg@10"].no_interval
+        assert same.differences["same"]["ndcg@10"].p == 1
 
     def test_table_has_a_column_for_clipped_queries_when_there_are_some(self):
         evaluation = made([0.5, 0.1])

@@ -48,9 +48,10 @@ NOT_RUN = "**Not run yet.**"
 OTHER_SETTINGS = "**Made with other settings than the command below:**"
 SHOWN = {DATA: "DATA", MODELS: "runs/learning/models", FOLDS: "runs/learning/cranfield/folds", MINILM: "MINILM"}
 FOOT = (
-    "Brackets: 95% bootstrap intervals over {units}. p: sign-flip permutation test, paired by request; of runs with Holm's "
+    "Brackets: 95% intervals over {units}. p: sign-flip permutation test, paired by request; of runs with Holm's "
     "correction over them. The mean over runs is taken request by request first. Both say what these trainings would show on "
-    "other requests; how far other trainings may lie apart is in the deviation."
+    "other requests; how far other trainings may lie apart is in the deviation. "
+    "`[too few]`: too few differ for an interval, see [statistics](statistics.md)."
 )
 SEEDS_FOOT = (
     "Seed by seed: p of a paired t test over the trainings, which says what other trainings would show; not corrected for the "

@@ -9,6 +9,7 @@ from statistics import stdev
 from benchmarks.learning.experiments import RAW, TRAINED, UNTRAINED, Experiment
 from benchmarks.learning.scores import MEAN, Archive, KeptRun, Scores, Versus, mean_of, versus
 from rec_gym.evaluation import Comparison, Difference, Evaluation, Interval, compare, stratified_mean, stratum_weights
+from rec_gym.evaluation.compare import TOO_FEW
 
 LABELS = {
     RAW: "raw query",
@@ -191,8 +192,8 @@ def signed(value: float) -> str:
 
 def interval_cell(interval: Interval) -> str:
     """A mean and its interval."""
-    if math.isnan(interval.low):
-        return decimals(interval.mean)
+    if interval.no_interval:
+        return f"{decimals(interval.mean)} {TOO_FEW}"
     return f"{decimals(interval.mean)} [{decimals(interval.low)}, {decimals(interval.high)}]"
 
 
@@ -211,7 +212,8 @@ def deviation_cell(comparison: Comparison, runs: Sequence[Evaluation], measure: 
 def difference_cell(difference: Difference) -> str:
     """A paired difference, its interval and its corrected p value."""
     p = "p < 0.001" if difference.p_holm < 0.001 else f"p = {decimals(difference.p_holm)}"
-    return f"{signed(difference.mean)} [{signed(difference.low)}, {signed(difference.high)}], {p}"
+    bounds = TOO_FEW if difference.no_interval else f"[{signed(difference.low)}, {signed(difference.high)}]"
+    return f"{signed(difference.mean)} {bounds}, {p}"
 
 
 def seeds_cell(found: Versus) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,31 +10,34 @@ import numpy as np
 
 from rec_gym.columns import first_few
 from rec_gym.evaluation.evaluate import REWARD, Evaluation
-from rec_gym.evaluation.resampling import (
-    RESAMPLES,
-    bootstrap_means,
-    bootstrap_weighted,
-    holm,
-    sign_flip_p,
-    units_of,
-)
+from rec_gym.evaluation.intervals import mean_intervals, weighted_interval
+from rec_gym.evaluation.resampling import RESAMPLES, holm, sign_flip_p, units_of
+
+TOO_FEW = "[too few]"  # stands where an interval would
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and its 95% bootstrap interval; the bounds are NaN where nothing could be resampled.
+    """A mean and its 95% interval; the bounds are NaN where there are too few requests or users for one.
 
     Attributes:
         mean: over requests.
         low: lower bound.
         high: upper bound.
         covered: for a mean over strata the share of the weights whose stratum has requests, else 1.
+        no_interval: why there is no interval; empty where there is one.
     """
 
     mean: float
     low: float
     high: float
     covered: float = 1.0
+    no_interval: str = ""
+
+    @property
+    def bounds(self) -> str:
+        """The bounds with three decimals in brackets, or `[too few]`."""
+        return TOO_FEW if math.isnan(self.low) else f"[{self.low:.3f}, {self.high:.3f}]"
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,11 @@ class Difference:
 
     Attributes:
         mean: over requests.
-        low: lower bound of its 95% bootstrap interval.
+        low: lower bound of its 95% interval; NaN where there are too few requests or users that differ.
         high: upper bound.
         p: of the sign-flip permutation test, two-sided.
         p_holm: the same, with Holm's correction over the policies.
+        no_interval: why there is no interval; empty where there is one.
     """
 
     mean: float
@@ -53,6 +58,7 @@ class Difference:
     high: float
     p: float
     p_holm: float
+    no_interval: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +103,7 @@ def compare(
         measures: what to compare; by default every measure of the first evaluation, and the reward where it is not one
             of them.
         seed: of the resampling.
-        resamples: bootstrap resamples, and sign patterns.
+        resamples: bootstrap resamples of the intervals, and sign patterns.
 
     Raises:
         ValueError: there is nothing to compare, or the evaluations are not of the same requests.
@@ -109,26 +115,31 @@ def compare(
     units = units_of(series.reshape(-1, series.shape[2]).T, evaluations[0].users)
     shape = series.shape[:2]
     mean = units.means.reshape(shape)
-    low, high = (bound.reshape(shape) for bound in bootstrap_means(units, seed=seed, resamples=resamples))
+    found = mean_intervals(units, seed=seed, resamples=resamples)
+    low, high, reasons = (np.reshape(part, shape) for part in found)
     paired = units._replace(sums=units.sums[:, len(evaluations) * len(names) :])
     p = sign_flip_p(paired, seed=seed, resamples=resamples).reshape(-1, len(names))
-    means = {
-        e.name: {name: Interval(*_row(mean, low, high, at=(i, j))) for j, name in enumerate(names)}
-        for i, e in enumerate(evaluations)
-    }
     p_holm = np.stack([holm(column) for column in p.T], axis=1)
-    differences = {
-        e.name: {
-            name: Difference(*_row(mean, low, high, at=(len(evaluations) + i, j)), *_row(p, p_holm, at=(i, j)))
+    means, differences = {}, {}
+    for i, e in enumerate(evaluations):
+        means[e.name] = {
+            name: Interval(float(mean[i, j]), float(low[i, j]), float(high[i, j]), no_interval=str(reasons[i, j]))
             for j, name in enumerate(names)
         }
-        for i, e in enumerate(evaluations[1:])
-    }
+    for i, e in enumerate(evaluations[1:]):
+        row = len(evaluations) + i
+        differences[e.name] = {
+            name: Difference(
+                float(mean[row, j]),
+                float(low[row, j]),
+                float(high[row, j]),
+                p=float(p[i, j]),
+                p_holm=float(p_holm[i, j]),
+                no_interval=str(reasons[row, j]),
+            )
+            for j, name in enumerate(names)
+        }
     return Comparison(tuple(evaluations), names, means, differences, units.kind, len(units.counts), seed, resamples)
-
-
-def _row(*arrays: np.ndarray, at: tuple[int, int]) -> tuple[float, ...]:
-    return tuple(float(array[at]) for array in arrays)
 
 
 def stratum_weights(evaluation: Evaluation, column: str = "asked") -> dict[float, float]:
@@ -174,8 +185,8 @@ def stratified_mean(
     """
     samples, shares, covered = _strata(evaluation, weights, measure, column)
     mean = sum(share * float(values.mean()) for values, share in zip(samples, shares, strict=True))
-    low, high = bootstrap_weighted(samples, shares, seed=seed, resamples=resamples)
-    return Interval(mean, low, high, covered)
+    low, high, reason = weighted_interval(samples, shares, seed=seed, resamples=resamples)
+    return Interval(mean, low, high, covered, reason)
 
 
 def stratified_difference(
@@ -199,8 +210,8 @@ def stratified_difference(
     signed = [*shares, *(-share for share in shares)]
     both = [*samples, *others]
     mean = sum(weight * float(values.mean()) for values, weight in zip(both, signed, strict=True))
-    low, high = bootstrap_weighted(both, signed, seed=seed, resamples=resamples)
-    return Interval(mean, low, high, covered)
+    low, high, reason = weighted_interval(both, signed, seed=seed, resamples=resamples)
+    return Interval(mean, low, high, covered, reason)
 
 
 def _strata(

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from rec_gym.cache import atomic_path, write_json
-from rec_gym.evaluation.compare import Comparison, Difference, Interval
+from rec_gym.evaluation.compare import TOO_FEW, Comparison, Difference, Interval
 from rec_gym.evaluation.evaluate import REWARD, Evaluation
+from rec_gym.evaluation.intervals import LEAST_OTHERS, LEAST_UNITS
 from rec_gym.loop.text_stats import COPY, LENGTH, REPETITION
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _TEXT_COLUMNS = {"words": LENGTH, "repeated": REPETITION, "copied": COPY}
 _CSV_COLUMNS = (
     "id", "card_sha256", "version", "split", "policy", "reference", "n", "samples", "seed", "measure", "mean", "low",
     "high", "difference", "difference_low", "difference_high", "p", "p_holm", "words", "repeated", "copied", "parse_ok",
-    "clipped", "turns", "spread",
+    "clipped", "turns", "spread", "no_interval", "difference_no_interval",
 )  # fmt: skip
 
 
@@ -129,7 +130,12 @@ def heading(comparison: Comparison) -> str:
 def caption(comparison: Comparison) -> str:
     """What the numbers of the table are, in words."""
     resampled = f"{comparison.resamples:,} resamples over {comparison.units:,} {comparison.unit}"
-    lines = [f"mean [95% bootstrap interval], {resampled}"]
+    lines = [f"mean [95% interval], {resampled}"]
+    if any(interval.no_interval for row in comparison.means.values() for interval in row.values()):
+        lines.append(
+            f"{TOO_FEW}: too few {comparison.unit} for a reliable interval: at least {LEAST_UNITS} are needed, and of them at "
+            f"least {LEAST_OTHERS} with another value than the most common one"
+        )
     others = len(comparison.evaluations) - 1
     if others:
         first = comparison.evaluations[0].name
@@ -225,9 +231,7 @@ def save_csv(path: Path | str, comparison: Comparison) -> None:
 
 def _cell(comparison: Comparison, policy: str, measure: str, between: str) -> str:
     interval = comparison.means[policy][measure]
-    text = f"{interval.mean:.4f}"
-    if not math.isnan(interval.low):
-        text += f"{between}[{interval.low:.3f}, {interval.high:.3f}]"
+    text = f"{interval.mean:.4f}{between}{interval.bounds}"
     difference = comparison.differences.get(policy, {}).get(measure)
     if difference:
         p = "p < 0.001" if difference.p_holm < 0.001 else f"p = {difference.p_holm:.3f}"
@@ -264,19 +268,21 @@ def _spread_json(evaluation: Evaluation, measure: str) -> dict[str, float]:
     return {"spread": float(evaluation.spreads[measure].mean())} if measure in evaluation.spreads else {}
 
 
-def _interval_json(interval: Interval) -> dict[str, float | None]:
-    return {"mean": _number(interval.mean), "low": _number(interval.low), "high": _number(interval.high)}
+def _interval_json(interval: Interval) -> dict[str, float | str | None]:
+    numbers = {name: _number(getattr(interval, name)) for name in ("mean", "low", "high")}
+    return {**numbers, "no_interval": interval.no_interval or None}
 
 
-def _difference_json(difference: Difference) -> dict[str, float | None]:
-    return {name: _number(getattr(difference, name)) for name in ("mean", "low", "high", "p", "p_holm")}
+def _difference_json(difference: Difference) -> dict[str, float | str | None]:
+    numbers = {name: _number(getattr(difference, name)) for name in ("mean", "low", "high", "p", "p_holm")}
+    return {**numbers, "no_interval": difference.no_interval or None}
 
 
-def _difference_csv(difference: Difference | None) -> dict[str, float | None]:
+def _difference_csv(difference: Difference | None) -> dict[str, float | str | None]:
     if difference is None:
         return {}
     values = _difference_json(difference)
-    names = {"mean": "difference", "low": "difference_low", "high": "difference_high"}
+    names = {key: f"difference_{key}" for key in ("low", "high", "no_interval")} | {"mean": "difference"}
     return {names.get(name, name): value for name, value in values.items()}
 
 

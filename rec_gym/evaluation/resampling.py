@@ -1,4 +1,4 @@
-"""The statistics: bootstrap intervals, sign-flip permutation tests, Holm's correction.
+"""What is resampled, sign-flip permutation tests, and Holm's correction; `intervals.py` has the intervals.
 
 Requests of one user are not independent, so that users are resampled where a user has several requests. Every series of a
 table is resampled with the same draws, at once.
@@ -6,14 +6,12 @@ table is resampled with the same draws, at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 RESAMPLES = 10_000
-CONFIDENCE = 0.95
 _CELLS_AT_ONCE = 2_000_000  # of resampled units that are held at a time, which bounds the memory
 
 
@@ -58,37 +56,6 @@ def units_of(values: np.ndarray, users: np.ndarray | Sequence[str] = ()) -> Unit
     return Units(sums, np.bincount(unit, minlength=len(numbers)).astype(np.float64), "users")
 
 
-def bootstrap_means(units: Units, *, seed: int = 0, resamples: int = RESAMPLES) -> tuple[np.ndarray, np.ndarray]:
-    """95% percentile bootstrap intervals of each series' mean over requests.
-
-    Returns:
-        Lower and upper bounds, float64 [series]; NaN where there is one unit only.
-    """
-    size = len(units.counts)
-    if size < 2:
-        unknown = np.full(units.sums.shape[1], np.nan)
-        return unknown, unknown
-
-    def means(drawn: np.ndarray, axis: int) -> np.ndarray:
-        # How often each unit was drawn; one matrix product then resamples every series.
-        rows = drawn.astype(np.int64).reshape(-1, size)
-        cells = (rows + np.arange(len(rows))[:, None] * size).ravel()
-        times = np.bincount(cells, minlength=rows.size).reshape(rows.shape).astype(np.float64)
-        return (times @ units.sums / (times @ units.counts)[:, None]).T
-
-    result = stats.bootstrap(
-        (np.arange(size),),
-        means,
-        n_resamples=resamples,
-        batch=_batch(size),
-        vectorized=True,
-        method="percentile",
-        confidence_level=CONFIDENCE,
-        rng=np.random.default_rng(seed),
-    )
-    return result.confidence_interval.low, result.confidence_interval.high
-
-
 def sign_flip_p(units: Units, *, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
     """Two-sided p value of each series of paired differences, float64 [series].
 
@@ -105,14 +72,14 @@ def sign_flip_p(units: Units, *, seed: int = 0, resamples: int = RESAMPLES) -> n
     total = 2**size if exact else resamples
     generator = np.random.default_rng(seed)
     reached = np.zeros(sums.shape[1])
-    step = _batch(max(size, 1))
-    for start in range(0, total, step):
-        rows = min(step, total - start)
+    start = 0
+    for rows in batches(size, total):
         if exact:
             bits = np.arange(start, start + rows)[:, None] >> np.arange(size) & 1
         else:
             bits = generator.integers(0, 2, (rows, size), dtype=np.int8)
         reached += (np.abs((2.0 * bits - 1.0) @ sums) >= observed).sum(axis=0)
+        start += rows
     return reached / total if exact else (reached + 1) / (total + 1)
 
 
@@ -125,34 +92,8 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def bootstrap_weighted(
-    samples: Sequence[np.ndarray], weights: Sequence[float], *, seed: int = 0, resamples: int = RESAMPLES
-) -> tuple[float, float]:
-    """95% percentile bootstrap interval of a weighted sum of the means of independent samples.
-
-    A sample of one value stays as it is: nothing can be resampled there.
-    """
-    fixed = sum(w * float(s[0]) for s, w in zip(samples, weights, strict=True) if len(s) == 1)
-    drawn = [(s, w) for s, w in zip(samples, weights, strict=True) if len(s) > 1]
-    if not drawn:
-        return np.nan, np.nan
-
-    def weighted(*resampled: np.ndarray, axis: int) -> np.ndarray:
-        means = [w * values.mean(axis=axis) for values, (_, w) in zip(resampled, drawn, strict=True)]
-        return fixed + np.sum(means, axis=0)
-
-    result = stats.bootstrap(
-        [values for values, _ in drawn],
-        weighted,
-        n_resamples=resamples,
-        batch=_batch(sum(len(values) for values, _ in drawn)),
-        vectorized=True,
-        method="percentile",
-        confidence_level=CONFIDENCE,
-        rng=np.random.default_rng(seed),
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
-
-
-def _batch(size: int) -> int:
-    return max(1, _CELLS_AT_ONCE // size)
+def batches(size: int, resamples: int) -> Iterator[int]:
+    """How many resamples of `size` units are held at a time, until there are `resamples` in all."""
+    step = max(1, _CELLS_AT_ONCE // max(size, 1))
+    for start in range(0, resamples, step):
+        yield min(step, resamples - start)
