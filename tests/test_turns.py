@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rec_gym.columns import Ragged
 from rec_gym.loop.episode import Episode, Outcomes
 from rec_gym.loop.turns import TURN_REWARDS, Turns
 
@@ -14,7 +15,7 @@ rewards = st.floats(-1e3, 1e3)
 def outcome(reward):
     """An outcome of which nothing but the reward is looked at."""
     flags = np.ones(1, bool)
-    return Outcomes(["q"], ["a"], ["ok"], flags, flags, flags, np.array([reward]), {}, {}, {}, None, None, None)
+    return Outcomes(["q"], ["a"], ["ok"], flags, flags, flags, np.array([reward]), {}, {}, {}, Ragged.from_rows([[]], np.int32))
 
 
 def play(turns, one_turn, stop):
