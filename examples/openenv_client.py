@@ -20,6 +20,7 @@ import tyro
 
 from rec_gym.adapters.openenv import make_app, serving
 from rec_gym.adapters.openenv_client import RecommenderClient
+from rec_gym.adapters.openenv_guard import Limits
 from rec_gym.cache import write_json
 
 from runs import plain
@@ -128,7 +129,11 @@ async def rollouts(url: str, arguments: Arguments) -> list[list[Rollout]]:
 def main(arguments: Arguments) -> None:
     """Plays, reports and saves."""
     sessions = arguments.groups * arguments.group_size + 1
-    own = serving(make_app(arguments.id, max_sessions=sessions)) if not arguments.url else nullcontext(arguments.url)
+    own = (
+        serving(make_app(arguments.id, Limits(max_sessions=sessions)))
+        if not arguments.url
+        else nullcontext(arguments.url)
+    )
     with own as url:
         batches = asyncio.run(rollouts(url, arguments))
     file = arguments.output / "rollouts.json"

@@ -23,9 +23,15 @@ pytest.importorskip("openenv")
 pytestmark = pytest.mark.trainer
 
 import httpx  # noqa: E402
+from openenv.core import GenericEnvClient  # noqa: E402
+from starlette.testclient import TestClient  # noqa: E402
+from starlette.websockets import WebSocketDisconnect  # noqa: E402
+from websockets.exceptions import ConnectionClosed  # noqa: E402
+from websockets.sync.client import connect  # noqa: E402
 
 from rec_gym.adapters.openenv import app_of, command, make_app, serving  # noqa: E402
-from rec_gym.adapters.openenv_client import RecommenderAction, RecommenderClient  # noqa: E402
+from rec_gym.adapters.openenv_client import RecommenderAction, RecommenderClient, RecommenderState  # noqa: E402
+from rec_gym.adapters.openenv_guard import MAX_DEPTH, Limits  # noqa: E402
 
 sys.path.append(str(Path(__file__).parents[1] / "examples"))  # examples import their neighbours
 
@@ -66,8 +72,8 @@ def task():
     return rec_gym.make_task(SEARCH, **SMALL)
 
 
-def advance(task, episode, completion):
-    """The episode after a turn, and what a client must see of it."""
+def advance(task, episode, completion, scores_each_turn=False):
+    """The episode after a turn, what a client must see of it, and the reward."""
     [episode], outcomes, [text] = task.advance([episode], [completion])
     seen = {
         "text": text,
@@ -79,14 +85,17 @@ def advance(task, episode, completion):
         "parse_ok": bool(outcomes.parse_ok[0]),
         "clipped": bool(outcomes.clipped[0]),
         "scored": bool(outcomes.scored[0]),
-        "measures": {name: values[0] for name, values in outcomes.measures.items()},
-        "terms": {name: values[0] for name, values in outcomes.terms.items()},
+        "measures": {},
+        "terms": {},
         "text_stats": {name: values[0] for name, values in outcomes.text_stats.items()},
         "done": episode.done,
-        "reward": outcomes.rewards[0],
+        "reward": None,
         "metadata": {},
     }
-    return episode, seen
+    if episode.done or scores_each_turn:
+        for group in ("measures", "terms"):
+            seen[group] = {name: values[0] for name, values in getattr(outcomes, group).items()}
+    return episode, seen, outcomes.rewards[0]
 
 
 # Episodes
@@ -128,9 +137,9 @@ def test_an_episode_is_that_of_the_task(task_id, overrides):
                     result = client.reset(request_id=request_id)
                     [episode] = task.start([request_id])
                 result = client.step(completion)
-                episode, seen = advance(task, episode, completion)
+                episode, seen, reward = advance(task, episode, completion)
                 assert result.observation.model_dump() == seen
-                assert (result.reward, result.done) == (seen["reward"], seen["done"])
+                assert (result.reward, result.done) == (reward, seen["done"])
 
 
 def test_sixteen_sessions_side_by_side_do_not_mix(refine_url):
@@ -155,28 +164,54 @@ def test_sixteen_sessions_side_by_side_do_not_mix(refine_url):
         [running] = task.start([row["request_id"]])
         assert first.observation.text == row["text"]
         for turn, result in zip(turns, results, strict=True):
-            running, seen = advance(task, running, turn.format(row["text"], row["text"]))
+            running, seen, _ = advance(task, running, turn.format(row["text"], row["text"]))
             assert result.observation.model_dump() == seen
 
 
-def test_keys_are_the_same_after_every_message(refine_url):
+def play(client):
+    """Two episodes, one of them stopped; all that the client was sent."""
+    for said in (["lamp", "<stop>"], ["", "<think>", "lamp"]):
+        client.reset(seed=3)
+        for text in said:
+            client.step(text)
+    return [message["data"] for message in client.async_client.heard]
+
+
+def test_fields_are_the_same_after_every_message(refine_url):
     with Recording(refine_url).sync() as client:
-        for said in (["lamp", "<stop>"], ["", "<think>", "lamp"]):
-            client.reset(seed=3)
-            for text in said:
-                client.step(text)
-        heard = [message["data"] for message in client.async_client.heard]
+        heard = play(client)
     assert len(heard) == 7
-    first, *others = (
-        {key: sorted(value) if isinstance(value, dict) else None for key, value in data["observation"].items()}
-        for data in heard
-    )
-    assert first["measures"] == ["ndcg@100", "recall@10"]
-    assert all(other == first for other in others)
+    assert len({tuple(data["observation"]) for data in heard}) == 1
     assert all(set(data) == {"observation", "reward", "done"} for data in heard)
     for data in heard:
         for group in ("measures", "terms", "text_stats"):
             assert all(type(value) is float for value in data["observation"][group].values())
+
+
+def test_no_score_is_in_an_observation_before_the_episode_ends(refine_url):
+    """A client that knows nothing of this environment hands the whole observation to its model."""
+    with GenericEnvClient(refine_url).sync() as client:
+        results = [client.reset(seed=3), *(client.step({"text": text}) for text in ("storage box", "lamp", "box"))]
+    assert [result.done for result in results] == [False, False, False, True]
+    for result in results[:3]:
+        assert (result.observation["measures"], result.observation["terms"]) == ({}, {})
+        assert "reward" not in result.observation
+    assert results[1].reward is not None  # the protocol has it beside the observation
+    assert sorted(results[3].observation["measures"]) == ["ndcg@100", "recall@10"]
+    assert results[3].observation["terms"]
+
+
+def test_a_server_may_show_scores_each_turn():
+    task = rec_gym.make_task(REFINE, **SMALL)
+    with serving(app_of(task, scores_each_turn=True)) as url, Recording(url).sync() as client:
+        heard = play(client)
+        client.reset(index=0)
+        _, seen, reward = advance(task, task.start(task.request_ids[:1])[0], "storage box", scores_each_turn=True)
+        result = client.step("storage box")
+    assert result.observation.model_dump() == seen
+    assert result.reward == reward
+    assert {tuple(sorted(data["observation"]["measures"])) for data in heard} == {("ndcg@100", "recall@10")}
+    assert heard[0]["observation"]["measures"] == {"ndcg@100": 0.0, "recall@10": 0.0}
 
 
 def test_a_client_takes_an_action_as_well_as_a_text(search_url):
@@ -264,7 +299,7 @@ def test_the_list_of_tasks_names_requests_split_by_split(search_url, task):
     for index in (len(task), -1):
         assert post("task", split="train", index=index).status_code == 400
     refused = post("tasks", split="nope")
-    assert (refused.status_code, "there are: train, val" in refused.json()["detail"]) == (400, True)
+    assert (refused.status_code, "choose from: train, val" in refused.json()["detail"]) == (400, True)
 
 
 # What goes wrong
@@ -274,7 +309,7 @@ def test_the_list_of_tasks_names_requests_split_by_split(search_url, task):
     ("asked", "answer"),
     [
         ({"request_id": "nope"}, "unknown request id: 'nope'"),
-        ({"request_id": "\ud800"}, r"unknown request id: '\\ud800'"),
+        ({"request_id": "\ud800"}, "unknown request id: '\ufffd'"),
         ({"request_id": 5}, "request_id is a text, not 5"),
         ({"request_id": "test-00001"}, "not in split 'train'; name its split too"),
         ({"request_id": "train-00001", "index": 0}, "not by both"),
@@ -282,7 +317,7 @@ def test_the_list_of_tasks_names_requests_split_by_split(search_url, task):
         ({"index": 2000}, "not 2000"),
         ({"index": True}, "not True"),
         ({"index": "0"}, "not '0'"),
-        ({"split": "nope"}, "no split 'nope'; there are: train, val, test"),
+        ({"split": "nope"}, "no split 'nope'; choose from: train, val, test"),
         ({"split": ["val"]}, "no split"),
         ({"split": "all"}, "no split 'all'"),
         ({"seed": -1, "request_id": "train-00001"}, "Seed must be greater"),
@@ -349,7 +384,7 @@ def test_a_recommender_that_fails_is_an_error_and_the_step_may_be_tried_again(ca
 
 def test_a_session_too_many_is_refused_until_another_ends(catalog, dataset):
     task = rec_gym.Task(dataset, WordOverlap(catalog), reward="ndcg@10")
-    with serving(app_of(task, max_sessions=2)) as url:
+    with serving(app_of(task, Limits(max_sessions=2))) as url:
         with RecommenderClient(url).sync() as one, RecommenderClient(url).sync() as two:
             one.reset(index=0)
             two.reset(index=1)
@@ -365,6 +400,152 @@ def test_a_session_too_many_is_refused_until_another_ends(catalog, dataset):
                 time.sleep(0.01)
         else:
             pytest.fail("sessions that ended still count")
+
+
+def nested(depth):
+    return '{"type": "reset", "data": {"split": ' + "[" * depth + "]" * depth + "}}"
+
+
+@pytest.mark.parametrize(
+    ("message", "answer"),
+    [
+        ("[]", "a JSON object, not a list"),
+        ("5", "a JSON object, not a int"),
+        ("null", "not a NoneType"),
+        ('"reset"', "not a str"),
+        ("{", "a JSON object: Expecting"),
+        ("", "a JSON object: Expecting"),
+        ('{"type": "reset", "data": {"seed": ' + "9" * 5000 + "}}", "a JSON object: Exceeds the limit"),
+        (nested(MAX_DEPTH), "nested at most 16 deep"),
+        (nested(200_000), "nested at most 16 deep"),
+        (b'{"type": "state"}', "not a binary frame"),
+        (b"\xff\x00", "not a binary frame"),
+        ('{"type": "nope"}', "Unknown message type: nope"),
+        ('{"type": ["reset"]}', "Unknown message type"),
+        ('{"type": "step", "data": 5}', "Invalid message"),
+        ('{"type": "step", "data": {"text": 5, "\\ud800": "\\udfff"}}', "Invalid message"),
+        (nested(3), "no split [[[]]]"),
+    ],
+)
+def test_a_message_that_is_none_gets_one_error_and_the_session_goes_on(search_url, message, answer):
+    with connect(search_url.replace("http", "ws") + "/ws") as socket:
+
+        def ask(message):
+            socket.send(message)
+            return json.loads(socket.recv(timeout=30))
+
+        started = ask('{"type": "reset", "data": {"index": 3}}')["data"]["observation"]
+        refused = ask(message)
+        assert refused["type"] == "error"
+        assert answer in refused["data"]["message"]
+        assert ask('{"type": "state"}')["data"]["request_id"] == started["request_id"]
+        assert ask('{"type": "step", "data": {"text": "lamp"}}')["data"]["done"]
+
+
+def test_any_episode_id_can_be_said(search_url):
+    with RecommenderClient(search_url).sync() as client:
+        client.reset(index=0, episode_id="a \ud800 name")
+        assert client.state().episode_id == "a \ufffd name"
+    assert RecommenderState(episode_id="\ud800").episode_id == "\ufffd"
+
+
+def small_app(catalog, dataset, **limits):
+    return app_of(rec_gym.Task(dataset, WordOverlap(catalog), reward="ndcg@10"), Limits(**limits))
+
+
+def test_a_message_that_is_too_long_ends_its_session_only(catalog, dataset):
+    with serving(small_app(catalog, dataset, max_message_bytes=1000)) as url:
+        with RecommenderClient(url).sync() as client, RecommenderClient(url).sync() as other:
+            client.reset(index=0)
+            other.reset(index=0)
+            with pytest.raises(ConnectionClosed) as closed:
+                client.step("x" * 1000)
+            assert closed.value.rcvd.code == 1009
+            assert other.step("red chair").done
+            with pytest.raises(RuntimeError, match="no running episode; call reset first"):
+                client.step("red chair")  # a new session, as the client connects again
+        refused = httpx.post(f"{url}/step", json={"action": {"text": "x" * 1000}})
+        assert (refused.status_code, refused.json()["detail"]) == (413, "the body has more than 1,000 bytes")
+        assert httpx.post(f"{url}/reset", json={"index": 0}).status_code == 200
+
+
+def test_the_app_itself_keeps_to_the_length_of_a_message(catalog, dataset):
+    """Under another ASGI server than uvicorn, which has a limit of its own."""
+    with (
+        TestClient(small_app(catalog, dataset, max_message_bytes=100)) as client,
+        client.websocket_connect("/ws") as socket,
+    ):
+        socket.send_text("x" * 101)
+        with pytest.raises(WebSocketDisconnect) as closed:
+            socket.receive_text()
+    assert (closed.value.code, closed.value.reason) == (1009, "a message of 101 bytes; the limit is 100")
+
+
+def until_free(url):
+    """Waits until the server has a session to give."""
+    for _ in range(1500):
+        try:
+            with RecommenderClient(url).sync() as client:
+                return client.reset(index=0)
+        except RuntimeError:  # the server is full
+            time.sleep(0.02)
+    pytest.fail("an idle session still holds its slot")
+
+
+@pytest.mark.parametrize("keeps_alive", ["nothing", "state", "noise"])
+def test_an_idle_session_gives_up_its_slot(catalog, dataset, keeps_alive):
+    """Only a reset or a step says that a session is played; asking for its state does not."""
+    message = {"state": '{"type": "state"}', "noise": "[]"}.get(keeps_alive)
+
+    def talk(socket):
+        while True:
+            if message:
+                socket.send(message)
+            socket.recv(timeout=30)
+
+    with (
+        serving(small_app(catalog, dataset, max_sessions=1, idle_timeout=0.3)) as url,
+        connect(url.replace("http", "ws") + "/ws") as socket,
+    ):
+        with pytest.raises(ConnectionClosed) as closed:
+            talk(socket)
+        end = closed.value.rcvd
+    assert (end.code, end.reason) == (1000, "no reset or step for 0.3 s; connect again and call reset")
+
+
+def test_a_slot_of_an_idle_session_is_given_to_another(catalog, dataset):
+    with serving(small_app(catalog, dataset, max_sessions=1, idle_timeout=0.5)) as url:
+        with connect(url.replace("http", "ws") + "/ws"):
+            assert until_free(url).observation.request_id
+        create = {"jsonrpc": "2.0", "id": 1, "method": "openenv/session/create", "params": {}}
+        assert "session_id" in httpx.post(f"{url}/mcp", json=create).json()["result"]
+        assert until_free(url).observation.request_id
+
+
+def test_a_long_search_is_not_idle(catalog, dataset):
+    class Slow(WordOverlap):
+        def rank(self, queries, k, exclude=None):
+            time.sleep(0.5)
+            return super().rank(queries, k, exclude)
+
+    task = rec_gym.Task(dataset, Slow(catalog), reward="ndcg@10")
+    with serving(app_of(task, Limits(idle_timeout=0.4))) as url, RecommenderClient(url).sync() as client:
+        client.reset(index=0)
+        assert client.step("red chair").reward > 0
+        assert client.reset(index=0).observation.turn == 0
+
+
+def test_idle_sessions_may_be_kept(catalog, dataset):
+    app = small_app(catalog, dataset, idle_timeout=None)
+    with serving(app) as url, RecommenderClient(url).sync() as client:
+        client.reset(index=0)
+        assert client.step("red chair").done
+
+
+@pytest.mark.parametrize("limits", [{"max_sessions": 0}, {"idle_timeout": 0}, {"max_message_bytes": -1}])
+def test_a_limit_is_above_zero(limits):
+    with pytest.raises(ValueError, match=f"{next(iter(limits))} must be above 0"):
+        Limits(**limits)
 
 
 def test_a_port_that_is_taken_is_said(search_url):
@@ -395,7 +576,7 @@ def test_any_text_can_be_said(talker, said):
     for text in said:
         carried = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         result = talker.step(text)
-        episode, seen = advance(task, episode, carried)
+        episode, seen, _ = advance(task, episode, carried)
         assert result.observation.model_dump() == seen
         if episode.done:
             break
@@ -486,7 +667,7 @@ def test_the_server_starts_from_a_command_line(task):
         with RecommenderClient(url).sync() as client:
             client.reset(index=4)
             result = client.step("lamp")
-        _, seen = advance(appended, appended.start([appended.request_ids[4]])[0], "lamp")
+        _, seen, _ = advance(appended, appended.start([appended.request_ids[4]])[0], "lamp")
         assert result.observation.model_dump() == seen
     finally:
         server.terminate()
@@ -546,7 +727,7 @@ def test_the_example_plays_groups(refine_url, tmp_path, capsys):
     for rollout in (rollout for batch in batches for rollout in batch):
         [episode] = task.start([rollout["request_id"]])
         for completion, reward in zip(rollout["completions"], rollout["rewards"], strict=True):
-            episode, seen = advance(task, episode, completion)
-            assert reward == seen["reward"]
+            episode, seen, paid = advance(task, episode, completion)
+            assert reward == paid
         assert episode.done
         assert rollout["measures"] == seen["measures"]

@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from gymnasium.spaces import Discrete
 from gymnasium.utils.env_checker import check_env
 
 import rec_gym
@@ -62,8 +63,17 @@ class TestQueryEdits:
         assert (masks[:, :6] == masks[:, 6:]).all()
         assert masks[:, [0, 6]].all(), "no word at all is always open, so that no row is closed everywhere"
 
-    def test_settings_make_the_same_edits_again(self):
-        edits = QueryEdits(WORDS, slots=3, buckets=16)
+    def test_discrete_actions_are_single_numbers(self):
+        edits = QueryEdits(WORDS, slots=1, discrete=True)
+        assert edits.action_space == Discrete(6)
+        assert edits.texts(np.array([1, 0, 5])) == ["lamp", "", "coffee table"]
+        assert edits.masks(["a lamp"]).shape == (1, 6)
+        with pytest.raises(ValueError, match=r"of shape \[n\], not \[2, 1\]"):
+            edits.texts(np.zeros((2, 1), int))
+
+    @pytest.mark.parametrize("changes", [{"slots": 3}, {"slots": 1, "discrete": True}])
+    def test_settings_make_the_same_edits_again(self, changes):
+        edits = QueryEdits(WORDS, buckets=16, **changes)
         again = QueryEdits(**edits.settings)
         assert again.settings == edits.settings
         assert again.action_space == edits.action_space
@@ -77,6 +87,7 @@ class TestQueryEdits:
             ({"vocabulary": ["a", "b", "a"]}, "'a' twice"),
             ({"slots": 0}, "at least 1"),
             ({"buckets": 0}, "at least 1"),
+            ({"discrete": True, "slots": 2}, "set slots=1, not 2"),
         ],
     )
     def test_bad_settings_are_refused(self, arguments, message):
@@ -406,6 +417,35 @@ class TestStableBaselines3:
             self.sb3.SB3Policy(1, env.edits, env.task).save(tmp_path / "policy")
         assert not (tmp_path / "policy").exists()
 
+    @pytest.mark.parametrize("name", ["A2C", "TRPO"])
+    def test_other_algorithms_learn_with_the_shared_slots(self, name, tmp_path):
+        import sb3_contrib
+        import stable_baselines3
+
+        kind = getattr(stable_baselines3, name, None) or getattr(sb3_contrib, name)
+        env = self.make(num_envs=16)
+        batch = {"batch_size": 64} if name == "TRPO" else {}
+        model = kind(self.sb3.WordSlotsPolicy, env, n_steps=4, gamma=0.0, seed=0, device="cpu", **batch)
+        assert not model.policy.action_net.weight.any()
+        model.learn(16 * 4 * 2)
+        assert model.policy.action_net.weight.any()
+        self.sb3.SB3Policy(model, env.edits, env.task).save(tmp_path / "policy")
+        rows = list(env.task.rows())[:5]
+        written = self.sb3.SB3Policy(model, env.edits, env.task)(rows)
+        assert self.sb3.load_policy(tmp_path / "policy", env.task)(rows) == written
+
+    def test_dqn_learns_with_discrete_actions(self, tmp_path):
+        from stable_baselines3 import DQN
+
+        env = self.make(num_envs=4, slots=1, discrete=True, action="append")
+        model = DQN("MlpPolicy", env, learning_starts=8, buffer_size=200, batch_size=8, seed=0, device="cpu")
+        model.learn(64)
+        policy = self.sb3.SB3Policy(model, env.edits, env.task)
+        rows = list(env.task.rows())[:5]
+        assert set(policy(rows)) <= {"", *WORDS}
+        policy.save(tmp_path / "policy")
+        assert self.sb3.load_policy(tmp_path / "policy", env.task)(rows) == policy(rows)
+
 
 @pytest.mark.trainer
 class TestWordDraws:
@@ -429,6 +469,19 @@ class TestWordDraws:
         assert torch.allclose(draws.log_prob(actions), same.log_prob(actions))
         assert torch.allclose(draws.entropy(), same.entropy())
         assert draws.sample().shape == (2, 3)
+
+    def test_its_divergence_is_that_of_equal_heads(self, draws):
+        """TRPO bounds it; SB3 has the sum over the heads."""
+        import torch
+        from stable_baselines3.common.distributions import MultiCategoricalDistribution, kl_divergence
+
+        first, second = torch.tensor([[0.0, 1.0, 2.0, -1.0]]), torch.tensor([[3.0, 0.0, 0.0, 0.0]])
+        other = type(draws)([4, 4, 4]).proba_distribution(second)
+        heads = [
+            MultiCategoricalDistribution([4, 4, 4]).proba_distribution(each.repeat(1, 3)) for each in (first, second)
+        ]
+        divergence = kl_divergence(draws.proba_distribution(first), other)
+        assert torch.allclose(divergence, kl_divergence(*heads))
 
     def test_masks_close_choices(self, draws):
         import torch
@@ -461,8 +514,14 @@ class TestWordDraws:
         plain = vectors @ layer.weight + layer.bias
         assert torch.allclose(layer(vectors), plain, atol=1e-6)
         [sparse] = torch.autograd.grad(layer(vectors).square().sum(), [layer.weight])
-        [dense] = torch.autograd.grad(plain.square().sum(), [layer.weight])
+        [dense] = torch.autograd.grad(plain.square().sum(), [layer.weight], retain_graph=True)
         assert torch.allclose(sparse, dense, atol=1e-4)
+        curvatures = []
+        for outputs in (layer(vectors), plain):
+            [first] = torch.autograd.grad(outputs.pow(3).sum(), [layer.weight], create_graph=True)
+            assert torch.allclose(first, torch.autograd.grad(plain.pow(3).sum(), [layer.weight], retain_graph=True)[0])
+            curvatures += torch.autograd.grad(first.sum(), [layer.weight], retain_graph=True)
+        assert torch.allclose(*curvatures)
 
     def test_slots_of_different_sizes_are_refused(self):
         pytest.importorskip("sb3_contrib")

@@ -173,6 +173,49 @@ class TestContract:
             compute_score(**row("val-00001"), solution_str="wool")
 
 
+class TestRewardManagers:
+    """What stands between the function and the training, as in verl 0.9."""
+
+    LIMITED = """
+import asyncio, functools
+
+def call_with_kwargs(function, extra, *arguments, **keywords):  # of verl.trainer.ppo.reward
+    return function(*arguments, **{**keywords, **extra})
+
+class Manager:
+    def __init__(self, compute_score):
+        self.compute_score = functools.partial(call_with_kwargs, compute_score, {})
+
+    async def _compute_reward(self, **sample):
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(None, lambda: self.compute_score(**sample))
+
+    async def run_single(self, **sample):
+        try:
+            return (await asyncio.wait_for(self._compute_reward(**sample), timeout=300))["score"]
+        except Exception:
+            return 0.0
+"""
+
+    def manager(self, module, function=compute_score):
+        content = {"__name__": f"verl.experimental.reward_loop.reward_manager.{module}"}
+        exec(self.LIMITED, content)
+        return content["Manager"](function)
+
+    @pytest.mark.parametrize("by_path", [False, True])
+    @pytest.mark.parametrize("request_id", ["val-00001", "nobody"])
+    def test_one_that_makes_a_reward_of_a_failure_is_refused(self, request_id, by_path):
+        manager = self.manager("limited", loaded_by_path() if by_path else compute_score)
+        with pytest.raises(BaseException, match=r"pays 0 where scoring fails.*reward_manager.name=naive") as refused:
+            asyncio.run(manager.run_single(**row(request_id), solution_str="wool blanket"))
+        assert not isinstance(refused.value, Exception)
+
+    def test_another_is_not(self, task):
+        [oracle] = make_policy("oracle", task)(list(task.rows())[:1])
+        sample = row(task.request_ids[0]) | {"solution_str": oracle}
+        assert asyncio.run(self.manager("naive").run_single(**sample)) == compute_score(**sample)["score"] > 0
+
+
 class TestSeveralTurns:
     def score(self, rewards, **changes):
         arguments = row("val-00001", task_id=REFINE, **changes)

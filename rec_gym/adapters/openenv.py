@@ -21,6 +21,7 @@ import typer
 
 from rec_gym._version import __version__
 from rec_gym.adapters.openenv_client import RecommenderAction, RecommenderObservation, RecommenderState
+from rec_gym.adapters.openenv_guard import Limits, SessionGuard
 from rec_gym.cards import make_task
 from rec_gym.dataset import ALL, TRAIN, VAL
 from rec_gym.env import RecommenderEnv
@@ -33,13 +34,13 @@ try:
     from fastapi.responses import JSONResponse
     from openenv.core.env_server import create_app
     from openenv.core.env_server.interfaces import Environment
-    from openenv.core.env_server.types import EnvironmentMetadata
+    from openenv.core.env_server.types import ConcurrencyConfig, EnvironmentMetadata
 except ImportError as error:
     raise ImportError(f"this adapter needs OpenEnv: pip install 'rec-gym[openenv]' ({error})") from error
 
-MAX_SESSIONS = 256
 # The groups of an outcome's columns, and the fields of an observation that hold them.
 _GROUPS = {"measure": "measures", "term": "terms", "text": "text_stats"}
+_SCORES = ("measures", "terms")
 
 
 class ClientError(ValueError):
@@ -51,10 +52,11 @@ class SharedTasks:
 
     Args:
         task: the task of the split that is meant where a client names none.
+        scores_each_turn: whether observations hold measures and terms before the episode ends.
     """
 
-    def __init__(self, task: Task) -> None:
-        self.default = task.split
+    def __init__(self, task: Task, scores_each_turn: bool = False) -> None:
+        self.default, self.scores_each_turn = task.split, scores_each_turn
         self.splits = task.dataset.splits + ((ALL,) if task.split == ALL else ())
         self._task = task
         self._tasks = {task.split: task}
@@ -71,18 +73,27 @@ class SharedTasks:
         """
         split = self.default if split is None else split
         if split not in self.splits:
-            raise ClientError(f"no split {split!r}; there are: {', '.join(self.splits)}")
+            raise ClientError(f"no split {split!r}; choose from: {', '.join(self.splits)}")
         if split not in self._tasks:  # two sessions may make it at once; either is as good
             self._tasks[split] = self._task.replace(split=split)
         return self._tasks[split]
 
+    def groups(self, columns: Mapping[str, Any], done: bool) -> dict[str, dict[str, float]]:
+        """The measures, terms and text statistics of an observation.
+
+        A client may hand the whole observation to its policy, so it holds no score that the policy could still use: measures
+        and terms are empty until the episode ends.
+        """
+        groups = _groups(columns)
+        return groups if done or self.scores_each_turn else groups | {field: {} for field in _SCORES}
+
     def blank(self, split: str) -> dict[str, dict[str, float]]:
-        """The measures, terms and text statistics of an episode that has just begun: every key, and 0."""
+        """What `groups` gives for an episode that has just begun: every number is 0."""
         if split not in self._blanks:
             task = self.of(split)
             [text] = task.observe(task.start(task.request_ids[:1]))
             columns = task.score(task.request_ids[:1], [text]).columns()
-            self._blanks[split] = _groups(dict.fromkeys(columns, 0.0))
+            self._blanks[split] = self.groups(dict.fromkeys(columns, 0.0), done=False)
         return {field: dict(group) for field, group in self._blanks[split].items()}
 
 
@@ -171,7 +182,7 @@ class RecommenderEnvironment(Environment):
             self._env = None
         plain = {key: value for key, value in info.items() if "/" not in key}
         return RecommenderObservation(
-            text=text, split=self._state.split, reward=reward, done=done, **plain, **_groups(info)
+            text=text, split=self._state.split, reward=reward, done=done, **plain, **self._tasks.groups(info, done)
         )
 
     @property
@@ -221,30 +232,39 @@ class RecommenderEnvironment(Environment):
         ]
 
 
-def make_app(task_id: str, max_sessions: int = MAX_SESSIONS, **overrides: Any) -> FastAPI:
+def make_app(
+    task_id: str, limits: Limits | None = None, *, scores_each_turn: bool = False, **overrides: Any
+) -> FastAPI:
     """The server of a registered id, as an ASGI app; it has searched once, so that nothing is compiled in a session.
 
     Args:
         task_id: a registered id.
-        max_sessions: sessions at a time at the most; a further one is refused.
+        limits: of sessions and messages.
+        scores_each_turn: whether observations hold measures and terms before the episode ends. A client that shows the whole
+            observation to its policy then shows it its own score.
         overrides: as those of `rec_gym.make_task`; `split` is the one that is meant where a client names none.
     """
-    return app_of(make_task(task_id, **overrides), max_sessions)
+    return app_of(make_task(task_id, **overrides), limits, scores_each_turn=scores_each_turn)
 
 
-def app_of(task: Task, max_sessions: int = MAX_SESSIONS) -> FastAPI:
+def app_of(task: Task, limits: Limits | None = None, *, scores_each_turn: bool = False) -> FastAPI:
     """The server of a task; see `make_app`."""
-    tasks = SharedTasks(task)
+    tasks, limits = SharedTasks(task, scores_each_turn), limits or Limits()
     tasks.blank(task.split)
+    # Sessions that OpenEnv opens over plain HTTP (/mcp) have no connection that the guard could watch. OpenEnv's own timeout
+    # ends these; it is the longer one, as it would otherwise forget a session that the guard has yet to end.
+    forgotten = None if limits.idle_timeout is None else 2 * limits.idle_timeout
     app = create_app(
         partial(RecommenderEnvironment, tasks),
         RecommenderAction,
         RecommenderObservation,
         env_name=task.name or "rec_gym",
-        max_concurrent_envs=max_sessions,
+        concurrency_config=ConcurrencyConfig(max_concurrent_envs=limits.max_sessions, session_timeout=forgotten),
         state_cls=RecommenderState,
     )
     app.add_exception_handler(ClientError, _refuse)
+    app.add_middleware(SessionGuard, limits=limits)
+    app.state.limits = limits
     return app
 
 
@@ -255,7 +275,10 @@ def serving(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> Iterator[st
     Raises:
         RuntimeError: the server did not start.
     """
-    server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=5))
+    longest = app.state.limits.max_message_bytes
+    server = uvicorn.Server(
+        uvicorn.Config(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=5, ws_max_size=longest)
+    )
 
     def run() -> None:
         with suppress(SystemExit):  # how uvicorn says that it could not start; it has logged why
@@ -276,9 +299,20 @@ def serving(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> Iterator[st
 
 def serve(
     task_id: Annotated[str, typer.Argument(metavar="ID", help="A registered id; `rec-gym list` shows them.")],
-    host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in; there is no password.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="0.0.0.0 lets other machines in; there is no password and no encryption.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Where it listens.")] = 8000,
-    max_sessions: Annotated[int, typer.Option(min=1, help="Sessions at a time at the most.")] = MAX_SESSIONS,
+    max_sessions: Annotated[int, typer.Option(min=1, help="Sessions at a time, at most.")] = Limits.max_sessions,
+    idle_timeout: Annotated[
+        float, typer.Option(min=0, help="Seconds without a reset or a step that end a session; 0: never.")
+    ] = Limits.idle_timeout or 0,
+    max_message_bytes: Annotated[
+        int, typer.Option(min=1, help="Length of a message, at most.")
+    ] = Limits.max_message_bytes,
+    scores_each_turn: Annotated[
+        bool, typer.Option("--scores-each-turn", help="Observations hold measures and terms before the episode ends.")
+    ] = False,
     data_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The folder with the data, for ids that need one.")
     ] = None,
@@ -294,10 +328,12 @@ def serve(
     """Serve a registered id to OpenEnv clients."""
     try:
         overrides = overrides_of(data_dir, settings)
-        app = make_app(task_id, max_sessions, **overrides)
+        limits = Limits(max_sessions, idle_timeout or None, max_message_bytes)
+        app = make_app(task_id, limits, scores_each_turn=scores_each_turn, **overrides)
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise typer.BadParameter(str(error.args[0]) if isinstance(error, KeyError) else str(error)) from error
-    uvicorn.run(app, host=host, port=port)
+    # uvicorn stops reading a message at the limit, before it holds the whole of it.
+    uvicorn.run(app, host=host, port=port, ws_max_size=max_message_bytes)
 
 
 def _named(task: Task, request_id: Any, index: Any) -> str | None:

@@ -22,12 +22,12 @@ except ImportError as error:
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def _sayable(text: str) -> str:
+def sayable(text: str) -> str:
     """The text as UTF-8 can carry it: half characters become U+FFFD; else the answer to a step could not be sent."""
     return _LONE_SURROGATE.sub("\ufffd", text)
 
 
-Text = Annotated[str, AfterValidator(_sayable)]
+Text = Annotated[str, AfterValidator(sayable)]
 
 
 class RecommenderAction(Action):
@@ -41,7 +41,7 @@ class RecommenderAction(Action):
 
 
 class RecommenderObservation(Observation):
-    """What a policy sees, and what became of its last completion; the same keys after every reset and step of a split.
+    """What a policy sees, and what became of its last completion; the same fields after every reset and step.
 
     Attributes:
         text: the request, or the prompt around it; in a task of several turns with the turns so far.
@@ -53,11 +53,12 @@ class RecommenderObservation(Observation):
         parse_ok: whether the completion parsed.
         clipped: whether the query was cut.
         scored: whether the recommender was asked; false after a reset.
-        measures: by name, such as `ndcg@100`; 0 where nothing was asked.
-        terms: the parts of the reward, by name.
+        measures: by name, such as `ndcg@100`. Empty before the episode ends, unless the server says otherwise: whoever
+            shows the whole observation to the policy must not show it its score.
+        terms: the parts of the reward, by name; empty as `measures` is.
         text_stats: `length`, `repetition` and `copy` of what the policy wrote.
         done: whether the episode has ended.
-        reward: of the last completion; None after a reset.
+        reward: None for a client; OpenEnv sends it beside the observation, as `StepResult.reward`.
     """
 
     text: Text = Field(description="the request, with the turns so far")
@@ -69,8 +70,8 @@ class RecommenderObservation(Observation):
     parse_ok: bool = Field(default=False, description="whether the completion parsed")
     clipped: bool = Field(default=False, description="whether the query was cut")
     scored: bool = Field(default=False, description="whether the recommender was asked")
-    measures: dict[str, float] = Field(description="ranking measures by name")
-    terms: dict[str, float] = Field(description="parts of the reward by name")
+    measures: dict[str, float] = Field(description="ranking measures by name, at the end of the episode")
+    terms: dict[str, float] = Field(description="parts of the reward by name, at the end of the episode")
     text_stats: dict[str, float] = Field(description="statistics of what the policy wrote")
 
 
@@ -84,6 +85,7 @@ class RecommenderState(State):
         split: the split that the request is of.
     """
 
+    episode_id: Text | None = Field(default=None, description="the client's name for the episode, else a random one")
     request_id: str = Field(default="", description="the request; empty before the first reset")
     split: str = Field(default="", description="the split that the request is of")
 
@@ -102,10 +104,9 @@ class RecommenderClient(EnvClient[RecommenderAction | str, RecommenderObservatio
         return {"text": action.text}
 
     def _parse_result(self, payload: dict[str, Any]) -> StepResult[RecommenderObservation]:
-        observation = RecommenderObservation(
-            **payload["observation"], reward=payload.get("reward"), done=payload.get("done", False)
-        )
-        return StepResult(observation=observation, reward=observation.reward, done=observation.done)
+        done = payload.get("done", False)
+        observation = RecommenderObservation(**payload["observation"], done=done)
+        return StepResult(observation=observation, reward=payload.get("reward"), done=done)
 
     def _parse_state(self, payload: dict[str, Any]) -> RecommenderState:
         return RecommenderState(**payload)

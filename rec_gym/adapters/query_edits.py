@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Box, MultiDiscrete
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
 from rec_gym.env import RecommenderEnv
 from rec_gym.loop.task import Task
@@ -35,16 +35,22 @@ class QueryEdits:
             chosen without a look at any catalogue.
         slots: words in a completion at the most.
         buckets: words and word pairs of a text are hashed into so many numbers.
+        discrete: an action is a single number, `Discrete` instead of `MultiDiscrete`, which DQN needs; for one slot.
 
     Raises:
-        ValueError: a vocabulary that is empty or holds an entry twice or one without a word, or a number below 1.
+        ValueError: a vocabulary that is empty or holds an entry twice or one without a word, a number below 1, or `discrete`
+            with several slots.
     """
 
-    def __init__(self, vocabulary: Sequence[str] | None = None, slots: int = 8, buckets: int = 4096) -> None:
+    def __init__(
+        self, vocabulary: Sequence[str] | None = None, slots: int = 8, buckets: int = 4096, discrete: bool = False
+    ) -> None:
         self.vocabulary = list(english_nouns() if vocabulary is None else vocabulary)
-        self.slots, self.buckets = slots, buckets
+        self.slots, self.buckets, self.discrete = slots, buckets, discrete
         if slots < 1 or buckets < 1:
             raise ValueError(f"slots and buckets must be at least 1, not {slots} and {buckets}")
+        if discrete and slots != 1:
+            raise ValueError(f"discrete actions are single numbers, which fill one slot: set slots=1, not {slots}")
         if not self.vocabulary:
             raise ValueError("the vocabulary is empty; name the words that can be written")
         without = [entry for entry in self.vocabulary if not words(entry)]
@@ -54,7 +60,8 @@ class QueryEdits:
             twice = next(entry for i, entry in enumerate(self.vocabulary) if entry in self.vocabulary[:i])
             raise ValueError(f"the vocabulary holds {twice!r} twice; leave one of them out")
         self.observation_space = Box(0.0, 1.0, (buckets,), np.float32)
-        self.action_space = MultiDiscrete([len(self.vocabulary) + 1] * slots)
+        choices = len(self.vocabulary) + 1
+        self.action_space: gym.Space[Any] = Discrete(choices) if discrete else MultiDiscrete([choices] * slots)
         self._entries_with: dict[str, list[tuple[int, frozenset[str]]]] = defaultdict(list)
         for place, entry in enumerate(self.vocabulary, 1):
             found = words(entry)
@@ -63,7 +70,7 @@ class QueryEdits:
     @property
     def settings(self) -> dict[str, Any]:
         """The arguments that make the same edits again, as plain data."""
-        return {"vocabulary": self.vocabulary, "slots": self.slots, "buckets": self.buckets}
+        return {"vocabulary": self.vocabulary, "slots": self.slots, "buckets": self.buckets, "discrete": self.discrete}
 
     def vectors(self, texts: Sequence[str]) -> np.ndarray:
         """Hashed words and word pairs of each text, float32 [n, buckets]; each row has length 1, or 0 without any word."""
@@ -78,14 +85,17 @@ class QueryEdits:
         """What the actions write: the words in the order of their slots, each once.
 
         Args:
-            actions: whole numbers [n, slots].
+            actions: whole numbers [n, slots], or [n] where they are discrete.
 
         Raises:
             ValueError: an array of another shape, or a number outside the vocabulary.
         """
         actions = np.asarray(actions)
-        if actions.ndim != 2 or actions.shape[1] != self.slots:
-            raise ValueError(f"actions must be of shape [n, {self.slots}], not {list(actions.shape)}")
+        shape = () if self.discrete else (self.slots,)
+        if actions.ndim == 0 or actions.shape[1:] != shape:
+            wanted = ", ".join(["n", *map(str, shape)])
+            raise ValueError(f"actions must be of shape [{wanted}], not {list(actions.shape)}")
+        actions = actions.reshape(len(actions), self.slots)
         if actions.size and (actions.min() < 0 or actions.max() > len(self.vocabulary)):
             raise ValueError(
                 f"actions lie between 0 (no word) and {len(self.vocabulary)}, the last word of the vocabulary"
@@ -171,7 +181,7 @@ class QueryEditEnv(gym.Env[np.ndarray, np.ndarray]):
         return self.edits.vectors([text])[0], info
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Scores the words of an action, whole numbers [slots]; see `RecommenderEnv.step`."""
+        """Scores the words of an action, of `action_space`; see `RecommenderEnv.step`."""
         [written] = self.edits.texts(np.asarray(action)[None])
         completion = self.task.action.compose(written, self._request)
         text, reward, terminated, truncated, info = self._env.step(completion)

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 try:
-    from sb3_contrib import MaskablePPO
-    from stable_baselines3 import PPO
+    from sb3_contrib import TRPO, MaskablePPO
+    from stable_baselines3 import A2C, DQN, PPO
     from stable_baselines3.common.base_class import BaseAlgorithm
     from stable_baselines3.common.monitor import Monitor
     from stable_baselines3.common.vec_env import VecEnv
@@ -41,7 +41,7 @@ __all__ = [
     "make_sb3_env",
 ]
 
-ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"PPO": PPO, "MaskablePPO": MaskablePPO}
+ALGORITHMS: dict[str, type[BaseAlgorithm]] = {kind.__name__: kind for kind in (PPO, MaskablePPO, A2C, TRPO, DQN)}
 BASELINES = (None, "raw")
 _MODEL, _WORDS = "model.zip", "words.json"
 
@@ -82,7 +82,7 @@ class QueryEditVecEnv(VecEnv):
         self._envs = RecommenderVectorEnv(self.task, num_envs, group_size, render_mode=render_mode)
         self._raw = make_policy("raw", self.task)
         self._raw_rewards: dict[str, float] = {}
-        self._actions = np.zeros((num_envs, self.edits.slots), np.int64)
+        self._actions = np.zeros(num_envs if self.edits.discrete else (num_envs, self.edits.slots), np.int64)
         self._requests: list[str] = []
         self._returns, self._lengths = np.zeros(num_envs), np.zeros(num_envs, np.int64)
         self._start = time.time()
@@ -104,7 +104,7 @@ class QueryEditVecEnv(VecEnv):
         return self._observe(texts, infos)
 
     def step_async(self, actions: np.ndarray) -> None:
-        """Takes one action a member, whole numbers [num_envs, slots]."""
+        """Takes one action for each member, whole numbers [num_envs, slots], or [num_envs] where they are discrete."""
         self._actions = actions
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
@@ -228,6 +228,7 @@ def make_sb3_env(
     vocabulary: Sequence[str] | None = None,
     slots: int = 8,
     buckets: int = 4096,
+    discrete: bool = False,
     group_size: int = 1,
     baseline: str | None = None,
     render_mode: str | None = None,
@@ -238,15 +239,16 @@ def make_sb3_env(
     Args:
         task_id: a registered id.
         num_envs: members.
-        vocabulary: see `QueryEdits`, as for `slots` and `buckets`.
-        slots: words in a completion at the most.
+        vocabulary: see `QueryEdits`, as for `slots`, `buckets` and `discrete`.
+        slots: words in a completion, at most.
         buckets: length of an observation.
+        discrete: with one slot, actions are single numbers, as DQN needs them.
         group_size: see `QueryEditVecEnv`, as for `baseline` and `render_mode`.
         baseline: `"raw"` pays the gain over the request's own text.
         render_mode: `"ansi"` or None.
         overrides: of the card, see `rec_gym.make_task`, such as `action="append"`, which keeps the request in the query.
     """
-    edits = QueryEdits(vocabulary, slots, buckets)
+    edits = QueryEdits(vocabulary, slots, buckets, discrete)
     return QueryEditVecEnv(make_task(task_id, **overrides), edits, num_envs, group_size, baseline, render_mode)
 
 
@@ -254,7 +256,7 @@ class SB3Policy:
     """A trained model as a policy of this package: rows in, completions out.
 
     Args:
-        model: a PPO or MaskablePPO, or any model of SB3 with the same spaces.
+        model: of any algorithm of SB3 with the same spaces; `save` knows those of `ALGORITHMS`.
         edits: what it was trained with: `env.edits`.
         task: the task whose rows it answers: `env.task`.
         deterministic: the likeliest words; False draws them.
@@ -293,7 +295,7 @@ class SB3Policy:
         """
         algorithm = type(self.model).__name__
         if algorithm not in ALGORITHMS:
-            raise ValueError(f"{algorithm} cannot be saved as a policy; there are: {', '.join(ALGORITHMS)}")
+            raise ValueError(f"{algorithm} cannot be saved as a policy; choose from: {', '.join(ALGORITHMS)}")
         settings = {"algorithm": algorithm, "row_entry": self.row_entry, "edits": self.edits.settings}
         with atomic_path(folder) as temporary:
             temporary.mkdir()

@@ -18,6 +18,33 @@ from torch import nn
 _CLOSED = -1e8  # the logit of a choice that is masked: its probability is 0, and its product with it too
 
 
+class _WeighedRows(torch.autograd.Function):
+    """Sums of a matrix's rows, weighed by vectors that are almost all zero: `vectors @ weight`.
+
+    torch knows no second derivative of its sum of rows, and TRPO needs one: where a gradient is to be differentiated again,
+    it is computed as a product of matrices.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, vectors: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        rows, columns = vectors.nonzero(as_tuple=True)
+        offsets = torch.searchsorted(rows, torch.arange(len(vectors), device=rows.device))
+        with torch.enable_grad():
+            leaf = weight.detach().requires_grad_(ctx.needs_input_grad[1])
+            pooled = nn.functional.embedding_bag(
+                columns, leaf, offsets, mode="sum", per_sample_weights=vectors[rows, columns]
+            )
+        ctx.vectors, ctx.leaf, ctx.pooled = vectors, leaf, pooled
+        return pooled.detach()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[None, torch.Tensor]:
+        if torch.is_grad_enabled():
+            return None, torch.sparse.mm(ctx.vectors.to_sparse().t(), gradient)
+        [of_weight] = torch.autograd.grad(ctx.pooled, [ctx.leaf], gradient, retain_graph=True)
+        return None, of_weight
+
+
 class SparseInput(nn.Module):
     """A linear layer for vectors that are almost all zero: only the rows of what is there are read.
 
@@ -33,11 +60,7 @@ class SparseInput(nn.Module):
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
         """Float [n, inputs] to float [n, outputs]."""
-        rows, columns = vectors.nonzero(as_tuple=True)
-        offsets = torch.searchsorted(rows, torch.arange(len(vectors), device=rows.device))
-        values = vectors[rows, columns]
-        pooled = nn.functional.embedding_bag(columns, self.weight, offsets, mode="sum", per_sample_weights=values)
-        return pooled + self.bias
+        return _WeighedRows.apply(vectors, self.weight) + self.bias
 
 
 class WordDraws(MultiCategoricalDistribution):
@@ -56,6 +79,12 @@ class WordDraws(MultiCategoricalDistribution):
         """Takes logits, float [n, choices]."""
         self.log_probabilities = action_logits.log_softmax(dim=1)
         return self
+
+    def _slot_by_slot(self) -> list[torch.distributions.Categorical]:
+        """The draws slot by slot, all the same; SB3 computes a divergence (TRPO) from them."""
+        return [torch.distributions.Categorical(logits=self.log_probabilities, validate_args=False)] * self.slots
+
+    distribution: Any = property(_slot_by_slot)  # an attribute in SB3, made only when it is asked for
 
     def apply_masking(self, masks: Any) -> None:
         """Closes choices; masks are [n, slots * choices], and those of the first slot hold for all."""
@@ -85,7 +114,7 @@ class WordDraws(MultiCategoricalDistribution):
 
 
 class WordSlotsPolicy(ActorCriticPolicy):
-    """A linear policy over hashed words for `PPO`: all slots draw from one softmax over the vocabulary."""
+    """A linear policy over hashed words for `PPO`, `A2C` and `TRPO`: all slots draw from one softmax over the vocabulary."""
 
     def __init__(self, observation_space: Box, action_space: MultiDiscrete, lr_schedule: Any, **keywords: Any) -> None:
         super().__init__(observation_space, action_space, lr_schedule, **_linear(keywords))

@@ -39,7 +39,7 @@ class SearchEnvironment:
 
     Attributes:
         episode: what has happened so far; None before the first reset.
-        turns: for each turn what an environment's info says of it, see `Outcomes.columns`.
+        turns: for each of `completions` what an environment's info says of it, see `Outcomes.columns`.
         best: of the turn with the best reward, the first of equals; empty before the first turn.
         completions: what each turn was as a completion in the task's action format, `<stop>` included.
     """
@@ -115,8 +115,7 @@ class SearchEnvironment:
         self.episode, self._paid = after, self._paid + float(outcomes.rewards[0])
         if after.last > before.best:
             self.best = turn
-        if turn["parse"] != STOPPED.parse:
-            self.turns.append(turn)
+        self.turns.append(turn)
         return turn
 
     def _answer(self, turn: dict[str, Any]) -> str:
@@ -158,11 +157,13 @@ def log_episodes(
 ) -> list[float]:
     """A reward function that pays nothing and logs what `TaskReward` logs, for rollouts in `SearchEnvironment`.
 
-    Measures, terms and text statistics are those of a rollout's best turn, the shares of `parse_ok`, `clipped` and
-    `scored` are over its turns, and `searches` counts the queries that parsed. The reward itself is the environment's.
+    Measures, terms and text statistics are those of a rollout's best turn. `parse_ok` and `clipped` are shares of its
+    completions, and a reply without a call is one, `<stop>`, as in `evaluate`: a rollout that never searches is a completion
+    that does not parse and one that does, which makes 0.5. `scored` is the share of what was meant as a search, and
+    `searches` counts the queries that parsed. The reward itself is the environment's.
 
     Args:
-        environments: TRL's, one a rollout.
+        environments: TRL's, one for each rollout.
         log_metric: TRL's.
         log_extra: TRL's.
         columns: what else TRL hands over; not looked at.
@@ -170,8 +171,9 @@ def log_episodes(
     rewards = [environment.get_reward() for environment in environments]
     rows = []
     for environment in environments:
-        shares = {key: np.mean([turn[key] for turn in environment.turns]) for key in ("parse_ok", "clipped", "scored")}
-        rows.append(environment.best | shares | {"searches": sum(turn["scored"] for turn in environment.turns)})
+        shares = {key: np.mean([turn[key] for turn in environment.turns]) for key in ("parse_ok", "clipped")}
+        scored = [turn["scored"] for turn in environment.turns if turn["parse"] != STOPPED.parse]
+        rows.append(environment.best | shares | {"scored": np.mean(scored), "searches": sum(scored)})
     names = [environment.episode.request_id for environment in environments if environment.episode is not None]
     log_outcomes(names, rewards, {key: [row[key] for row in rows] for key in rows[0]}, log_metric, log_extra)
     return [0.0] * len(environments)

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,15 @@ from rec_gym.loop.text_stats import TEXT_STATS
 # verl takes the columns of a batch from its first sample, so that every task states the same ones.
 TERMS = (MEASURE_TERM, UNPARSED_TERM, FORMAT, *TEXT_STATS)
 OTHER_TERMS = "term/measures"
+# Modules of verl whose reward managers catch every exception and every time-out, and pay 0 for them.
+_HIDES_FAILURES = {"verl.experimental.reward_loop.reward_manager.limited": "rate_limited"}
+
+
+class RewardManagerRefused(BaseException):
+    """A reward manager of verl would turn failures into rewards of 0, so nothing is scored for it.
+
+    No `Exception`, because the manager would turn that into a reward of 0 too; this one stops the training.
+    """
 
 
 def compute_score(
@@ -49,6 +60,7 @@ def compute_score(
     Raises:
         ValueError, KeyError: the row describes no task, or the request is unknown or not in its split.
         RuntimeError: a search failed in the tool; no reward is made up for it.
+        RewardManagerRefused: called from verl's reward manager `rate_limited`.
     """
     return compute_scores([data_source], [solution_str], [ground_truth], [extra_info])[0]
 
@@ -61,6 +73,7 @@ def compute_scores(
     **_verl: Any,
 ) -> list[dict[str, float | str]]:
     """`compute_score` for a batch, with one recommender call for each task; for reward managers that score batches."""
+    _check_manager()
     described = [_description(*row) for row in zip(data_sources, extra_infos, strict=True)]
     scores: list[dict[str, float | str]] = [{}] * len(described)
     for description in dict.fromkeys(described):
@@ -96,6 +109,23 @@ def columns_of(task: Task, outcomes: Outcomes) -> list[dict[str, float | str]]:
         {key: float(values[i]) for key, values in columns.items()} | {"parse": outcomes.parse[i]}
         for i in range(len(outcomes))
     ]
+
+
+def _check_manager() -> None:
+    """Refuses reward managers that hide failures; the manager is among the callers, in the thread that it started.
+
+    Raises:
+        RewardManagerRefused: it is one of them.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        manager = _HIDES_FAILURES.get(frame.f_globals.get("__name__", ""))
+        if manager is not None:
+            raise RewardManagerRefused(
+                f"verl's reward manager {manager!r} pays 0 where scoring fails or takes too long, so that a recommender that is "
+                "away looks like bad completions; set reward.reward_manager.name=naive"
+            )
+        frame = frame.f_back
 
 
 def _description(data_source: str, extra_info: Mapping[str, Any] | None) -> str:

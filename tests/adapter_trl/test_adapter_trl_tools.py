@@ -284,6 +284,31 @@ def test_requests_that_wait_are_not_asked_again(refine, known_trl):
     assert asked == [3, 2, 3]
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        [DONE],
+        [calls(("search", {"query": ""})), DONE],
+        [calls(("search", {"query": "lamp"})), DONE],
+        [calls(("search", {"query": "lamp"}), ("search", {"query": ""}), ("search", {"query": "rug"}))],
+    ],
+    ids=["never", "empty", "once", "thrice"],
+)
+def test_shares_mean_the_same_in_training_and_evaluation(refine, known_trl, script):
+    def write(talks, tools):
+        return [script[sum(part["role"] == "assistant" for part in talk)] for talk in talks]
+
+    evaluation = evaluate(refine, ToolPolicy(refine, write), requests=1, progress=False)
+    environment, log = environment_factory(refine)(), Log()
+    environment.reset(request_id=evaluation.request_ids[0])
+    for asked in script[0].get("tool_calls", ()):
+        environment.search(**asked["function"]["arguments"])
+    log_episodes([environment], log_metric=log.metric)
+    assert log.metrics["parse_ok"] == evaluation.parse_ok[0]
+    assert log.metrics["clipped"] == evaluation.clipped[0]
+    assert len(environment.turns) == len(environment.completions) == evaluation.turns[0]
+
+
 def test_a_search_for_the_word_that_stops_is_a_search(refine, known_trl):
     environment, log = environment_factory(refine)(), Log()
     environment.reset(request_id="q1")

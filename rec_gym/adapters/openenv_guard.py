@@ -1,0 +1,174 @@
+"""OpenEnv, in front of the server's routes: what a client sends is checked, and a session that nobody plays is ended.
+
+OpenEnv's own loop over the messages of a session ends the session at a message that it did not expect, and waits for the next
+one for ever. `SessionGuard` is ASGI middleware around it; it knows nothing of tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.exceptions import HTTPException
+
+from rec_gym.adapters.openenv_client import sayable
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+MAX_DEPTH = 16  # a reset or a step is three levels deep
+ENDED_IDLE, ENDED_LARGE = 1000, 1009  # close codes of RFC 6455: a normal end, and a message that is too big
+_PLAYS = ("reset", "step")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a server grants its clients.
+
+    Attributes:
+        max_sessions: sessions at a time, at most; a further one is refused.
+        idle_timeout: seconds without a reset or a step after which a session is ended; None keeps it for ever.
+        max_message_bytes: length of a message, at most; a longer one ends its session.
+
+    Raises:
+        ValueError: a limit that is not above 0.
+    """
+
+    max_sessions: int = 256
+    idle_timeout: float | None = 3600.0
+    max_message_bytes: int = 1 << 20
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            # `not value > 0` refuses NaN too.
+            if not (value is None and name == "idle_timeout") and not value > 0:
+                raise ValueError(f"{name} must be above 0, not {value!r}")
+
+
+class SessionGuard:
+    """ASGI middleware for OpenEnv's server.
+
+    A message that is no JSON object, is binary or is nested too deeply is answered with one error, and the session goes on.
+
+    Args:
+        app: OpenEnv's.
+        limits: of the server.
+    """
+
+    def __init__(self, app: App, limits: Limits) -> None:
+        self._app, self._limits = app, limits
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """One connection, or one request over HTTP."""
+        if scope["type"] == "websocket":
+            session = _Session(receive, send, self._limits)
+            await self._app(scope, session.receive, session.send)
+        elif scope["type"] == "http":
+            await self._app(scope, _bounded(receive, self._limits.max_message_bytes), send)
+        else:
+            await self._app(scope, receive, send)
+
+
+class _Session:
+    """What a session hears and says, between the network and OpenEnv."""
+
+    def __init__(self, receive: Receive, send: Send, limits: Limits) -> None:
+        self._receive, self._send, self._limits = receive, send, limits
+        self._is_over = False
+        self._played_at = time.monotonic()
+        self._is_playing = False
+
+    async def receive(self) -> Message:
+        """The next message that OpenEnv can read, or the end of the session."""
+        if self._is_playing:  # OpenEnv asks for the next message when it has answered: only now the session is idle
+            self._is_playing, self._played_at = False, time.monotonic()
+        while True:
+            try:
+                message = await asyncio.wait_for(self._receive(), self._seconds_left())
+            except TimeoutError:
+                return await self._end(
+                    ENDED_IDLE, f"no reset or step for {self._limits.idle_timeout:g} s; connect again and call reset"
+                )
+            if message["type"] != "websocket.receive":
+                return message
+            text = message.get("text")
+            size = len(message.get("bytes") or b"") if text is None else len(text.encode("utf-8", "replace"))
+            if size > self._limits.max_message_bytes:
+                return await self._end(
+                    ENDED_LARGE, f"a message of {size:,} bytes; the limit is {self._limits.max_message_bytes:,}"
+                )
+            try:
+                content = _read(text)
+            except ValueError as error:
+                await self._refuse(str(error))
+                continue
+            self._is_playing = content.get("type") in _PLAYS
+            # Half characters would keep OpenEnv from sending an answer that quotes them, which ends the session.
+            return {"type": "websocket.receive", "text": sayable(json.dumps(content, ensure_ascii=False))}
+
+    async def send(self, message: Message) -> None:
+        """Passes a message on; what comes after the end of the session is dropped."""
+        if self._is_over:
+            return
+        self._is_over = message["type"] == "websocket.close"
+        await self._send(message)
+
+    def _seconds_left(self) -> float | None:
+        if self._limits.idle_timeout is None:
+            return None
+        return max(0.0, self._played_at + self._limits.idle_timeout - time.monotonic())
+
+    async def _refuse(self, why: str) -> None:
+        data = {"message": why, "code": "INVALID_JSON"}
+        await self.send({"type": "websocket.send", "text": json.dumps({"type": "error", "data": data})})
+
+    async def _end(self, code: int, why: str) -> Message:
+        """Ends the session; the client is told why, and OpenEnv that it has left."""
+        await self.send({"type": "websocket.close", "code": code, "reason": why})
+        return {"type": "websocket.disconnect", "code": code, "reason": why}
+
+
+def _read(text: str | None) -> dict[str, Any]:
+    """The JSON object of a message.
+
+    Raises:
+        ValueError: it holds none, or one that is nested deeper than any message needs.
+    """
+    if text is None:
+        raise ValueError("a message is a text that holds a JSON object, not a binary frame")
+    try:
+        content = json.loads(text)
+    except RecursionError:
+        raise ValueError(f"a message is nested at most {MAX_DEPTH} deep") from None
+    except ValueError as error:
+        raise ValueError(f"a message is a JSON object: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"a message is a JSON object, not a {type(content).__name__}")
+    level: list[Any] = [content]
+    for _ in range(MAX_DEPTH):
+        inner = (value.values() if isinstance(value, dict) else value for value in level)
+        level = [value for values in inner for value in values if isinstance(value, dict | list)]
+        if not level:
+            return content
+    raise ValueError(f"a message is nested at most {MAX_DEPTH} deep")
+
+
+def _bounded(receive: Receive, limit: int) -> Receive:
+    """The same, but a body of more than `limit` bytes is answered with status 413."""
+    size = 0
+
+    async def bounded() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body") or b"")
+        if size > limit:
+            raise HTTPException(413, f"the body has more than {limit:,} bytes")
+        return message
+
+    return bounded
