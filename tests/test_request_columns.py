@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from rec_gym.catalog import Catalog
 from rec_gym.dataset import Dataset
 from rec_gym.measures import evaluate
-from rec_gym.request_columns import LEAST_GAIN, MOST_GAIN
 from rec_gym.recommenders.bm25 import BM25
 from rec_gym.recommenders.checks import check_excluded
+from rec_gym.request_columns import LEAST_GAIN, MOST_GAIN
 
 SHOP = Catalog.from_columns({"item_id": ["a", "b", "ab"], "title": ["red lamp", "blue lamp", "desk"]})
 
