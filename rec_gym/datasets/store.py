@@ -124,7 +124,7 @@ def recipe_of(loader: str, options: Mapping[str, object]) -> Recipe:
         folder = _data_folder(function, loader, complete["data_dir"])
         complete["data_dir"] = str(folder)
         made_from["files"] = fingerprint(folder)
-        # Bytes that are no UTF-8 are told apart in the manifest, which is UTF-8; the loader is given the path itself.
+        # The manifest is UTF-8, which a path need not be: other bytes are written as escapes there.
         made_from["options"] = complete | {"data_dir": os.fsencode(folder).decode("utf-8", "backslashreplace")}
     return Recipe(loader, function, complete, sources, made_from)
 
