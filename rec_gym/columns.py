@@ -22,8 +22,13 @@ def first_few(values: Iterable[object], limit: int = 5) -> str:
     return shown if len(values) <= limit else f"{shown}, ... ({len(values)} in all)"
 
 
+_WIDEST = 64  # bytes of a key in an IdIndex
+
+
 class IdIndex:
     """Maps string ids to their positions by binary search over sorted fixed-width bytes.
+
+    It takes at most 68 bytes per id, however long the ids are: of ids that are longer than 64 bytes a digest is kept.
 
     Args:
         ids: the ids in position order; unique, not empty, without NUL characters.
@@ -47,7 +52,7 @@ class IdIndex:
         self._sorted = keys[order]
         repeated = np.flatnonzero(self._sorted[1:] == self._sorted[:-1])
         if repeated.size:
-            names = (self._sorted[i].decode() for i in repeated)
+            names = ids.take(pa.array(order[repeated])).to_pylist()
             raise ValueError(f"{kind} ids must be unique; repeated: {first_few(names)}")
 
     def __len__(self) -> int:
@@ -59,9 +64,10 @@ class IdIndex:
             return np.full(len(ids), -1, np.int32)
         width = self._sorted.dtype.itemsize
         raw = [text.encode("utf-8", "surrogatepass") for text in ids]
-        # No known id holds a NUL or is longer than the widest, and fixed-width bytes would cut either in silence; the
-        # byte 0xFF stands in no UTF-8. One dtype on both sides keeps searchsorted from copying the whole index.
-        wanted = np.array([b"\xff" if b"\0" in key or len(key) > width else key for key in raw], self._sorted.dtype)
+        # No known key holds a NUL or is longer than the widest, and fixed-width bytes would cut either in silence; the
+        # byte 0xFF alone is nobody's key. One dtype on both sides keeps searchsorted from copying the whole index.
+        keys = _keys(raw) if width == _WIDEST else raw
+        wanted = np.array([b"\xff" if b"\0" in key or len(key) > width else key for key in keys], self._sorted.dtype)
         places = np.minimum(np.searchsorted(self._sorted, wanted), len(self) - 1)
         return np.where(self._sorted[places] == wanted, self._order[places], np.int32(-1)).astype(np.int32)
 
@@ -79,13 +85,26 @@ class IdIndex:
 
 
 def _fixed_width(ids: pa.Array) -> np.ndarray:
-    """The UTF-8 bytes of `ids`, padded with NULs to one width: bytes compare in the order of their code points."""
-    width = max(1, pc.max(pc.binary_length(ids)).as_py() or 1)
+    """The keys of `ids`, padded with NULs to one width."""
+    width = min(max(1, pc.max(pc.binary_length(ids)).as_py() or 1), _WIDEST)
     keys = np.empty(len(ids), dtype=f"S{width}")
     step = 1 << 16  # Python objects live for one slice only
     for start in range(0, len(ids), step):
-        keys[start : start + step] = ids.slice(start, step).cast(pa.large_binary()).to_pylist()
+        raw = ids.slice(start, step).cast(pa.large_binary()).to_pylist()
+        keys[start : start + step] = _keys(raw) if width == _WIDEST else raw
     return keys
+
+
+def _keys(raw: list[bytes]) -> list[bytes]:
+    """Ids in UTF-8 as they are, or a digest where one is longer than the widest key.
+
+    A single long id would otherwise set the width for millions of short ones. A digest begins with 0xFF, which no UTF-8
+    holds, and is written as hex digits, since NULs at its end would be taken for padding.
+    """
+    return [
+        key if len(key) <= _WIDEST else b"\xff" + hashlib.blake2b(key, digest_size=31).hexdigest().encode()
+        for key in raw
+    ]
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,13 +15,11 @@ import pyarrow.compute as pc
 
 from rec_gym.catalog import Catalog
 from rec_gym.columns import IdIndex, Ragged, first_few
+from rec_gym.request_columns import GAIN_RULE, RequestColumns, are_gains, check_constraint
 
 TRAIN, VAL, TEST, ALL = "train", "val", "test", "all"
 VAL_SHARE = 0.1
 HISTORY_LENGTH = 10
-CONSTRAINT_OPERATORS = ("<=", ">=", "==")
-
-_TEXT_COLUMNS = ("id", "text", "split", "domain", "user", "oracle", "constraints")
 
 
 @dataclass(frozen=True)
@@ -68,8 +64,8 @@ class Dataset:
         notes: what the loader dropped or repaired, `{reason: count}`.
 
     Raises:
-        ValueError: a gain is negative or not finite, an item is unknown or judged twice, a request has no relevant
-            item, or its id is not unique.
+        ValueError: a gain is negative, not finite, or neither 0 nor between 1e-12 and 1e12; an item is unknown or judged
+            twice; a request has no relevant item; its id is not unique; or a constraint does not fit the catalogue.
     """
 
     def __init__(
@@ -92,6 +88,7 @@ class Dataset:
         if len(table) == 0:
             raise ValueError("the dataset has no request; check that the source holds queries with judgements")
         _check_gains(self)
+        _check_constraints(self)
 
     @classmethod
     def from_requests(
@@ -108,7 +105,8 @@ class Dataset:
             catalog: the items.
             requests: mappings with `id`, `split` and `gains` (`{item: gain}`) or `targets` (a list of items, gain 1);
                 optional `text`, `domain`, `user`, `history` (a list of items), `constraints`, `oracle` and numbers
-                under further names. Items are named by id (str) or position (int).
+                under further names. Items are named by id (str) or position (int). A constraint is `[column, operator,
+                value]`, the value of the column's type: text, true or false, or a finite number.
             duplicate_targets: `"remove"` counts a repeated target once; `"count"` counts it again in the ideal DCG, as
                 Rec-R1's published figures do.
             notes: what was dropped before.
@@ -118,10 +116,19 @@ class Dataset:
         """
         if duplicate_targets not in ("remove", "count"):
             raise ValueError(f"duplicate_targets is 'remove' or 'count', not {duplicate_targets!r}")
-        columns = _Builder(catalog)
+        columns = RequestColumns(catalog)
         for request in requests:
             columns.add(request)
-        return columns.dataset(keep_ideal=duplicate_targets == "count", notes=notes)
+        columns.texts["split"] = carve_val(*(columns.texts[name] for name in ("id", "user", "split")))
+        return cls(
+            catalog,
+            columns.table(),
+            columns.items.ragged(),
+            columns.gains.ragged(),
+            columns.history.ragged(),
+            ideal=columns.ideal.ragged() if duplicate_targets == "count" else None,
+            notes=notes,
+        )
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -282,109 +289,6 @@ def _unit_hash(text: str) -> float:
     return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:6], "big") / 2**48
 
 
-class _RaggedBuilder:
-    """A `Ragged` that grows at its end, without an object a row."""
-
-    def __init__(self, dtype: type[np.generic]) -> None:
-        self.values = array(np.dtype(dtype).char)
-        self.offsets = array("q", [0])
-
-    def append(self, row: np.ndarray) -> None:
-        self.values.frombytes(row.astype(self.values.typecode).tobytes())
-        self.offsets.append(len(self.values))
-
-    def ragged(self) -> Ragged:
-        return Ragged(np.array(self.offsets, np.int64), np.array(self.values, self.values.typecode))
-
-
-class _Builder:
-    """Collects requests into columns."""
-
-    def __init__(self, catalog: Catalog) -> None:
-        self.catalog = catalog
-        self.texts: dict[str, list[str]] = {name: [] for name in _TEXT_COLUMNS}
-        self.numbers: dict[str, list[float]] = {}
-        self.items = _RaggedBuilder(np.int32)
-        self.gains = _RaggedBuilder(np.float64)
-        self.history = _RaggedBuilder(np.int32)
-        self.ideal = _RaggedBuilder(np.float64)
-
-    def add(self, request: Mapping[str, object]) -> None:
-        """Takes one request; see `Dataset.from_requests`."""
-        row = dict(request)
-        gains, history = row.pop("gains", None), row.pop("history", ())
-        targets = row.pop("targets", None)
-        if (gains is None) == (targets is None):
-            raise ValueError(f"request {row.get('id')!r} needs either 'gains' ({{item: gain}}) or 'targets' ([item])")
-        row["constraints"] = self._constraints(row.get("constraints") or (), row.get("id"))
-        if not row.get("text") and not len(history):  # type: ignore[arg-type]
-            raise ValueError(f"request {row.get('id')!r} has neither a text nor a history")
-        names = list(gains) if gains is not None else list(targets)  # type: ignore[call-overload]
-        values = np.array(list(gains.values()) if gains is not None else [1.0] * len(names), np.float64)  # type: ignore
-        items = self._positions(names, row.get("id"))
-        unique, first = np.unique(items, return_index=True)
-        if gains is not None and len(unique) < len(items):
-            raise ValueError(f"request {row.get('id')!r} judges an item twice; keep one judgement an item")
-        self.items.append(unique)
-        self.gains.append(values[first])
-        self.ideal.append(values[values > 0])
-        self.history.append(self._positions(list(history), row.get("id")))  # type: ignore[call-overload]
-        request_id = row.get("id")
-        for name in _TEXT_COLUMNS:
-            value = row.pop(name, None)
-            self.texts[name].append("" if value is None else str(value))
-        self._add_numbers(row, request_id)
-
-    def _add_numbers(self, row: Mapping[str, object], request_id: object) -> None:
-        """Adds what is left of a request; a number that only some requests have is NaN for the others."""
-        before = len(self.texts["id"]) - 1
-        for name in dict.fromkeys((*self.numbers, *row)):
-            value = row.get(name, math.nan)
-            if not isinstance(value, int | float | np.number):
-                raise ValueError(f"request {request_id!r}: further columns hold numbers, but {name!r} is {value!r}")
-            self.numbers.setdefault(name, [math.nan] * before).append(float(value))
-
-    def dataset(self, keep_ideal: bool, notes: Mapping[str, int] | None) -> Dataset:
-        if not self.texts["id"]:
-            raise ValueError("the dataset has no request; check that the source holds queries with judgements")
-        self.texts["split"] = carve_val(self.texts["id"], self.texts["user"], self.texts["split"])
-        columns = {name: pa.array(values, pa.large_string()) for name, values in self.texts.items()}
-        columns |= {name: pa.array(values, pa.float64()) for name, values in self.numbers.items()}
-        return Dataset(
-            self.catalog,
-            pa.table(columns),
-            self.items.ragged(),
-            self.gains.ragged(),
-            self.history.ragged(),
-            ideal=self.ideal.ragged() if keep_ideal else None,
-            notes=notes,
-        )
-
-    def _constraints(self, constraints: object, request_id: object) -> str:
-        """The hard constraints as JSON, checked now and not when a policy first meets them."""
-        columns = self.catalog.table.column_names
-        for triple in constraints:  # type: ignore[attr-defined]
-            if len(triple) != 3 or triple[0] not in columns or triple[1] not in CONSTRAINT_OPERATORS:
-                raise ValueError(
-                    f"request {request_id!r}: a constraint is [column, operator, value] with a column of the catalogue and "
-                    f"one of {', '.join(CONSTRAINT_OPERATORS)}, not {triple!r}"
-                )
-        return json.dumps(list(constraints)) if constraints else ""  # type: ignore[call-overload]
-
-    def _positions(self, items: list, request_id: object) -> np.ndarray:
-        if items and isinstance(items[0], str):
-            try:
-                return self.catalog.positions(items)
-            except KeyError as error:
-                raise ValueError(f"request {request_id!r}: {error.args[0]}; drop it or add the item") from error
-        wrong = [item for item in items if isinstance(item, bool) or not isinstance(item, int | np.integer)]
-        if wrong:
-            raise ValueError(
-                f"request {request_id!r}: items are named by id (str) or by position (int), not {first_few(wrong)}"
-            )
-        return np.asarray(items, np.int32)
-
-
 def _check_gains(dataset: Dataset) -> None:
     """Refuses what would make a measure wrong in silence."""
     items, gains = dataset.judged_items, dataset.judged_gains
@@ -392,9 +296,13 @@ def _check_gains(dataset: Dataset) -> None:
         raise ValueError("items, gains and history need one row a request")
     if not np.array_equal(items.offsets, gains.offsets):
         raise ValueError("every judged item needs one gain; rows of items and gains differ in length")
-    if not np.isfinite(gains.values).all() or (gains.values < 0).any():
-        rows = items.row_of[~(gains.values >= 0) | ~np.isfinite(gains.values)]
-        raise ValueError(f"gains must be finite and >= 0; see requests {_names(dataset, rows)}")
+    ideal = gains if dataset._ideal is None else dataset._ideal
+    if len(ideal) != len(dataset):
+        raise ValueError("the ideal gains need one row per request")
+    for ragged in (gains, ideal):
+        wrong = ~are_gains(ragged.values)
+        if wrong.any():
+            raise ValueError(f"{GAIN_RULE}; see requests {_names(dataset, ragged.row_of[wrong])}")
     for ragged in (items, dataset.history):
         wrong = (ragged.values < 0) | (ragged.values >= len(dataset.catalog))
         if wrong.any():
@@ -416,6 +324,18 @@ def _check_gains(dataset: Dataset) -> None:
     _ = dataset.index  # unique ids over all splits
     if ALL in dataset.splits or "" in dataset.splits:
         raise ValueError(f"every request needs a named split, and {ALL!r} is not a name for one")
+
+
+def _check_constraints(dataset: Dataset) -> None:
+    """Refuses constraints now that would fail, or mean nothing, when a policy first meets them."""
+    columns = {field.name: field.type for field in dataset.catalog.table.schema}
+    for text in pc.unique(dataset.table["constraints"]).to_pylist():
+        try:
+            for triple in json.loads(text) if text else ():
+                check_constraint(triple, columns)
+        except ValueError as error:
+            rows = np.flatnonzero(pc.equal(dataset.table["constraints"], text).to_numpy())
+            raise ValueError(f"{error}; see requests {_names(dataset, rows)}") from error
 
 
 def _names(dataset: Dataset, rows: np.ndarray) -> str:

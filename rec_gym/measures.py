@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rec_gym.columns import Ragged, first_few
+from rec_gym.request_columns import GAIN_RULE, check_list, is_gain
 
 _NAME = re.compile(r"([a-z]+)(?:@([1-9][0-9]*))?")
 
@@ -180,20 +181,28 @@ def evaluate(
         `{name: float64 [n]}`, names as they were given.
 
     Raises:
-        ValueError: an unknown measure, rankings and gains of different number, a gain that is negative or not finite,
-            or an item that a ranking holds twice.
+        ValueError: an unknown measure; rankings and gains of different number; a gain that is negative, not finite, or
+            neither 0 nor between 1e-12 and 1e12; an item that a ranking holds twice; or one text where a list belongs.
     """
+    names, ranked = check_list(names, "names", "['ndcg@10']"), check_list(ranked, "ranked", "[['a1', 'a2']]")
+    gains = check_list(gains, "gains", "[{'a1': 1.0}]")
     if len(ranked) != len(gains):
         raise ValueError(f"{len(ranked)} rankings were given for {len(gains)} requests")
     if duplicate_targets not in ("remove", "count"):
         raise ValueError(f"duplicate_targets is 'remove' or 'count', not {duplicate_targets!r}")
     measures = {name: Measure.parse(name) for name in names}
     ranks, kept, ideal = [], [], []
-    for row, (items, wanted) in enumerate(zip(ranked, gains, strict=True)):
+    for row, (listed, wanted) in enumerate(zip(ranked, gains, strict=True)):
+        items = check_list(listed, f"ranking {row}", "['a1', 'a2']")
         places = {item: rank for rank, item in enumerate(items)}
         if len(places) < len(items):
             raise ValueError(f"ranking {row} holds an item twice: {first_few(_repeated(items))}")
-        pairs = list(wanted.items()) if isinstance(wanted, Mapping) else [(item, 1.0) for item in wanted]
+        targets = (
+            ()
+            if isinstance(wanted, Mapping)
+            else check_list(wanted, f"gains of request {row}", "['a1'] or {'a1': 1.0}")
+        )
+        pairs = list(wanted.items()) if isinstance(wanted, Mapping) else [(item, 1.0) for item in targets]
         relevant = {item: gain for item, gain in _checked(pairs, row) if gain > 0}
         ranks.append([places.get(item, -1) for item in relevant])
         kept.append(list(relevant.values()))
@@ -209,9 +218,9 @@ def evaluate(
 
 
 def _checked(pairs: list[tuple[str, float]], row: int) -> list[tuple[str, float]]:
-    wrong = [item for item, gain in pairs if not 0 <= gain < float("inf")]
+    wrong = [item for item, gain in pairs if not is_gain(gain)]
     if wrong:
-        raise ValueError(f"gains must be finite and >= 0; request {row} has others for {first_few(wrong)}")
+        raise ValueError(f"{GAIN_RULE}; request {row} has others for {first_few(wrong)}")
     return pairs
 
 

@@ -199,7 +199,7 @@ class TestStore:
             "GET_DATA = 'Ask me.'\n"
             "def sources(part='', upper=False):\n"
             "    return [WebFile(f'http://own.invalid/{part}', 'words.txt')] if part else []\n"
-            "def load(data_dir, part='', upper=False):\n"
+            "def load(data_dir, part='', upper=False) -> Dataset:\n"
             "    words = Path(data_dir, 'words.txt').read_text().split()\n"
             "    catalog = Catalog.from_columns({'item_id': words, 'title': [w.upper() if upper else w for w in words]})\n"
             "    return Dataset.from_requests(catalog, [{'id': 'q', 'split': 'test', 'text': 'x', 'targets': words[:1]}])\n"

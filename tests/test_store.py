@@ -18,7 +18,7 @@ from rec_gym.dataset import Dataset
 
 GET_DATA = "Write a file with words."
 
-def load(data_dir, upper=False, repeat=1):
+def load(data_dir, upper=False, repeat=1) -> Dataset:
     with open(os.path.join(os.path.dirname(data_dir), "log"), "a") as log:
         log.write("converted\\n")
     with open(os.path.join(data_dir, "words.txt")) as file:
@@ -26,10 +26,10 @@ def load(data_dir, upper=False, repeat=1):
     catalog = Catalog.from_columns({"item_id": words, "title": [" ".join([w] * repeat) for w in words]})
     return Dataset.from_requests(catalog, [{"id": "q", "split": "test", "text": "x", "targets": words[:1]}])
 
-def wrong(data_dir=""):
+def wrong(data_dir="") -> Dataset:
     return "no dataset"
 
-def embedded(size=3):
+def embedded(size=3) -> Dataset:
     catalog = Catalog.from_columns({"item_id": [str(k) for k in range(size)], "title": ["x"] * size})
     return Dataset.from_requests(catalog, [{"id": "q", "split": "test", "text": "x", "targets": ["0"]}])
 """
@@ -94,7 +94,7 @@ def test_a_loader_without_files(place):
         ("own_words", {}, r"named 'package\.module:function', not 'own_words'"),
         ("no_such_words:load", {}, "no loader 'no_such_words:load': No module named"),
         ("own_words:open", {}, "no loader 'own_words:open'"),
-        ("own_words:GET_DATA", {}, "is not a function"),
+        ("own_words:GET_DATA", {}, "is not a loader, so it is not called"),
         (NAME, {"data_dir": "x", "uper": 1, "a": 2}, "has no option 'a', 'uper'; there are: data_dir, upper, repeat"),
         (NAME, {}, r"own_words:load needs data_dir=\.\.\. Write a file with words\."),
         (NAME, {"data_dir": ""}, "needs data_dir="),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import lzma
 import shutil
@@ -9,16 +10,27 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from rec_gym.datasets.sources import FetchError, as_size, inside
 from rec_gym.progress import Bar
 
 _CHUNK = 1 << 20
+_MOST_TIMES, _ALWAYS_ALLOWED = 200, 256 << 20  # text compresses 3 to 30 times; gzip can do 1,000, bz2 45,000
+_MOST_FILES, _DEEPEST, _LONGEST_NAME = 100_000, 64, 255
 _GZIP = b"\x1f\x8b"
-_DAMAGES = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError)
+_DAMAGES = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    lzma.LZMAError,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+)
 
 
 def unpack(archive: Path, target: Path, name: str = "") -> str:
@@ -26,101 +38,187 @@ def unpack(archive: Path, target: Path, name: str = "") -> str:
 
     Args:
         archive: a zip, a tar (plain, gz, bz2 or xz), or one file compressed by gzip.
-        target: the folder that is filled; made if it is not there.
+        target: the folder that is made for its files; it must not be there before.
         name: of the file that a single compressed file becomes.
 
     Returns:
         `"zip"`, `"tar"` or `"gz"`, what it is.
 
     Raises:
-        FetchError: the archive is damaged or of another kind, or it holds a link, a device, or a path that leads out of
-            the folder. What was unpacked until then is left in `target`.
+        FetchError: the archive is damaged, empty or of another kind; it holds a link, a device, or a path that leads out of
+            the folder; or it unpacks to more than the disk has space for, to more than 200 times its own size (256 MiB are
+            always allowed), or to more than 100,000 files. Nothing of it is left in `target` then.
+        FileExistsError: `target` is there.
     """
-    target.mkdir(parents=True, exist_ok=True)
+    target.mkdir(parents=True)
     try:
-        if zipfile.is_zipfile(archive):
-            _unpack_zip(archive, target)
-            return "zip"
-        if _is_tar(archive):
-            _unpack_tar(archive, target)
-            return "tar"
-        if _begins_with(archive, _GZIP):
-            with gzip.open(archive) as source, Bar(f"unpacking {archive.name}", unit="bytes") as bar:
-                _write(source, inside(target, name), bar)
-            return "gz"
+        return _unpack(archive, target, name)
     except _DAMAGES as error:
+        shutil.rmtree(target)
         raise FetchError(f"{archive} is damaged ({error}); fetch it again") from error
-    raise FetchError(f"{archive} is no zip, tar or gz archive, as it should be; what was fetched is not the data")
+    except BaseException:
+        shutil.rmtree(target)
+        raise
 
 
-def _unpack_zip(archive: Path, target: Path) -> None:
-    with zipfile.ZipFile(archive) as file:
+def _unpack(archive: Path, target: Path, name: str) -> str:
+    with Bar(f"unpacking {archive.name}", unit="bytes") as bar:
+        into = _Target(archive, target, bar)
+        if zipfile.is_zipfile(archive):
+            kind = "zip"
+            _unpack_zip(into)
+        elif _unpack_tar(into):
+            kind = "tar"
+        elif _begins_with(archive, _GZIP):
+            kind = "gz"
+            with gzip.open(archive) as source:
+                into.write(source, name)
+        else:
+            raise FetchError(
+                f"{archive} is no zip, tar or gz archive, as it should be; what was fetched is not the data"
+            )
+    if not into.files:
+        raise FetchError(f"{archive} holds no file; what was fetched is not the data")
+    return kind
+
+
+class _Target:
+    """The folder that is filled, and how much may still come into it.
+
+    Args:
+        archive: what is unpacked.
+        folder: where to.
+        bar: shows the progress.
+    """
+
+    def __init__(self, archive: Path, folder: Path, bar: Bar) -> None:
+        self.archive, self.folder, self.files = archive, folder, 0
+        self._bar, self._size = bar, 0
+        self._free = shutil.disk_usage(folder).free
+        self._most = max(_ALWAYS_ALLOWED, _MOST_TIMES * archive.stat().st_size)
+
+    def check(self, size: int) -> None:
+        """Refuses an archive that unpacks to `size` bytes or more."""
+        if size > self._free:
+            raise FetchError(
+                f"{self.archive} unpacks to {as_size(size)}, but {self.folder} has {as_size(self._free)} of space left"
+            )
+        if size > self._most:
+            raise FetchError(
+                f"{self.archive} unpacks to {as_size(size)} or more, over {_MOST_TIMES} times its own size, as archives do that "
+                "are made to fill a disk; if it is what you want, unpack it yourself and name the folder with data_dir=..."
+            )
+
+    def make_folder(self, name: str) -> None:
+        """Makes a folder that the archive names."""
+        with self._clashes(name):
+            self._path(name).mkdir(parents=True, exist_ok=True)
+
+    def write(self, source: IO[bytes] | gzip.GzipFile, name: str) -> None:
+        """Writes a new file; nothing is written through a link. Of a name that appears twice, the last counts."""
+        path = self._path(name)
+        if path == self.folder:
+            raise self.refused(name, "names no file")
+        self.files += 1
+        if self.files > _MOST_FILES:
+            raise self.refused(name, f"comes after {_MOST_FILES:,} others")
+        with self._clashes(name):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            path.touch(exist_ok=False)
+        with open(path, "wb") as file:
+            while chunk := source.read(_CHUNK):
+                self._size += len(chunk)
+                self.check(self._size)
+                file.write(chunk)
+                self._bar.advance(len(chunk))
+
+    def refused(self, name: str, why: str) -> FetchError:
+        """The error for a member of the archive."""
+        return FetchError(
+            f"{self.archive} is not unpacked: its member {name!r:.200} {why}; an archive of data holds files only"
+        )
+
+    def _path(self, name: str) -> Path:
+        try:
+            path = inside(self.folder, name)
+        except ValueError as error:
+            raise self.refused(name, "leads out of the folder") from error
+        parts = path.relative_to(self.folder).parts
+        try:
+            longest = max((len(part.encode()) for part in parts), default=0)
+        except UnicodeEncodeError as error:
+            raise self.refused(name, "has a name that is not UTF-8") from error
+        if len(parts) > _DEEPEST or longest > _LONGEST_NAME:
+            raise self.refused(
+                name, f"lies more than {_DEEPEST} folders deep, or has a name of over {_LONGEST_NAME} bytes"
+            )
+        return path
+
+    @contextmanager
+    def _clashes(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except (IsADirectoryError, NotADirectoryError, FileExistsError, PermissionError) as error:
+            raise self.refused(name, f"is a file and a folder at once ({error.strerror})") from error
+
+
+def _unpack_zip(into: _Target) -> None:
+    with zipfile.ZipFile(into.archive) as file:
         members = file.infolist()
-        total = sum(member.file_size for member in members)
-        free = shutil.disk_usage(target).free
-        if total > free:
-            raise FetchError(f"{archive} unpacks to {as_size(total)}, but {target} has {as_size(free)} of space left")
-        with Bar(f"unpacking {archive.name}", total, unit="bytes") as bar:
-            for member in members:
-                kind = stat.S_IFMT(member.external_attr >> 16)
-                if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                    raise _refused(archive, member.filename, "is a link or a device")
-                path = _path(archive, target, member.filename)
-                if member.is_dir():
-                    path.mkdir(parents=True, exist_ok=True)
-                    continue
-                if member.flag_bits & 1:
-                    raise _refused(archive, member.filename, "is encrypted")
-                with file.open(member) as source:
-                    _write(source, path, bar)
-
-
-def _unpack_tar(archive: Path, target: Path) -> None:
-    with tarfile.open(archive) as file, Bar(f"unpacking {archive.name}", unit="bytes") as bar:
-        for member in file:
-            if member.isdir():
-                _path(archive, target, member.name).mkdir(parents=True, exist_ok=True)
+        into.check(sum(member.file_size for member in members))
+        for member in members:
+            if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise into.refused(member.filename, "is a link or a device")
+            if member.is_dir():
+                into.make_folder(member.filename)
                 continue
-            source = file.extractfile(member) if member.isreg() else None
-            if source is None:
-                raise _refused(archive, member.name, "is a link or a device")
-            with source:
-                _write(source, _path(archive, target, member.name), bar)
+            if member.flag_bits & 1:
+                raise into.refused(member.filename, "is encrypted")
+            with file.open(member) as source:
+                into.write(source, member.filename)
 
 
-def _is_tar(archive: Path) -> bool:
+def _unpack_tar(into: _Target) -> bool:
+    """Unpacks a tar; False if it is none."""
+    openers: dict[bytes, Callable[..., Any]] = {_GZIP: gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+    opener = next((opener for magic, opener in openers.items() if _begins_with(into.archive, magic)), open)
+    with opener(into.archive, "rb") as raw:
+        file = _open_tar(_BoundedReads(raw))
+        if file is None:
+            return False
+        with file:
+            for member in file:
+                if member.isdir():
+                    into.make_folder(member.name)
+                    continue
+                source = file.extractfile(member) if member.isreg() else None
+                if source is None:
+                    raise into.refused(member.name, "is a link or a device")
+                with source:
+                    into.write(source, member.name)
+    return True
+
+
+def _open_tar(stream: _BoundedReads) -> tarfile.TarFile | None:
     try:
-        return tarfile.is_tarfile(archive)
-    except (EOFError, zlib.error, OSError):  # a truncated compressed file may fail like this before it is known
-        return False
+        return tarfile.open(fileobj=stream, mode="r:")  # type: ignore[call-overload]
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError):
+        return None  # a truncated compressed file may fail like this before it is known
+
+
+class _BoundedReads:
+    """A stream that refuses to be read in large pieces: a header of a tar may claim to be as long as it likes."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.seek, self.tell = file, file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        if size > _CHUNK:
+            raise tarfile.ReadError(f"a header of {as_size(size)}")
+        return self._file.read(size)
 
 
 def _begins_with(path: Path, magic: bytes) -> bool:
     with open(path, "rb") as file:
         return file.read(len(magic)) == magic
-
-
-def _path(archive: Path, target: Path, name: str) -> Path:
-    try:
-        return inside(target, name)
-    except ValueError as error:
-        raise _refused(archive, name, "leads out of the folder") from error
-
-
-def _refused(archive: Path, name: str, why: str) -> FetchError:
-    return FetchError(f"{archive} is not unpacked: its member {name!r} {why}; an archive of data holds files only")
-
-
-def _chunks(source: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
-    while chunk := source.read(_CHUNK):
-        yield chunk
-
-
-def _write(source: IO[bytes] | gzip.GzipFile, path: Path, bar: Bar) -> None:
-    """Writes a new file; nothing is written through a link or over a file that stands there already."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)  # a name that stands in the archive twice: the last counts
-    with open(path, "xb") as file:
-        for chunk in _chunks(source):
-            file.write(chunk)
-            bar.advance(len(chunk))

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from rec_gym.datasets.folders import check_file
 from rec_gym.progress import Bar
 
 FILE = "asin2category.json"
@@ -37,6 +38,7 @@ def categories_of(path: Path, wanted: Iterable[str]) -> dict[str, str]:
 def _entries(path: Path) -> Iterator[tuple[bytes, bytes]]:
     """The entries of the object in UTF-8, in the file's order."""
     rest, begun = b"", False
+    check_file(path)
     with open(path, "rb") as file, Bar(f"reading {path.name}", path.stat().st_size) as bar:
         while piece := file.read(_PIECE):
             bar.advance(len(piece))

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from rec_gym.catalog import Catalog
 from rec_gym.dataset import ALL, Dataset
-from rec_gym.datasets.fetch import WebFile
 from rec_gym.datasets.files import TableBuilder, need_file, number_of, read_jsonl, read_tsv, text_field
+from rec_gym.datasets.folders import files_in
 from rec_gym.datasets.judgements import Judgements, catalog_of, dataset_of, split_name
+from rec_gym.datasets.sources import WebFile
 
 HOLDS = "corpus.jsonl (_id, title, text), queries.jsonl (_id, text) and qrels/<split>.tsv (query-id, corpus-id, score)"
 GET_DATA = (
@@ -84,7 +85,7 @@ def load(data_dir: str, name: str = "", encoding: str = "utf-8") -> Dataset:
         folder /= name
     catalog = _read_corpus(need_file(folder, "corpus.jsonl", HOLDS), encoding, notes)
     queries = need_file(folder, "queries.jsonl", HOLDS)
-    qrels = sorted((folder / "qrels").glob("*.tsv"))
+    qrels = files_in(folder / "qrels", "*.tsv")
     if not qrels:
         need_file(folder, "qrels/test.tsv", HOLDS)
     judgements = Judgements(catalog, str(folder / "qrels"), notes)

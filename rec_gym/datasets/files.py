@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -16,7 +18,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rec_gym.columns import first_few
+from rec_gym.datasets.folders import check_file
 from rec_gym.progress import Bar
+
+LONGEST_LINE = 64 << 20
+"""Bytes of a line at most; a longer one is refused before all of it is read."""
 
 _CHUNK = 8192
 _BUFFER = 1 << 20
@@ -28,10 +34,13 @@ def need_file(folder: Path, name: str, expected: str) -> Path:
     """The file `name` of a data folder.
 
     Raises:
-        FileNotFoundError: it is not there; the message says what the folder should hold.
+        FileNotFoundError: it is not there, or a link to nothing; the message says what the folder should hold.
+        ValueError: it is a folder, a pipe, a socket or a device.
     """
     path = folder / name
-    if not path.is_file():
+    if path.is_symlink() or path.exists():
+        check_file(path)
+    else:
         there = first_few(sorted(entry.name for entry in folder.iterdir())) if folder.is_dir() else "no such folder"
         raise FileNotFoundError(f"{path} is missing. {folder} should hold {expected}. There: {there or 'nothing'}")
     return path
@@ -41,7 +50,7 @@ def read_lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]
     """Yields `(line number, line)`; blank lines, a byte order mark and the ends of lines (LF or CRLF) are left out.
 
     Raises:
-        ValueError: a line is not text in `encoding`.
+        ValueError: a line is not text in `encoding` or longer than 64 MiB, or `path` is not a regular file.
     """
     try:
         one_byte = "\n".encode(encoding) == b"\n"
@@ -49,14 +58,23 @@ def read_lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]
         raise ValueError(f"unknown encoding {encoding!r}; Python's names are meant, such as 'latin-1'") from error
     if not one_byte:
         raise ValueError(f"{encoding} cannot be read line by line; convert {path} to UTF-8")
-    with open(path, "rb") as file, Bar(f"reading {path.name}", path.stat().st_size) as bar:
-        for number, raw in enumerate(file, 1):
-            bar.advance(len(raw))
-            if number == 1:
-                raw = raw.removeprefix(_BOM)
-            if not raw.strip():
-                continue
+    for number, raw in _raw_lines(path):
+        if raw.strip():
             yield number, _decoded(raw.rstrip(b"\r\n"), path, number, encoding)
+
+
+def _raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yields `(line number, bytes with the line's end)`, without a byte order mark; the memory is bounded by one line."""
+    check_file(path)
+    with open(path, "rb") as file, Bar(f"reading {path.name}", path.stat().st_size) as bar:
+        for number, raw in enumerate(iter(partial(file.readline, LONGEST_LINE + 1), b""), 1):
+            if len(raw) > LONGEST_LINE:
+                raise ValueError(
+                    f"{path}, line {number}: longer than {LONGEST_LINE >> 20} MiB; the file may be of another format, or its "
+                    "line ends may be lost"
+                )
+            bar.advance(len(raw))
+            yield number, raw.removeprefix(_BOM) if number == 1 else raw
 
 
 def _decoded(raw: bytes, path: Path, number: int, encoding: str) -> str:
@@ -232,20 +250,22 @@ def _header(path: Path, cells: list[str], columns: Sequence[str], layout: Sequen
 
 
 def _decoded_lines(path: Path, encoding: str) -> Iterator[str]:
-    with open(path, "rb") as file, Bar(f"reading {path.name}", path.stat().st_size) as bar:
-        for number, raw in enumerate(file, 1):
-            bar.advance(len(raw))
-            yield _decoded(raw.removeprefix(_BOM) if number == 1 else raw, path, number, encoding)
+    return (_decoded(raw, path, number, encoding) for number, raw in _raw_lines(path))
 
 
 def read_parquet(path: Path, columns: Sequence[str], batch_size: int = 1 << 15) -> Iterator[pa.RecordBatch]:
     """Yields the named columns in batches; of the file no more than a buffer a column is held.
 
     Raises:
-        ValueError: the file cannot be read, or a column is missing.
+        FileNotFoundError: the file is not there.
+        ValueError: it is not a regular file or cannot be read, or a column is missing.
     """
+    check_file(path)
     try:
-        with pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False) as file:
+        with (
+            pa.OSFile(_arrow_path(path)) as source,
+            pq.ParquetFile(source, buffer_size=_BUFFER, pre_buffer=False) as file,
+        ):
             names = file.schema_arrow.names
             missing = [name for name in columns if name not in names]
             if missing:
@@ -256,6 +276,11 @@ def read_parquet(path: Path, columns: Sequence[str], batch_size: int = 1 << 15) 
                     bar.advance(len(batch))
     except (pa.ArrowInvalid, OSError) as error:
         raise ValueError(f"{path} cannot be read as parquet ({error}); it may be truncated: fetch it again") from error
+
+
+def _arrow_path(path: Path) -> str | bytes:
+    """The path as Arrow takes it: bytes where it need not be UTF-8, since Arrow encodes texts as UTF-8."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 class TableBuilder:

@@ -13,6 +13,7 @@ from rec_gym.catalog import ID_COLUMN
 from rec_gym.columns import IdIndex, first_few
 from rec_gym.dataset import Dataset
 from rec_gym.datasets.files import TableBuilder, need_file, number_of, read_tsv
+from rec_gym.datasets.folders import files_in
 from rec_gym.datasets.histories import History, Interactions, history_dataset, item_index
 from rec_gym.datasets.judgements import split_name
 
@@ -71,7 +72,7 @@ def load(
     items = _read_items(item_file, item_field, encoding, notes)
     index = item_index(items, str(item_file))
     name = item_file.name.removesuffix(".item")
-    parts = sorted(folder.glob(f"{_escaped(name)}.*.inter"))
+    parts = files_in(folder, f"{_escaped(name)}.*.inter")
     rows: Iterator[History]
     if parts:
         rows = (row for path in parts for row in _read_part(path, index, fields, encoding))
@@ -82,7 +83,7 @@ def load(
 
 
 def _item_file(folder: Path, stem: str) -> Path:
-    found = sorted(folder.glob("*.item"))
+    found = files_in(folder, "*.item")
     if stem or not found:
         return need_file(folder, f"{stem or '<name>'}.item", HOLDS)
     if len(found) > 1:

@@ -12,6 +12,7 @@ from rec_gym.dataset import TEST, TRAIN, VAL
 from rec_gym.datasets.asin_categories import FILE as CATEGORIES
 from rec_gym.datasets.asin_categories import categories_of
 from rec_gym.datasets.files import need_file
+from rec_gym.datasets.folders import check_file
 
 DOMAINS = ("Video_Games", "Baby_Products", "Office_Products", "Sports_and_Outdoors")
 """The four that are tested on; training happens on the others."""
@@ -114,6 +115,7 @@ def known_targets(
 
 
 def _read_list(path: Path, split: str, domain: str) -> Iterator[dict[str, object]]:
+    check_file(path)
     try:
         entries = json.loads(path.read_bytes())
     except ValueError as error:

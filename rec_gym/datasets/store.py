@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType
 
 import pyarrow as pa
 
@@ -21,12 +22,12 @@ from rec_gym._version import __version__
 from rec_gym.cache import cache_home, is_prepared, prepared_folder
 from rec_gym.dataset import Dataset
 from rec_gym.datasets import fetch
+from rec_gym.datasets.folders import fingerprint
+from rec_gym.datasets.source_code import source_hash
 from rec_gym.datasets.sources import Source, identity
 
 FORMAT = 1
 """Version of what `Dataset.save` writes; raised when that changes."""
-
-_MOST_FILES = 10_000
 
 _open: weakref.WeakValueDictionary[Path, Dataset] = weakref.WeakValueDictionary()
 _lock = threading.RLock()
@@ -78,10 +79,11 @@ def open_dataset(loader: str, options: Mapping[str, object]) -> Dataset:
     Its data are fetched where `data_dir` is empty and the loader knows their sources. It is converted once and kept in
     the cache folder; later calls open that, memory-mapped. It is converted again when the options, the files in
     `data_dir` or the sources, the loader's source code or the package's version change. Calls in one process share one
-    `Dataset` as long as it is in use.
+    `Dataset` as long as it is in use. Links in `data_dir` are followed.
 
     Args:
-        loader: `"package.module:function"`; the function takes the options as keywords and returns a `Dataset`.
+        loader: `"package.module:function"`; the function takes the options as keywords and is annotated to return a
+            `Dataset`.
         options: strings, numbers and booleans.
 
     Raises:
@@ -113,7 +115,7 @@ def recipe_of(loader: str, options: Mapping[str, object]) -> Recipe:
     sources = _sources(function, complete)
     _check_given(function, loader, complete, sources)
     made_from: dict[str, object] = {"loader": loader, "options": complete, "format": FORMAT, "version": __version__}
-    made_from["source"] = _source_hash(function)
+    made_from["source"] = source_hash(function)
     if sources:
         # Not the folder: the converted data outlive it, and serve where the cache folder was copied to.
         complete["data_dir"] = ""
@@ -121,7 +123,9 @@ def recipe_of(loader: str, options: Mapping[str, object]) -> Recipe:
     elif "data_dir" in complete:
         folder = _data_folder(function, loader, complete["data_dir"])
         complete["data_dir"] = str(folder)
-        made_from["files"] = _fingerprint(folder)
+        made_from["files"] = fingerprint(folder)
+        # The manifest is UTF-8, which a path need not be: other bytes are written as escapes there.
+        made_from["options"] = complete | {"data_dir": os.fsencode(folder).decode("utf-8", "backslashreplace")}
     return Recipe(loader, function, complete, sources, made_from)
 
 
@@ -152,9 +156,26 @@ def _import_loader(loader: str) -> Callable[..., Dataset]:
         function = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"no loader {loader!r}: {error}") from error
-    if not callable(function):
-        raise ValueError(f"{loader!r} is not a function")
+    if not _is_loader(function):
+        raise ValueError(
+            f"{loader!r} is not a loader, so it is not called: a loader is a Python function that is annotated to return a "
+            "Dataset, such as def load(data_dir: str) -> rec_gym.Dataset"
+        )
     return function
+
+
+def _is_loader(function: object) -> bool:
+    """Whether something says of itself that it is a loader; nothing is called or evaluated to find out."""
+    inner = inspect.unwrap(function) if callable(function) else function
+    if not isinstance(inner, FunctionType):
+        return False
+    stated = inner.__annotations__.get("return")
+    if isinstance(stated, str):  # under `from __future__ import annotations`
+        name, *attributes = stated.strip("'\"").split(".")
+        stated = inner.__globals__.get(name)
+        for attribute in attributes:
+            stated = getattr(stated, attribute, None)
+    return isinstance(stated, type) and issubclass(stated, Dataset)
 
 
 def _complete(function: Callable, loader: str, options: dict[str, object]) -> dict[str, object]:
@@ -200,38 +221,6 @@ def _how_to_get(function: Callable) -> str:
     """What the loader's module says about where its data come from (`GET_DATA`)."""
     text = getattr(inspect.getmodule(function), "GET_DATA", "")
     return f" {text}" if text else ""
-
-
-def _fingerprint(folder: Path) -> dict[str, object]:
-    """What tells one state of a data folder from another without reading it: names, sizes and times of its files."""
-    digest, count = hashlib.sha256(), 0
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            status = os.stat(os.path.join(parent, name))
-            relative = Path(parent, name).relative_to(folder).as_posix()
-            digest.update(f"{relative}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
-            count += 1
-        if count > _MOST_FILES:
-            raise ValueError(f"{folder} holds more than {_MOST_FILES:,} files; name the folder of the data set itself")
-    return {"count": count, "sha256": digest.hexdigest()}
-
-
-def _source_hash(function: Callable) -> str:
-    """SHA-256 of the loader's module and, where it is part of a package, of the modules beside it.
-
-    So a loader that was edited does not serve what it made before.
-    """
-    try:
-        path = Path(inspect.getsourcefile(inspect.unwrap(function)) or "")
-    except TypeError:  # not written in Python
-        return ""
-    beside = sorted(path.parent.glob("*.py")) if (path.parent / "__init__.py").is_file() else [path]
-    digest = hashlib.sha256()
-    for source in beside:
-        if source.is_file():
-            digest.update(source.name.encode() + b"\0" + hashlib.sha256(source.read_bytes()).digest())
-    return digest.hexdigest()
 
 
 def _as_json(loader: str, made_from: Mapping[str, object]) -> str:

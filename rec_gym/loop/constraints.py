@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 
 import numpy as np
+import pyarrow as pa
 
+from rec_gym.columns import is_text
 from rec_gym.dataset import Dataset
 from rec_gym.ranking import NOT_RANKED, Rankings
 
@@ -17,9 +20,10 @@ def share_that_meets(dataset: Dataset, rows: np.ndarray, rankings: Rankings, k: 
     """The share of the top k places that hold an item which meets every hard constraint of its request.
 
     Like precision it divides by k, so that a short ranking cannot win; a request without constraints is met by any item.
+    A missing value and NaN meet no constraint. Numbers are compared exactly, texts by their code points.
 
     Args:
-        dataset: where the constraints and the items' columns stand.
+        dataset: where the constraints and the items' columns are.
         rows: the request of each ranking, int [n].
         rankings: [n, at least min(k, ranked items)].
         k: the cut-off.
@@ -31,9 +35,35 @@ def share_that_meets(dataset: Dataset, rows: np.ndarray, rankings: Rankings, k: 
     meets = items != NOT_RANKED
     wanted = [dataset.constraints(int(row)) for row in rows]
     places = np.maximum(items, 0).ravel()
-    columns = {name for constraints in wanted for name, _, _ in constraints}
-    values = {name: dataset.catalog.values(name, places).reshape(items.shape) for name in columns}
+    names = {name for constraints in wanted for name, _, _ in constraints}
+    columns = {name: _Column(dataset.catalog.table[name].take(pa.array(places))) for name in names}
     for i, constraints in enumerate(wanted):
-        for column, sign, value in constraints:
-            meets[i] &= np.asarray(_COMPARE[sign](values[column][i], value), bool)
+        here = slice(i * items.shape[1], (i + 1) * items.shape[1])
+        for name, sign, value in constraints:
+            meets[i] &= columns[name].meets(here, sign, value)
     return meets.sum(axis=1) / k
+
+
+class _Column:
+    """The values of a column at some items, and which of them are there."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        self._is_text, self._is_whole = is_text(column.type), pa.types.is_integer(column.type)
+        self._present = column.is_valid().to_numpy()
+        filler = "" if self._is_text else pa.scalar(0).cast(column.type)
+        self._values = column.fill_null(filler).to_numpy()
+        if pa.types.is_floating(column.type):
+            self._values = self._values.astype(np.float64)  # a 32-bit column would round what it is compared with
+
+    def meets(self, places: slice, sign: str, value: object) -> np.ndarray:
+        """Which of the values at `places` are there and meet a condition, bool [places]."""
+        if self._is_whole and isinstance(value, float):
+            value = _whole(sign, value)
+        return self._present[places] & np.asarray(_COMPARE[sign](self._values[places], value), bool)
+
+
+def _whole(sign: str, value: float) -> float:
+    """The bound for whole numbers that says the same as `value`; a fraction, which none equals, becomes NaN."""
+    if sign == "==":
+        return int(value) if value.is_integer() else math.nan
+    return math.floor(value) if sign == "<=" else math.ceil(value)

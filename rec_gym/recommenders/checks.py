@@ -41,13 +41,32 @@ def check_excluded(exclude: Sequence[np.ndarray] | None, count: int, size: int) 
     """The item positions that each of `count` queries must not rank, int64; None for none at all.
 
     Raises:
-        ValueError: `exclude` is not of `count` queries, or an item is not in the catalogue of `size` items.
+        ValueError: `exclude` is not of `count` queries, holds something else than lists of positions, or an item is not
+            in the catalogue of `size` items.
     """
     if exclude is None:
         return None
-    if len(exclude) != count:
-        raise ValueError(f"exclude names items for {len(exclude)} queries, but there are {count}")
-    rows = [np.asarray(row, np.int64) for row in exclude]
+    rows = excluded_rows(exclude, count)
     for row in rows:
         check_items(row, size, "excluded items")
+    return rows
+
+
+def excluded_rows(exclude: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
+    """The rows of `exclude`, int64, one for each of `count` queries; where the items are is not checked.
+
+    Raises:
+        ValueError: it is not of `count` queries, or holds something else than lists of positions.
+    """
+    if isinstance(exclude, str | bytes) or len(exclude) != count:
+        what = "one text" if isinstance(exclude, str | bytes) else f"{len(exclude)} queries"
+        raise ValueError(f"exclude names items for {what}, but there are {count}; give one list of positions per query")
+    rows = []
+    for row in exclude:
+        positions = np.asarray(row)
+        if positions.ndim != 1 or (positions.size and positions.dtype.kind not in "iu"):
+            raise ValueError(
+                f"exclude holds one list of item positions (int) per query, such as [[3, 5]], not {row!r:.200}"
+            )
+        rows.append(positions.astype(np.int64))
     return rows

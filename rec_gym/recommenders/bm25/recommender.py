@@ -26,7 +26,7 @@ from rec_gym.recommenders.bm25.analyzer import NO_TERM, Analyzer, TermIds
 from rec_gym.recommenders.bm25.build import build_index
 from rec_gym.recommenders.bm25.compilation import load_kernels
 from rec_gym.recommenders.bm25.index import FORMAT, LEVELS, DamagedIndexError, Index
-from rec_gym.recommenders.checks import check_items, check_queries
+from rec_gym.recommenders.checks import check_items, check_queries, excluded_rows
 
 MAX_QUERY_WEIGHT = (1 << 15) - 1  # times the highest impact it still fits a signed 32-bit sum
 
@@ -342,9 +342,7 @@ def _excluded(exclude: Sequence[np.ndarray] | None, count: int, size: int) -> Ra
     """The excluded items of each query, rising and without repetitions, int32."""
     if exclude is None:
         return Ragged(np.zeros(count + 1, np.int64), np.empty(0, np.int32))
-    if len(exclude) != count:
-        raise ValueError(f"exclude names items for {len(exclude)} queries, but there are {count}")
-    given = Ragged.from_rows(exclude, np.int64)
+    given = Ragged.from_rows(excluded_rows(exclude, count), np.int64)
     check_items(given.values, size, "excluded items")
     keys = np.unique(given.row_of * size + given.values)
     offsets = np.zeros(count + 1, np.int64)

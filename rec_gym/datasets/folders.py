@@ -1,0 +1,103 @@
+"""Folders with data: what tells one state from another, and which of their entries can be read at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+_MOST_ENTRIES = 10_000
+
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
+
+
+def check_file(path: Path) -> None:
+    """Checks that `path` is a regular file, or a link to one, before anybody waits for what a pipe or a device gives.
+
+    Raises:
+        FileNotFoundError: nothing is there, or it is a link to nothing.
+        ValueError: it is something else.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            raise FileNotFoundError(f"{path} is a link to {os.readlink(path)}, which is not there") from error
+        raise FileNotFoundError(f"{path} is not there") from error
+    if not stat.S_ISREG(mode):
+        what = _KINDS.get(stat.S_IFMT(mode), "no regular file")
+        raise ValueError(f"{path} is {what}; data are read from regular files only")
+
+
+def files_in(folder: Path, pattern: str) -> list[Path]:
+    """What fits a pattern such as `*.tsv` in a folder, by name; hidden entries, such as an editor's locks, are left out."""
+    return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
+
+
+def fingerprint(folder: Path) -> dict[str, object]:
+    """What tells one state of a data folder from another without reading it: names, sizes and times of its files.
+
+    Links to files and folders are followed, each folder once. Hidden folders are left out. What cannot hold data (a link
+    to nothing, a pipe, a socket, a device) or cannot be read is left out with a warning. A file whose content changes while
+    its size and its time of modification stay is not noticed: the inode and the time of the last change of status would
+    tell, but differ between a folder and its copy, so that a cache that was copied along with its data would not serve.
+
+    Raises:
+        ValueError: the folder holds more than 10,000 files or folders.
+    """
+    digest, left_out, count = hashlib.sha256(), list[str](), 0
+    for relative, state in _walk(folder, left_out):
+        digest.update(os.fsencode(relative) + f"\0{state}\n".encode("utf-8", "surrogateescape"))
+        count += 1
+        if count > _MOST_ENTRIES:
+            raise ValueError(
+                f"{folder} holds more than {_MOST_ENTRIES:,} files and folders; name the folder of the data set itself"
+            )
+    if left_out:
+        shown = "; ".join(left_out[:5]) + (f"; ... ({len(left_out)} in all)" if len(left_out) > 5 else "")
+        warnings.warn(f"left out of the data folder {folder}: {shown}", stacklevel=2)
+    return {"count": count, "sha256": digest.hexdigest()}
+
+
+def _walk(folder: Path, left_out: list[str]) -> Iterator[tuple[str, str]]:
+    """Yields `(relative path, state)` of every entry in a fixed order; names in `left_out` what cannot hold data."""
+    visited = {_identity(folder.stat()): "."}
+    waiting = [folder]
+    while waiting:
+        parent = waiting.pop()
+        try:
+            names = sorted(os.listdir(parent))
+        except OSError as error:
+            left_out.append(f"{parent.relative_to(folder)} ({error.strerror})")
+            continue
+        for name in names:
+            path = parent / name
+            relative = path.relative_to(folder).as_posix()
+            try:
+                status = path.stat()
+            except OSError as error:  # a link to nothing or to itself, or a file that was removed just now
+                left_out.append(f"{relative} ({'a link to nothing' if path.is_symlink() else error.strerror})")
+                continue
+            if stat.S_ISREG(status.st_mode):
+                yield relative, f"{status.st_size}\0{status.st_mtime_ns}"
+            elif not stat.S_ISDIR(status.st_mode):
+                left_out.append(f"{relative} ({_KINDS.get(stat.S_IFMT(status.st_mode), 'no regular file')})")
+            elif not name.startswith("."):
+                # A folder that has two names is walked once, but which folder the second name means counts.
+                before = visited.setdefault(_identity(status), relative)
+                if before == relative:
+                    waiting.append(path)
+                yield relative, "folder" if before == relative else f"folder\0{before}"
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino

@@ -1,0 +1,239 @@
+"""Requests as mappings, parsed, checked and collected into the columns of a dataset."""
+
+from __future__ import annotations
+
+import json
+import math
+from array import array
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from rec_gym.catalog import Catalog
+from rec_gym.columns import Ragged, first_few, is_text
+from rec_gym.tables import checked, unknown
+
+TEXT_COLUMNS = ("id", "text", "split", "domain", "user", "oracle", "constraints")
+CONSTRAINT_OPERATORS = ("<=", ">=", "==")
+
+LEAST_GAIN, MOST_GAIN = 1e-12, 1e12
+"""Bounds of a gain above 0. Sums over 2 ** 31 items then stay far from the largest and the smallest numbers that 64 bits
+hold in full precision, so that a DCG is finite and an NDCG exact to rounding; 32 bits hold both bounds as well."""
+
+GAIN_RULE = (
+    f"gains must be finite and >= 0, and those above 0 between {LEAST_GAIN:g} and {MOST_GAIN:g} (NDCG stays the same when "
+    "all gains of a request are multiplied by one number)"
+)
+
+
+def are_gains(values: np.ndarray) -> np.ndarray:
+    """Which numbers may be gains: 0, and what lies between `LEAST_GAIN` and `MOST_GAIN`; bool, the shape of `values`."""
+    return (values == 0) | ((values >= LEAST_GAIN) & (values <= MOST_GAIN))
+
+
+def is_gain(value: object) -> bool:
+    """Whether `value` is a number that may be a gain; see `are_gains`."""
+    return isinstance(value, int | float | np.number) and bool(value == 0 or LEAST_GAIN <= value <= MOST_GAIN)
+
+
+def check_list(value: object, what: str, instead: str) -> list:
+    """The members of a list.
+
+    Args:
+        value: a list, a tuple, an array or another collection.
+        what: how messages name it.
+        instead: an example of what was wanted.
+
+    Raises:
+        ValueError: it is one text, a mapping or no collection at all.
+    """
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise ValueError(f"{what} must be a list such as {instead}, not {value!r:.200}")
+    return value.tolist() if isinstance(value, np.ndarray) else list(value)
+
+
+def check_constraint(triple: object, columns: Mapping[str, pa.DataType]) -> None:
+    """Checks one hard constraint against the catalogue's columns.
+
+    Raises:
+        ValueError: it is not `[column, operator, value]`, the column or the operator is unknown, or the value is not of
+            the column's type: text for text, true or false for booleans, a finite number for numbers.
+    """
+    if not isinstance(triple, list | tuple) or len(triple) != 3:
+        raise ValueError(f"a constraint is [column, operator, value], not {triple!r:.200}")
+    column, sign, value = triple
+    if not isinstance(column, str) or column not in columns:
+        raise ValueError(f"in the constraint {triple!r:.200}: {unknown('column', column, columns)}")
+    if sign not in CONSTRAINT_OPERATORS:
+        raise ValueError(f"in the constraint {triple!r:.200}: {unknown('operator', sign, CONSTRAINT_OPERATORS)}")
+    kind = columns[column]
+    wanted = str if is_text(kind) else bool if pa.types.is_boolean(kind) else float
+    checked(value, wanted, f"the value of a constraint on {column!r}, which holds {kind},")
+
+
+@dataclass(frozen=True)
+class ParsedRequest:
+    """A request of which every part is of the right type.
+
+    Attributes:
+        texts: one for each of `TEXT_COLUMNS`.
+        items: judged items, by id or by position; a target may be repeated.
+        gains: their gains, float64.
+        has_targets: whether `items` were given as a list of targets.
+        history: the items bought before, by id or by position.
+        numbers: what was given under further names.
+    """
+
+    texts: Mapping[str, str]
+    items: list
+    gains: np.ndarray
+    has_targets: bool
+    history: list
+    numbers: Mapping[str, float]
+
+    @classmethod
+    def parse(cls, request: Mapping[str, object]) -> ParsedRequest:
+        """Reads a request; see `Dataset.from_requests`.
+
+        Raises:
+            ValueError: a part is missing or of the wrong type; the message names the request.
+        """
+        name = f"request {request.get('id')!r}"
+        gains, targets = request.get("gains"), request.get("targets")
+        if (gains is None) == (targets is None):
+            raise ValueError(f"{name} needs either 'gains' ({{item: gain}}) or 'targets' ([item])")
+        if gains is not None and not isinstance(gains, Mapping):
+            raise ValueError(f"{name}: gains must be a mapping such as {{'a1': 1.0}}, not {gains!r:.200}")
+        items = check_list(targets, f"{name}: targets", "['a1']") if gains is None else list(gains)
+        given = request.get("history")
+        history = [] if given is None else check_list(given, f"{name}: history", "['a1', 'a2']")
+        texts = {column: _text(request, column, name) for column in TEXT_COLUMNS if column != "constraints"}
+        texts["constraints"] = _constraints_text(request.get("constraints"), name)
+        if not texts["text"] and not history:
+            raise ValueError(f"{name} has neither a text nor a history")
+        further = request.keys() - {*TEXT_COLUMNS, "gains", "targets", "history"}
+        numbers = {column: _number(request[column], column, name) for column in request if column in further}
+        values = np.ones(len(items)) if gains is None else _gains(gains, name)
+        return cls(texts, items, values, gains is None, history, numbers)
+
+
+def _text(request: Mapping[str, object], column: str, name: str) -> str:
+    value = request.get(column)
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ValueError(f"{name}: {column} must be text, not {value!r:.200}")
+    return str(value)
+
+
+def _number(value: object, column: str, name: str) -> float:
+    if not isinstance(value, int | float | np.number):
+        raise ValueError(f"{name}: further columns hold numbers, but {column!r} is {value!r:.200}")
+    try:
+        return float(value)
+    except (OverflowError, TypeError) as error:
+        raise ValueError(f"{name}: {column!r} cannot be kept as a 64-bit number ({error})") from error
+
+
+def _gains(gains: Mapping[object, object], name: str) -> np.ndarray:
+    values = np.array(list(gains.values()))
+    if values.dtype.kind not in "biuf" or values.ndim != 1:
+        wrong = first_few(gain for gain in gains.values() if not isinstance(gain, int | float | np.number))
+        raise ValueError(f"{name}: {GAIN_RULE}; there are others: {wrong or first_few(gains.values())}")
+    return values.astype(np.float64)
+
+
+def _constraints_text(constraints: object, name: str) -> str:
+    """The hard constraints as JSON; the dataset checks what they say."""
+    if constraints is None:
+        return ""
+    triples = check_list(constraints, f"{name}: constraints", "[['price', '<=', 50]]")
+    try:
+        return json.dumps(triples, default=_plain) if triples else ""
+    except TypeError as error:
+        raise ValueError(f"{name}: a constraint holds texts, numbers and booleans only ({error})") from error
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r:.200} is none of them")
+
+
+class _RaggedBuilder:
+    """A `Ragged` that grows at its end, without an object per row."""
+
+    def __init__(self, dtype: type[np.generic]) -> None:
+        self.values = array(np.dtype(dtype).char)
+        self.offsets = array("q", [0])
+
+    def append(self, row: np.ndarray) -> None:
+        self.values.frombytes(row.astype(self.values.typecode).tobytes())
+        self.offsets.append(len(self.values))
+
+    def ragged(self) -> Ragged:
+        return Ragged(np.array(self.offsets, np.int64), np.array(self.values, self.values.typecode))
+
+
+class RequestColumns:
+    """Columns that grow by one request at a time.
+
+    Args:
+        catalog: where item ids are looked up.
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self.texts: dict[str, list[str]] = {name: [] for name in TEXT_COLUMNS}
+        self.numbers: dict[str, list[float]] = {}
+        self.items = _RaggedBuilder(np.int32)
+        self.gains = _RaggedBuilder(np.float64)
+        self.history = _RaggedBuilder(np.int32)
+        self.ideal = _RaggedBuilder(np.float64)
+
+    def add(self, request: Mapping[str, object]) -> None:
+        """Takes one request; see `Dataset.from_requests`.
+
+        Raises:
+            ValueError: see `ParsedRequest.parse`; or an item is unknown, or judged twice.
+        """
+        row = ParsedRequest.parse(request)
+        name = f"request {request.get('id')!r}"
+        items = self._positions(row.items, name)
+        unique, first = np.unique(items, return_index=True)
+        if not row.has_targets and len(unique) < len(items):
+            raise ValueError(f"{name} judges an item twice; keep one judgement per item")
+        self.items.append(unique)
+        self.gains.append(row.gains[first])
+        self.ideal.append(row.gains[row.gains > 0])
+        self.history.append(self._positions(row.history, name))
+        before = len(self.texts["id"])
+        for column, text in row.texts.items():
+            self.texts[column].append(text)
+        for column in dict.fromkeys(
+            (*self.numbers, *row.numbers)
+        ):  # one that only some requests have is NaN for others
+            self.numbers.setdefault(column, [math.nan] * before).append(row.numbers.get(column, math.nan))
+
+    def table(self) -> pa.Table:
+        """The text and number columns of the requests so far."""
+        columns = {name: pa.array(values, pa.large_string()) for name, values in self.texts.items()}
+        return pa.table(columns | {name: pa.array(values, pa.float64()) for name, values in self.numbers.items()})
+
+    def _positions(self, items: list, name: str) -> np.ndarray:
+        if items and all(isinstance(item, str) for item in items):
+            try:
+                return self.catalog.positions(items)
+            except KeyError as error:
+                raise ValueError(f"{name}: {error.args[0]}; drop it or add the item") from error
+        wrong = [item for item in items if isinstance(item, bool) or not isinstance(item, int | np.integer)]
+        if wrong:
+            raise ValueError(
+                f"{name}: items are named all by id (str) or all by position (int), not {first_few(wrong)}"
+            )
+        outside = [item for item in items if not 0 <= item < len(self.catalog)]
+        if outside:
+            raise ValueError(f"{name}: items outside the catalogue of {len(self.catalog)} items: {first_few(outside)}")
+        return np.array(items, np.int32)
