@@ -16,7 +16,7 @@ import re
 import sys
 import typing
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -137,12 +137,10 @@ def makes(value: object, method: str, type_name: str) -> bool:
         value = value.func
     if inspect.isclass(value):
         return has_method(value, method)
-    function = value if inspect.isroutine(value) else getattr(type(value), "__call__", None)
+    function = value if inspect.isroutine(value) else vars(type(value)).get("__call__")
     annotation = getattr(function, "__annotations__", {}).get("return")
-    try:
+    with suppress(NameError, TypeError, AttributeError):  # what only type checkers import is known by its name
         annotation = typing.get_type_hints(function).get("return")
-    except (NameError, TypeError, AttributeError):  # imported for type checkers only: its name has to do
-        pass
     if isinstance(annotation, str):
         return annotation.strip("'\" ").partition("[")[0].rpartition(".")[2] == type_name
     kind = typing.get_origin(annotation) or annotation
@@ -227,7 +225,8 @@ def _load_file(file: Path, path: str) -> ModuleType:
 def _execute(file: Path) -> ModuleType:
     name = f"rec_gym_file_{file.stem}_{hashlib.sha256(str(file).encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None and spec.loader is not None  # the name ends in .py
+    assert spec is not None  # the name ends in .py
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     before = sys.modules.get(name)
     sys.modules[name] = module  # pickles and dataclasses of the file look it up

@@ -132,7 +132,9 @@ def _made(found: Any, spec: str, arguments: list[str], task: Task, seed: int) ->
     keywords = {name: value for name, value in offered.items() if name in names and name not in taken}
     if _is_policy(found):
         if arguments:
-            raise ValueError(f"{spec!r} names a policy itself, which takes no argument; write it without {arguments[0]!r}")
+            raise ValueError(
+                f"{spec!r} names a policy itself, which takes no argument; write it without {arguments[0]!r}"
+            )
         return partial(found, **keywords) if keywords else found
     try:
         inspect.signature(found).bind(*arguments, **keywords)
