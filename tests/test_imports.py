@@ -18,7 +18,7 @@ FLOORS = [
     {"measures"},
     {"recommenders", "datasets"},
     {"loop"},
-    {"rendering", "spaces", "cards"},
+    {"rendering", "spaces", "card_checks", "cards"},
     {"env", "vector_env", "adapters", "policies", "evaluation"},
     {"cli", "cli_play", "cli_show", "cli_data", "cli_export", "demo"},
 ]
