@@ -147,7 +147,7 @@ def check_arguments(
     known = [p.name for p in slots]
     check_keys(options, [*known, *(options if takes_any else ())], what, required)
     try:
-        hints = typing.get_type_hints(function.__init__ if inspect.isclass(function) else function)  # type: ignore[misc]
+        hints = typing.get_type_hints(function.__init__ if inspect.isclass(function) else function)
     except (NameError, TypeError, AttributeError):  # annotations that only a type checker can resolve
         return
     for key, value in options.items():

@@ -85,6 +85,7 @@ class TestEvaluate:
             "samples": 1,
             "seed": 0,
             "settings": result.settings,
+            "notes": {},
         }
 
     def test_samples_of_a_request_are_averaged(self, task):
