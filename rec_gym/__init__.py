@@ -11,15 +11,23 @@ from rec_gym._version import __version__
 from rec_gym.cards import make_task, register_card, register_packaged_cards
 
 if TYPE_CHECKING:
-    from rec_gym.catalog import Catalog
-    from rec_gym.dataset import Dataset, Request
-    from rec_gym.env import RecommenderEnv
-    from rec_gym.loop.episode import Episode, Outcomes
-    from rec_gym.loop.task import Task
-    from rec_gym.ranking import Rankings
-    from rec_gym.recommenders.base import Recommender, RecommenderError
-    from rec_gym.vector_env import RecommenderVectorEnv
+    from rec_gym import evaluation as evaluation
+    from rec_gym import measures as measures
+    from rec_gym import policies as policies
+    from rec_gym import recommenders as recommenders
+    from rec_gym.catalog import Catalog as Catalog
+    from rec_gym.dataset import Dataset as Dataset
+    from rec_gym.dataset import Request as Request
+    from rec_gym.env import RecommenderEnv as RecommenderEnv
+    from rec_gym.loop.episode import Episode as Episode
+    from rec_gym.loop.episode import Outcomes as Outcomes
+    from rec_gym.loop.task import Task as Task
+    from rec_gym.ranking import Rankings as Rankings
+    from rec_gym.recommenders.base import Recommender as Recommender
+    from rec_gym.recommenders.base import RecommenderError as RecommenderError
+    from rec_gym.vector_env import RecommenderVectorEnv as RecommenderVectorEnv
 
+# What is loaded when it is first asked for: public classes by their modules, and public modules.
 _LAZY = {
     "Catalog": "rec_gym.catalog",
     "Dataset": "rec_gym.dataset",
@@ -32,32 +40,26 @@ _LAZY = {
     "RecommenderVectorEnv": "rec_gym.vector_env",
     "Request": "rec_gym.dataset",
     "Task": "rec_gym.loop.task",
+    "evaluation": "",
+    "measures": "",
+    "policies": "",
+    "recommenders": "",
 }
 
-__all__ = [
-    "Catalog",
-    "Dataset",
-    "Episode",
-    "Outcomes",
-    "Rankings",
-    "Recommender",
-    "RecommenderEnv",
-    "RecommenderError",
-    "RecommenderVectorEnv",
-    "Request",
-    "Task",
-    "__version__",
-    "make_task",
-    "register_card",
-]
+__all__ = [*_LAZY, "__version__", "make_task", "register_card"]
 
 register_packaged_cards()
 
 
 def __getattr__(name: str) -> object:
-    """Loads a public class when it is first asked for, so that the import itself stays light."""
-    if name in _LAZY:
-        from importlib import import_module
+    """Loads a public class or module when it is first asked for, so that the import itself stays light."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'rec_gym' has no attribute {name!r}")
+    from importlib import import_module
 
-        return getattr(import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'rec_gym' has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name]), name) if _LAZY[name] else import_module(f"rec_gym.{name}")
+
+
+def __dir__() -> list[str]:
+    """Names for completion, those that are not loaded yet among them."""
+    return sorted({*globals(), *__all__})

@@ -6,8 +6,9 @@ This file is read at `import rec_gym`; it loads nothing heavy until a task is ma
 from __future__ import annotations
 
 import hashlib
+import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -16,17 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
+from rec_gym.card_checks import INNER, check_settings, check_tables, task_keywords
+from rec_gym.tables import unknown
+
 if TYPE_CHECKING:
     from rec_gym.datasets.store import Recipe
     from rec_gym.loop.task import Task
 
-_CARD_KEYS = {
-    "title", "task", "summary", "loader", "licence", "citation", "homepage", "options", "sizes", "recommenders",
-    "settings", "protocols", "env", "baselines", "catalog_sha256", "needs", "splits", "variant",
-}  # fmt: skip
-_REQUIRED = ("title", "summary", "loader", "licence", "env")
-# Settings of recommenders that name recommenders, and what they are where they are not given.
-_INNER: dict[str, dict[str, Any]] = {"hybrid": {"parts": ("bm25", "dense")}, "rerank": {"first": "bm25"}}
 _registered: dict[str, Card] = {}
 
 
@@ -47,21 +44,15 @@ class Card:
         """The parsed file.
 
         Raises:
-            ValueError: it is not TOML, a required key is missing, or a key is unknown.
+            ValueError: it is not TOML, a key is unknown or missing, or a value is of the wrong type.
         """
         try:
             content = tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:
             raise ValueError(f"{self.path} is not valid TOML: {error}") from error
-        missing = [key for key in _REQUIRED if key not in content]
-        unknown = [key for key in content if key not in _CARD_KEYS]
-        if missing or unknown:
-            problem = f"lacks {missing[0]!r}" if missing else f"has an unknown key {unknown[0]!r}"
-            raise ValueError(f"{self.path} {problem}; a card holds: {', '.join(sorted(_CARD_KEYS))}")
-        if any("id" not in env or "recommender" not in env for env in content["env"]):
-            raise ValueError(f"{self.path}: every [[env]] needs 'id' and 'recommender'")
-        if any(set(variant) != {"options", "recommenders"} for variant in content.get("variant", [])):
-            raise ValueError(f"{self.path}: every [[variant]] holds 'options' and 'recommenders'")
+        except RecursionError as error:
+            raise ValueError(f"{self.path} is nested too deeply; a card has few levels of tables") from error
+        check_tables(content, self.path)
         return content
 
     @property
@@ -95,11 +86,6 @@ class Card:
         """
         return self.options.get("data_dir") != "" and not self.content.get("needs")
 
-    @property
-    def needs_data(self) -> bool:
-        """Whether a folder with the data has to be named for one of the ids: they are neither at hand nor fetched."""
-        return not self.embedded and not all(self.is_fetched(task_id) for task_id in self.ids)
-
     def is_fetched(self, task_id: str) -> bool:
         """Whether the data of an id are fetched from their publisher on first use."""
         from rec_gym.datasets.store import sources_of
@@ -116,15 +102,19 @@ def card_of(task_id: str) -> Card:
     """The card that registers an id.
 
     Raises:
-        ValueError: no card does; the message lists the ids there are.
+        ValueError: no card does; the message suggests near ids.
     """
     if task_id not in _registered:
-        raise ValueError(f"unknown id {task_id!r}; there are: {', '.join(sorted(_registered))}")
+        raise ValueError(unknown("id", task_id, sorted(_registered), more="`rec-gym list`"))
     return _registered[task_id]
 
 
 def register_card(path: str | Path) -> list[str]:
-    """Registers a card of your own with Gymnasium.
+    """Registers a custom card with Gymnasium.
+
+    A card is code: it names a loader, and may name recommenders, that are imported and called when a task is made, as
+    with any plugin. Register only cards that you trust. Names, types and settings of all tables are checked here, and
+    nothing that the card names is imported yet.
 
     Args:
         path: the TOML file; a relative `data_dir` in it counts from the file's folder.
@@ -134,10 +124,16 @@ def register_card(path: str | Path) -> list[str]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the card is not right, or an id is taken by another card.
+        ValueError: the card is not right (the message names the table, and suggests near names), or an id is taken by
+            another card.
     """
     path = Path(path).resolve()
-    return _register(Card(str(path), path.read_text(encoding="utf-8")), {"card": str(path)})
+    try:
+        card = Card(str(path), path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text in UTF-8, as TOML has to be: {error}") from error
+    check_settings(card.content, card.path)
+    return _register(card, {"card": str(path)})
 
 
 def register_packaged_cards() -> None:
@@ -150,15 +146,18 @@ def register_packaged_cards() -> None:
 def make_task(task_id: str, *, card: str | None = None, **overrides: Any) -> Task:
     """Makes the task of a registered id; data that are not there yet are fetched, converted and indexed first.
 
+    A card, and a recommender or encoder that is named as `package.module:Name` or `FILE.py:Name`, is code that is
+    imported, as with any plugin. Take cards, tables and Gymnasium's spec JSON only from where you would take code.
+
     Args:
         task_id: a registered id.
-        card: a TOML file that registers the id, should it not be registered yet.
+        card: a TOML file that registers the id, should it not be registered yet; see `register_card`.
         overrides: settings of `Task` (`split`, `reward`, `action`, `turns`, ...), `recommender` (a name, or a table
             `{name = ..., settings}`), `protocol`, and the options of the card's loader (`data_dir`, ...).
 
     Raises:
-        ValueError: an unknown id, or a setting that is not one of those there are.
-        TypeError: an unknown keyword; the message lists those there are.
+        ValueError: an unknown id, or a wrong setting.
+        TypeError: an unknown keyword. These messages suggest near names.
         FetchError: the data have to be fetched and cannot be; the message says how to supply them.
     """
     from rec_gym.datasets.store import open_dataset
@@ -211,10 +210,15 @@ def _sorted_out(
 
 
 def _register(card: Card, kwargs: Mapping[str, str]) -> list[str]:
-    for task_id in card.ids:
+    for task_id in card.ids:  # all are checked before any is registered
         known = _registered.get(task_id)
         if known is not None and known.path != card.path:
             raise ValueError(f"{card.path}: the id {task_id!r} is registered by {known.path}; choose another id")
+        try:
+            gym.envs.registration.parse_env_id(task_id)
+        except gym.error.Error as error:
+            raise ValueError(f"{card.path}: {task_id!r} is not an id such as 'MyShop-BM25-v0': {error}") from error
+    for task_id in card.ids:
         if task_id in gym.registry:
             del gym.registry[task_id]  # the same file, read again
         gym.register(
@@ -227,28 +231,18 @@ def _register(card: Card, kwargs: Mapping[str, str]) -> list[str]:
     return card.ids
 
 
-def _task_keywords() -> Iterator[str]:
-    import inspect
-
-    from rec_gym.loop.task import Task
-
-    hidden = ("self", "dataset", "recommender", "name")
-    yield from (key for key in inspect.signature(Task.__init__).parameters if key not in hidden)
-    yield from ("recommender", "protocol")
-
-
 def _check_keywords(task_id: str, overrides: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    known = [*_task_keywords(), *options]
-    unknown = [key for key in overrides if key not in known]
-    if unknown:
-        raise TypeError(f"{task_id} has no keyword {unknown[0]!r}; there are: {', '.join(known)}")
+    known = [*task_keywords(), "recommender", "protocol", *options]
+    for key in overrides:
+        if key not in known:
+            raise TypeError(f"{task_id} has no such keyword: {unknown('keyword', key, known)}")
 
 
 def _protocol(card: Card, name: str | None) -> dict[str, Any]:
     """The card's table for a protocol, with its name; empty for none."""
     protocols = card.content.get("protocols", {})
     if name is not None and name not in protocols:
-        raise ValueError(f"{card.path} has no protocol {name!r}; there are: {', '.join(protocols) or 'none'}")
+        raise ValueError(f"{card.path} has no such protocol: {unknown('protocol', name, protocols)}")
     return {} if name is None else {"name": name, **protocols[name]}
 
 
@@ -272,6 +266,8 @@ def _located(card: Card, options: dict[str, Any]) -> dict[str, Any]:
     """Options with the data folder as an absolute path, where one is named."""
     if not options.get("data_dir"):
         return options
+    if not isinstance(options["data_dir"], str | os.PathLike):
+        raise ValueError(f"data_dir is the path of a folder, not {options['data_dir']!r}")
     folder = Path(options["data_dir"]).expanduser()
     base = Path(card.path).parent if options["data_dir"] == card.options["data_dir"] else Path.cwd()
     return options | {"data_dir": str(folder if folder.is_absolute() else (base / folder).resolve())}
@@ -297,7 +293,7 @@ def _recommender(card: Card, spec: str | Mapping[str, Any], options: Mapping[str
         if all(options.get(key) == value for key, value in variant["options"].items()):
             settings |= variant["recommenders"].get(name, {})
     settings |= given
-    for key, default in _INNER.get(name, {}).items():
+    for key, default in INNER.get(name, {}).items():
         inner = settings.get(key, default)
         settings[key] = complete(inner) if key == "first" else [complete(part) for part in inner]
     return name, settings

@@ -41,6 +41,8 @@ def _foreseen(error: Exception) -> bool:
 
     if isinstance(error, BrokenPipeError):  # the reader of a pipe has gone; typer ends quietly
         return False
+    if isinstance(error, ImportError):  # of an extra, with the command that installs it; others are bugs
+        return "pip install" in str(error)
     return isinstance(error, ValueError | KeyError | TypeError | OSError | RecommenderError)
 
 

@@ -31,3 +31,5 @@ def _value(text: str) -> Any:
         if text[:1] in ("[", "{", '"', "'"):
             raise ValueError(f"--set: {text} is not a TOML value: {error}") from error
         return text
+    except RecursionError as error:
+        raise ValueError(f"--set: {text[:40]}... is nested too deeply") from error

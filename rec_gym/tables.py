@@ -140,8 +140,16 @@ def named(spec: object, what: str) -> tuple[str, dict[str, Any]]:
     return spec["name"], {key: value for key, value in spec.items() if key != "name"}
 
 
-def check_arguments(function: Callable[..., object], options: Mapping[str, object], what: str) -> None:
+def check_arguments(
+    function: Callable[..., object], options: Mapping[str, object], what: str, complete: bool = True
+) -> None:
     """Checks keyword arguments against a function's signature, and their types where it states simple ones.
+
+    Args:
+        function: what takes them.
+        options: the arguments.
+        what: what they describe, for messages.
+        complete: whether required arguments have to be among them; false where others come from elsewhere.
 
     Raises:
         ValueError: an option is unknown (near names are suggested), missing or of the wrong type.
@@ -149,7 +157,7 @@ def check_arguments(function: Callable[..., object], options: Mapping[str, objec
     parameters = inspect.signature(function).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     slots = [p for p in parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    required = [p.name for p in slots if p.default is p.empty]
+    required = [p.name for p in slots if complete and p.default is p.empty]
     known = [p.name for p in slots]
     check_keys(options, [*known, *(options if takes_any else ())], what, required)
     try:

@@ -4,6 +4,7 @@ import gymnasium as gym
 import pytest
 
 import rec_gym
+from rec_gym.card_checks import check_settings
 from rec_gym.cards import card_of, cards, register_card
 
 SHOP = "RecR1-CornerShop-BM25-v0"
@@ -47,8 +48,7 @@ def test_every_packaged_card_is_complete(name):
     assert card.content["licence"]
     assert name in gym.registry
     assert len(card.hash) == 64
-    for protocol in card.content.get("protocols", {}).values():
-        assert "cutoffs" in protocol
+    check_settings(card.content, card.path)  # those of a user are checked when they are registered
 
 
 def test_a_card_of_ones_own(folder):
@@ -78,10 +78,47 @@ def test_a_recommender_of_ones_own_by_name(folder):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("title", "titel"), "lacks 'title'; a card holds: baselines"),
-        (('licence = "none"', 'licence = "none"\ncolour = 1'), "has an unknown key 'colour'"),
+        (("title", "titel"), "unknown option 'titel'; did you mean 'title'"),
+        (
+            ('licence = "none"', 'licence = "none"\ncolour = 1'),
+            "the card .*wrong.toml has no such option: unknown option 'colour'",
+        ),
         (("turns = 2", "turns ="), "is not valid TOML"),
-        (('recommender = "rank_bm25"', ""), "every .*env.* needs 'id' and 'recommender'"),
+        (("turns = 2", f"x = {'[' * 5000}"), "is nested too deeply"),
+        (("[[env]]", "[env]"), "env of the card .* must be a list, each a table"),
+        (('id = "Wrong-v0"', "id = 5"), r"id of \[\[env\]\] number 1 must be text, not 5"),
+        (('id = "Wrong-v0"', 'id = "no version!"'), "'no version!' is not an id such as 'MyShop-BM25-v0'"),
+        (("[options]", "[[options]]"), "options of the card .* must be a table"),
+        (("[recommenders.rank_bm25]\nk1", "[recommenders]\nrank_bm25"), r"\[recommenders.rank_bm25\] must be a table"),
+        (("k1 = 0.9", 'name = "x"'), r"\[recommenders.rank_bm25\] has its name in its title"),
+        (("k1 = 0.9", "k_1 = 0.9"), r"\[recommenders.rank_bm25\]: .*unknown option 'k_1'; did you mean 'k1'"),
+        (("k1 = 0.9", 'k1 = "0.9"'), r"\[recommenders.rank_bm25\]: k1 of .* must be a finite number, not '0.9'"),
+        (
+            ("[recommenders.rank_bm25]", "[recommenders.rank_bm52]"),
+            "unknown recommender 'rank_bm52'; did you mean 'rank",
+        ),
+        (('recommender = "rank_bm25"', 'recommender = "bm26"'), "'Wrong-v0': unknown recommender 'bm26'; did you mean"),
+        (('recommender = "rank_bm25"', "recommender = 5"), "recommender of .* must be text or a table, not 5"),
+        (('"rank_bm25"', '{name = "hybrid", parts = ["bm25", "dens"]}'), "'dens'; did you mean 'dense'"),
+        (("turns = 2", "turn = 2"), r"\[\[env\]\] 'Wrong-v0' .*unknown option 'turn'; did you mean 'turns'"),
+        (("turns = 2", 'turns = "2"'), r"\[\[env\]\] 'Wrong-v0': turns of the task must be a whole number, not '2'"),
+        (("turns = 2", "rewrad = 2"), "unknown option 'rewrad'; did you mean 'reward'"),
+        (("turns = 2", 'dataset = "x"'), "unknown option 'dataset'"),
+        (("mrr@10", "mmr@10"), r"\[\[env\]\] 'Wrong-v0': unknown measure 'mmr@10'"),
+        (("turns = 2", 'action = "plian"'), "'Wrong-v0': unknown action format 'plian'"),
+        (("turns = 2", "candidates = { kk = 2 }"), "'Wrong-v0': .*'kk'"),
+        (("turns = 2", 'protocol = "papr"'), "'Wrong-v0': unknown protocol 'papr'; choose from: none"),
+        (("[[env]]", "[settings]\nturn = 2\n[[env]]"), r"\[settings\] has no such option: unknown option 'turn'"),
+        (("[[env]]", "[protocols.papr]\ncutoffs = {}\n[[env]]"), "unknown protocol 'papr'; did you mean 'paper'"),
+        (("[[env]]", "[protocols.paper]\ncutofs = {}\n[[env]]"), r"\[protocols.paper\] .*did you mean 'cutoffs'"),
+        (("[[env]]", "[protocols.paper]\ncutoffs = {all = '5'}\n[[env]]"), "all of cutoffs .* must be a whole number"),
+        (("[[env]]", "[[variant]]\noptions = {data_dri = 1}\nrecommenders = {}\n[[env]]"), "did you mean 'data_dir'"),
+        (("[[env]]", "[[variant]]\noptions = {}\n[[env]]"), r"a \[\[variant\]\] needs 'recommenders'"),
+        (("[[env]]", "[[variant]]\noptions = {}\nrecommenders = {bm25 = {kk = 1}}\n[[env]]"), "unknown option 'kk'"),
+        (('licence = "none"', 'licence = "none"\ntask = "serch"'), "unknown task 'serch'; did you mean 'search'"),
+        (('licence = "none"', 'licence = "none"\nneeds = "data"'), "'needs' names an option: unknown option 'data'"),
+        (("turns = 2", 'turns = 2\n[[env]]\nid = "Wrong-v0"\nrecommender = "bm25"'), "the id 'Wrong-v0' appears twice"),
+        (('recommender = "rank_bm25"', ""), r"\[\[env\]\] 'Wrong-v0' needs 'recommender'"),
     ],
 )
 def test_a_wrong_card_says_what_is_wrong(folder, change, message):
@@ -96,18 +133,24 @@ def test_a_wrong_card_says_what_is_wrong(folder, change, message):
         (
             {"splitt": "test"},
             TypeError,
-            "has no keyword 'splitt'; there are: split, reward, .*recommender, protocol, items",
+            "has no such keyword: unknown keyword 'splitt'; did you mean 'split'",
         ),
         ({"split": "dev"}, ValueError, "no split 'dev'; there are: train, val, test, ood-"),
         ({"reward": "ndgc@10"}, ValueError, "unknown measure 'ndgc@10'; there are: ndcg"),
-        ({"recommender": "bm26"}, ValueError, "unknown recommender 'bm26'; there are: bm25"),
+        ({"recommender": "bm26"}, ValueError, "unknown recommender 'bm26'; did you mean 'bm25'"),
         (
             {"recommender": {"name": "bm25", "k2": 1}},
             ValueError,
-            "unexpected keyword argument 'k2'; its options are: .*k1",
+            "recommender 'bm25' has no such option: unknown option 'k2'; choose from: fields, k1",
         ),
         ({"recommender": {"k1": 1}}, ValueError, "a recommender is a name or a table with 'name'"),
-        ({"protocol": "blog"}, ValueError, "has no protocol 'blog'; there are: paper"),
+        ({"protocol": "blog"}, ValueError, "no such protocol: unknown protocol 'blog'; choose from: paper"),
+        ({"recommender": 5}, ValueError, "a recommender is a name or a table with 'name', not 5"),
+        (
+            {"colour": 1},
+            TypeError,
+            "unknown keyword 'colour'; choose from: split, reward, .*recommender, protocol, items",
+        ),
     ],
 )
 def test_wrong_overrides_list_the_right_ones(overrides, error, message):
@@ -115,9 +158,13 @@ def test_wrong_overrides_list_the_right_ones(overrides, error, message):
         rec_gym.make_task(SHOP, **overrides)
 
 
-def test_an_unknown_id_lists_the_ids():
-    with pytest.raises(ValueError, match=f"unknown id 'RecR1-Nope-v0'; there are: .*{SHOP}"):
-        rec_gym.make_task("RecR1-Nope-v0")
+def test_a_misspelt_id_is_answered_with_the_nearest():
+    with pytest.raises(ValueError, match=f"unknown id 'RecR1-CornrShop-BM25-v0'; did you mean '{SHOP}'") as caught:
+        rec_gym.make_task("RecR1-CornrShop-BM25-v0")
+    assert str(caught.value).count("RecR1") == 4
+    assert str(caught.value).endswith("see `rec-gym list`")
+    with pytest.raises(ValueError, match="unknown id 'zzz'; see `rec-gym list`"):
+        rec_gym.make_task("zzz")
 
 
 def test_data_that_is_not_packaged_says_how_to_get_it():
@@ -125,6 +172,8 @@ def test_data_that_is_not_packaged_says_how_to_get_it():
         rec_gym.make_task("RecR1-RecBole-BM25-v0")
     with pytest.raises(ValueError, match=r"beir:load needs data_dir=\.\.\. Name a set of the BEIR benchmark"):
         rec_gym.make_task("RecR1-BEIR-BM25-v0")
+    with pytest.raises(ValueError, match="data_dir is the path of a folder, not 3"):
+        rec_gym.make_task("RecR1-BEIR-BM25-v0", data_dir=3)
     with pytest.raises((FileNotFoundError, ValueError), match="nowhere"):
         rec_gym.make_task("RecR1-ESCI-BM25-v0", data_dir="/nowhere")
 

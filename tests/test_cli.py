@@ -1,8 +1,10 @@
 """The command `rec-gym`: what it prints, what it saves, and how it fails."""
 
 import csv
+import importlib.abc
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,6 +50,22 @@ def fails(*arguments):
     assert result.stderr.startswith("Error: ")
     assert result.stderr.count("\n") == 1
     return result.stderr
+
+
+def needs_folder(card):
+    """Whether the data of a card have to be given: they are neither in the package nor fetched."""
+    return not card.embedded and not all(card.is_fetched(task_id) for task_id in card.ids)
+
+
+class Missing(importlib.abc.MetaPathFinder):
+    """What is not installed, as far as imports can tell."""
+
+    def __init__(self, *names):
+        self.names = names
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname.partition(".")[0] in self.names:
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
 
 
 def in_process(*arguments, **keywords):
@@ -122,9 +140,9 @@ class TestListAndInfo:
         assert result.exit_code == 0
         for task_id, card in cards().items():
             line = next(line for line in result.output.splitlines() if f" {task_id} " in line)
-            assert ("--data-dir" in line) == (card.needs_data and "needs" not in card.content)
+            assert ("--data-dir" in line) == (needs_folder(card) and "needs" not in card.content)
 
-    @pytest.mark.parametrize("task_id", sorted(name for name, card in cards().items() if card.needs_data))
+    @pytest.mark.parametrize("task_id", sorted(name for name, card in cards().items() if needs_folder(card)))
     def test_info_without_data_shows_the_card(self, task_id):
         result = run("info", task_id)
         assert result.exit_code == 0
@@ -191,6 +209,28 @@ class TestEvaluate:
         assert result.exit_code == 0, result.output
         assert "split val" in result.output  # test has to be asked for
 
+    def test_own_recommender_from_a_file(self, folder, tmp_path, monkeypatch):
+        (tmp_path / "mine.py").write_text(
+            "from rec_gym.recommenders.floors import RandomRecommender as Shuffled\n__all__ = ['Shuffled']\n"
+        )
+        monkeypatch.chdir(tmp_path)
+        arguments = ["evaluate", BEIR, "--policy", "raw", "--data-dir", folder, "--set"]
+        assert run(*arguments, "recommender=mine.py:Shuffled").exit_code == 0
+        assert "did you mean 'Shuffled'" in fails(*arguments, "recommender=mine.py:Shufled")
+        assert "not a recommender" in fails(*arguments, 'recommender={name="os:system", command="true"}')
+
+    def test_what_the_loader_dropped_is_said(self, folder, tmp_path):
+        data = tmp_path / "data"
+        shutil.copytree(folder, data)
+        with open(data / "qrels" / "train.tsv", "a", encoding="utf-8") as file:
+            file.write("\nq0\tnowhere\t1\nq1\tnowhere\t1\n")
+        result = run("evaluate", BEIR, "--policy", "raw", "--data-dir", data, "--json", tmp_path / "r.json")
+        assert result.exit_code == 0, result.output
+        assert "the data's loader: judgements of items that are not in the catalogue, dropped: 2" in result.output
+        saved = json.loads((tmp_path / "r.json").read_text())
+        assert saved["notes"] == {"judgements of items that are not in the catalogue, dropped": 2}
+        assert "the data's loader" not in run("evaluate", BEIR, "--policy", "raw", "--data-dir", folder).output
+
     def test_samples(self, folder):
         result = run("evaluate", BEIR, "--policy", "raw", "--samples", "2", "--data-dir", folder)
         assert "2 samples of each request" in result.output
@@ -216,13 +256,44 @@ class TestEvaluate:
 
 class TestErrors:
     def test_unknown_names_list_the_right_ones(self, folder):
-        assert BEIR in fails("info", "Nope-v0")
-        assert "there are: raw" in fails("evaluate", BEIR, "--policy", "best", "--data-dir", folder)
+        assert f"did you mean '{BEIR}'" in fails("info", "RecR1-BIER-BM25-v0")
+        assert "unknown id 'Nope-v0'; see `rec-gym list`" in fails("info", "Nope-v0")
+        assert "choose from: raw" in fails("evaluate", BEIR, "--policy", "best", "--data-dir", folder)
         assert "no split 'dev'" in fails("evaluate", BEIR, "--policy", "raw", "--split", "dev", "--data-dir", folder)
         assert "unknown measure" in fails("evaluate", BEIR, "--policy", "raw", "--measures", "x", "--data-dir", folder)
-        assert "no keyword 'turn'" in fails(
+        assert "unknown keyword 'turn'; did you mean 'turns'" in fails(
             "evaluate", BEIR, "--policy", "raw", "--set", "turn=1", "--data-dir", folder
         )
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ("evaluate", "--policy", "raw"),
+            ("info",),
+            ("play",),
+            ("prepare",),
+            ("export", "--output", "rows.jsonl"),
+        ],
+        ids=lambda command: command[0],
+    )
+    def test_a_missing_extra_is_one_line_with_the_remedy(self, folder, tmp_path, monkeypatch, command):
+        names = ("torch", "sentence_transformers")
+        for module in [name for name in sys.modules if name.partition(".")[0] in names]:
+            monkeypatch.delitem(sys.modules, module)
+        monkeypatch.setattr(sys, "meta_path", [Missing(*names), *sys.meta_path])
+        monkeypatch.chdir(tmp_path)
+        name, *options = command
+        message = fails(name, "RecR1-BEIR-Dense-v0", *options, "--data-dir", folder)
+        assert "pip install 'rec-gym[dense]'" in message
+        remedy = 'recommender={name="dense",encoder="hashing"}'
+        assert f"--set '{remedy}'" in message
+        if name == "info":
+            assert run(name, "RecR1-BEIR-Dense-v0", "--data-dir", folder, "--set", remedy).exit_code == 0
+
+    def test_an_import_error_of_a_users_code_keeps_its_traceback(self, folder, tmp_path):
+        (tmp_path / "mine.py").write_text("import surely_not_installed\n")
+        result = run("evaluate", BEIR, "--policy", f"{tmp_path}/mine.py:policy", "--data-dir", folder)
+        assert isinstance(result.exception, ModuleNotFoundError)
 
     def test_missing_data(self, tmp_path):
         assert "data_dir" in fails("evaluate", BEIR, "--policy", "raw")
@@ -334,4 +405,5 @@ class TestSettings:
 
     def test_errors(self):
         assert "KEY=VALUE, not 'turns'" in fails("info", BEIR, "--set", "turns")
+        assert "is nested too deeply" in fails("info", BEIR, "--set", f"reward={'[' * 5000}")
         assert "is not a TOML value" in fails("info", BEIR, "--set", "reward={measure=}")

@@ -86,6 +86,7 @@ class TestEvaluate:
             "samples": 1,
             "seed": 0,
             "settings": result.settings,
+            "notes": {},
         }
 
     def test_samples_of_a_request_are_averaged(self, task):
@@ -164,7 +165,7 @@ class TestEvaluate:
             evaluate(task, always("x"), measures=["ndgc@10"])
         with pytest.raises(ValueError, match="at least 1"):
             evaluate(task, always("x"), samples=0)
-        with pytest.raises(ValueError, match=r"'map' was not evaluated; there are: ndcg@10"):
+        with pytest.raises(ValueError, match=r"'map' was not evaluated: unknown measure 'map'; .*choose from: ndcg@10"):
             evaluate(task, always("x")).values("map")
 
 

@@ -18,6 +18,7 @@ FLOORS = [
         "_version",
         "settings",
         "tables",
+        "resolving",
         "columns",
         "catalog",
         "request_columns",
@@ -29,7 +30,7 @@ FLOORS = [
     {"measures"},
     {"recommenders", "datasets"},
     {"loop"},
-    {"rendering", "spaces", "cards"},
+    {"rendering", "spaces", "card_checks", "cards"},
     {"env", "vector_env", "adapters", "policies", "evaluation"},
     {"cli", "cli_play", "cli_show", "cli_data", "cli_export", "demo"},
 ]
@@ -70,6 +71,22 @@ def test_import_is_silent_and_light():
     code = f"import sys, rec_gym; print(sorted({HEAVY!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+@pytest.mark.parametrize("name", sorted(rec_gym._LAZY))
+def test_public_names_and_modules_are_loaded_when_they_are_asked_for(name):
+    # Each in a process of its own: elsewhere another import would have loaded it.
+    code = f"import rec_gym; assert {name!r} in dir(rec_gym) and {name!r} not in vars(rec_gym); print(rec_gym.{name})"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert name in done.stdout
+
+
+def test_type_checkers_know_every_lazy_name():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    [block] = [node for node in tree.body if isinstance(node, ast.If)]
+    names = [alias.asname for node in block.body for alias in node.names]
+    assert sorted(names) == sorted(rec_gym._LAZY)
 
 
 def test_every_public_name_can_be_had():

@@ -192,6 +192,7 @@ def test_baselines_pickle(task, name, monkeypatch):
 
 CODE = """
 from dataclasses import dataclass
+from rec_gym.policies import Policy
 
 def upper(rows):
     return [row["text"].upper() for row in rows]
@@ -199,13 +200,13 @@ def upper(rows):
 def with_task(rows, *, task):
     return [f"{row['text']} {len(task)}" for row in rows]
 
-def constant(text, task=None):
+def constant(text, task=None) -> Policy:
     return lambda rows: [f"{text} {task.split}"] * len(rows)
 
-def factory():
+def factory() -> "Suffix":
     return upper
 
-def needs_task(task):
+def needs_task(task) -> Policy:
     return lambda rows: [task.split] * len(rows)
 
 @dataclass
@@ -217,8 +218,11 @@ class Suffix:
 made = Suffix("?")
 not_callable = 3
 
-def wrong():
+def wrong() -> Policy:
     return 7
+
+def unsaid(text="x"):
+    raise SystemExit("was called")
 """
 
 
@@ -261,10 +265,12 @@ class TestOwnCode:
     @pytest.mark.parametrize(
         ("spec", "error", "message"),
         [
-            ("nothing", ValueError, "holds no callable 'nothing'; there are: dataclass, upper"),
-            ("not_callable", ValueError, "holds no callable 'not_callable'"),
+            ("uper", ValueError, "unknown name 'uper'; did you mean 'upper'.; choose from: upper, with_task"),
+            ("not_callable", ValueError, "is an object of type int, not a policy; name a function whose first"),
+            ("unsaid", ValueError, r"is the function unsaid\(\), not a policy; name .* annotated `-> Policy`"),
             ("wrong", ValueError, "made a int, which is not a callable"),
-            ("made:x", ValueError, "an object, which takes no argument"),
+            ("made:x", ValueError, "a policy itself, which takes no argument; write it without 'x'"),
+            ("upper:x", ValueError, "a policy itself, which takes no argument"),
             ("factory:x", ValueError, "cannot be called with its argument"),
         ],
     )

@@ -122,11 +122,13 @@ def test_popularity_is_the_catalogues_column(catalog):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("bm26", {}, "unknown recommender 'bm26'; there are: bm25, rank_bm25, random, popularity"),
-        ("random", {"sede": 1}, "'sede'; its options are: seed"),
+        ("bm26", {}, "unknown recommender 'bm26'; did you mean 'bm25'.; choose from: bm25, rank_bm25, .* FILE.py:Name"),
+        ("random", {"sede": 1}, "unknown option 'sede'; did you mean 'seed'"),
+        ("random", {"seed": "0"}, "seed of recommender 'random' must be a whole number, not '0'"),
+        ("bm25", {"k1": "1.2"}, "k1 of recommender 'bm25' must be a finite number, not '1.2'"),
         ("nowhere:Engine", {}, "'nowhere:Engine' cannot be loaded"),
         ("json:nothing", {}, "cannot be loaded"),
-        ("json:__doc__", {}, "is not a class or a function"),
+        ("json:__doc__", {}, "is an object of type str, not a recommender; name a class with rank"),
     ],
 )
 def test_wrong_names_and_options_list_the_right_ones(catalog, name, options, message):

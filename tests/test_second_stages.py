@@ -48,7 +48,7 @@ class TestHybrid:
         ("options", "message"),
         [
             ({"parts": ["bm25"]}, "two parts or more"),
-            ({"parts": "bm25"}, "two parts or more"),
+            ({"parts": "bm25"}, "parts of recommender 'hybrid' must be a list"),
             ({"method": "sum"}, "method is one of rrf, convex, not 'sum'"),
             ({"normalise": "max"}, "normalise is one of min-max, z, not 'max'"),
             ({"weights": [1]}, "1 weights were given for 2"),
@@ -115,7 +115,8 @@ class TestRerank:
             (lambda query, texts: [1.0] * (len(texts) + 1), ValueError, "the scorer .* returned"),
             (lambda query, texts: [float("nan")] * len(texts), ValueError, "has to return one finite number"),
             ("nowhere:score", ValueError, "'nowhere:score' cannot be loaded"),
-            ("json:__doc__", ValueError, "is not a callable"),
+            ("json:__doc__", ValueError, "not a scorer; name a function"),
+            ("subprocess:getoutput", ValueError, r"is the function getoutput\(\), not a scorer"),
             ("./nowhere", (FileNotFoundError, ImportError), "no folder|rec-gym\\[dense\\]"),
         ],
     )

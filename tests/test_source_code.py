@@ -93,11 +93,9 @@ NOT_LOADERS = [
 @pytest.mark.parametrize("loader", NOT_LOADERS)
 def test_what_is_no_loader_is_not_called(tmp_path, loader):
     if loader.endswith("Catalog.from_columns"):
-        message = "no loader"
+        message = "cannot be loaded"
     else:
-        message = (
-            "is not a loader, so it is not called: a loader is a Python function that is annotated to return a Dataset"
-        )
+        message = "not a loader; name a Python function that is annotated to return a Dataset"
     with pytest.raises(ValueError, match=message):
         recipe_of(loader, {"command": f"touch {tmp_path}/ran", "cmd": f"touch {tmp_path}/ran"})
     assert not (tmp_path / "ran").exists()
@@ -127,7 +125,7 @@ def test_a_loader_is_annotated_to_return_a_dataset(tmp_path, monkeypatch, capsys
     if is_loader:
         recipe_of("annotated:load", {})
     else:
-        with pytest.raises(ValueError, match="is not a loader"):
+        with pytest.raises(ValueError, match="not a loader"):
             recipe_of("annotated:load", {})
     sys.modules.pop("annotated")
     assert capsys.readouterr().out == ""

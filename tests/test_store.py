@@ -92,9 +92,9 @@ def test_a_loader_without_files(place):
     ("loader", "options", "message"),
     [
         ("own_words", {}, r"named 'package\.module:function', not 'own_words'"),
-        ("no_such_words:load", {}, "no loader 'no_such_words:load': No module named"),
-        ("own_words:open", {}, "no loader 'own_words:open'"),
-        ("own_words:GET_DATA", {}, "is not a loader, so it is not called"),
+        ("no_such_words:load", {}, "'no_such_words:load' cannot be loaded"),
+        ("own_words:open", {}, "'own_words:open' cannot be loaded"),
+        ("own_words:GET_DATA", {}, "not a loader; name a Python function that is annotated to return a Dataset"),
         (NAME, {"data_dir": "x", "uper": 1, "a": 2}, "has no option 'a', 'uper'; there are: data_dir, upper, repeat"),
         (NAME, {}, r"own_words:load needs data_dir=\.\.\. Write a file with words\."),
         (NAME, {"data_dir": ""}, "needs data_dir="),

@@ -15,7 +15,9 @@ rewards = st.floats(-1e3, 1e3)
 def outcome(reward):
     """An outcome of which nothing but the reward is looked at."""
     flags = np.ones(1, bool)
-    return Outcomes(["q"], ["a"], ["ok"], flags, flags, flags, np.array([reward]), {}, {}, {}, Ragged.from_rows([[]], np.int32))
+    return Outcomes(
+        ["q"], ["a"], ["ok"], flags, flags, flags, np.array([reward]), {}, {}, {}, Ragged.from_rows([[]], np.int32)
+    )
 
 
 def play(turns, one_turn, stop):

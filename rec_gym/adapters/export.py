@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rec_gym.cache import atomic_path
 from rec_gym.cards import make_task
 from rec_gym.progress import track
+from rec_gym.resolving import absolute, is_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,8 +67,10 @@ def _located(value: Any) -> Any:
         return {key: _located(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_located(inner) for inner in value]
-    is_path = isinstance(value, str) and "/" in value and len(value) < 1024 and "\n" not in value
-    return str(Path(value).resolve()) if is_path and Path(value).exists() else value
+    if isinstance(value, str) and is_path(value):
+        return absolute(value)
+    is_folder = isinstance(value, str) and "/" in value and len(value) < 1024 and "\n" not in value
+    return str(Path(value).resolve()) if is_folder and Path(value).exists() else value
 
 
 def task_of(description: str) -> Task:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
 import json
 import os
@@ -25,6 +24,7 @@ from rec_gym.datasets import fetch
 from rec_gym.datasets.folders import fingerprint
 from rec_gym.datasets.source_code import source_hash
 from rec_gym.datasets.sources import Source, identity
+from rec_gym.resolving import Interface, resolve
 
 FORMAT = 1
 """Version of what `Dataset.save` writes; raised when that changes."""
@@ -38,7 +38,7 @@ class Recipe:
     """What a dataset is made of, and where it is kept.
 
     Attributes:
-        loader: `"package.module:function"`.
+        loader: `"package.module:function"` or `"FILE.py:function"`.
         function: the loader itself.
         options: all of its options; `data_dir` is an absolute path, or empty where the data are fetched.
         sources: what is fetched; empty where `data_dir` is given or the loader needs none.
@@ -54,7 +54,8 @@ class Recipe:
     @property
     def name(self) -> str:
         """The name of the loader's module."""
-        return self.loader.partition(":")[0].rpartition(".")[2]
+        module = self.loader.rpartition(":")[0]
+        return Path(module).stem if module.endswith(".py") else module.rpartition(".")[2]
 
     @property
     def folder(self) -> Path:
@@ -82,7 +83,7 @@ def open_dataset(loader: str, options: Mapping[str, object]) -> Dataset:
     `Dataset` as long as it is in use. Links in `data_dir` are followed.
 
     Args:
-        loader: `"package.module:function"`; the function takes the options as keywords and is annotated to return a
+        loader: `"package.module:function"` or `"FILE.py:function"`; the function takes the options as keywords and is annotated to return a
             `Dataset`.
         options: strings, numbers and booleans.
 
@@ -110,7 +111,7 @@ def recipe_of(loader: str, options: Mapping[str, object]) -> Recipe:
         ValueError: there is no such loader, or an option is unknown or missing.
         FileNotFoundError: the folder `data_dir` is missing.
     """
-    function = _import_loader(loader)
+    function = resolve(loader, LOADER)
     complete = _complete(function, loader, dict(options))
     sources = _sources(function, complete)
     _check_given(function, loader, complete, sources)
@@ -135,7 +136,7 @@ def sources_of(loader: str, options: Mapping[str, object]) -> Sequence[Source]:
     Raises:
         ValueError: there is no such loader, or an option is unknown.
     """
-    function = _import_loader(loader)
+    function = resolve(loader, LOADER)
     return _sources(function, _complete(function, loader, dict(options)))
 
 
@@ -145,23 +146,7 @@ def get_data(loader: str) -> str:
     Raises:
         ValueError: there is no such loader.
     """
-    return _how_to_get(_import_loader(loader)).strip()
-
-
-def _import_loader(loader: str) -> Callable[..., Dataset]:
-    module, colon, name = loader.partition(":")
-    if not (module and colon and name):
-        raise ValueError(f"a loader is named 'package.module:function', not {loader!r}")
-    try:
-        function = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"no loader {loader!r}: {error}") from error
-    if not _is_loader(function):
-        raise ValueError(
-            f"{loader!r} is not a loader, so it is not called: a loader is a Python function that is annotated to return a "
-            "Dataset, such as def load(data_dir: str) -> rec_gym.Dataset"
-        )
-    return function
+    return _how_to_get(resolve(loader, LOADER)).strip()
 
 
 def _is_loader(function: object) -> bool:
@@ -176,6 +161,13 @@ def _is_loader(function: object) -> bool:
         for attribute in attributes:
             stated = getattr(stated, attribute, None)
     return isinstance(stated, type) and issubclass(stated, Dataset)
+
+
+LOADER = Interface(
+    "a loader",
+    _is_loader,
+    "a Python function that is annotated to return a Dataset, such as def load(data_dir: str) -> rec_gym.Dataset",
+)
 
 
 def _complete(function: Callable, loader: str, options: dict[str, object]) -> dict[str, object]:

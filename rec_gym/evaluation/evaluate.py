@@ -17,6 +17,7 @@ from rec_gym.loop.sampling import seeded_order
 from rec_gym.loop.task import Task
 from rec_gym.policies.base import Policy
 from rec_gym.progress import Bar
+from rec_gym.tables import unknown
 
 MEASURES = ("ndcg@10", "ndcg@100", "recall@100")
 BATCH_SIZE = 1024
@@ -47,6 +48,7 @@ class Evaluation:
         clipped: share of the completions whose query was cut, float64 [n].
         turns: completions in an episode, float64 [n].
         strata: `{name: float64 [n]}`, the dataset's numeric columns, such as `asked`.
+        notes: what the loader of the data dropped or repaired, `{reason: count}`.
         spreads: in a task with shuffled candidates, `{measure or reward: float64 [n]}`: the standard deviation over the
             shuffles of a request, which is the policy's position bias; else empty.
     """
@@ -69,6 +71,7 @@ class Evaluation:
     clipped: np.ndarray
     turns: np.ndarray
     strata: dict[str, np.ndarray] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
     spreads: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -87,12 +90,12 @@ class Evaluation:
         if name == REWARD:
             return self.rewards
         if name not in self.measures:
-            raise ValueError(f"{name!r} was not evaluated; there are: {', '.join((*self.measures, REWARD))}")
+            raise ValueError(f"{name!r} was not evaluated: {unknown('measure', name, (*self.measures, REWARD))}")
         return self.measures[name]
 
     @property
     def origin(self) -> dict[str, Any]:
-        """What the numbers were made from: id, card, version, split, settings."""
+        """What the numbers were made from: id, card, version, split, settings, and what the loader dropped."""
         return {
             "id": self.task_id,
             "card_sha256": self.card_hash,
@@ -102,6 +105,7 @@ class Evaluation:
             "samples": self.samples,
             "seed": self.seed,
             "settings": self.settings,
+            "notes": self.notes,
         }
 
 
@@ -178,6 +182,7 @@ def evaluate(
         parse_ok=columns["parse_ok"],
         clipped=columns["clipped"],
         turns=columns["turns"],
+        notes=dict(task.dataset.notes),
         strata={f.name: task.dataset.column(f.name, rows).astype(float) for f in table.schema if is_number(f.type)},
         spreads=_spreads(played, wanted),
     )

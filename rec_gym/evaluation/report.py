@@ -157,6 +157,9 @@ def caption(comparison: Comparison) -> str:
             f"{shuffles} shuffles of each request's candidates, averaged first; spread: their standard deviation, the mean "
             "over requests: the policy's position bias"
         )
+    notes = comparison.evaluations[0].notes
+    if notes:
+        lines.append("the data's loader: " + "; ".join(f"{reason}: {count:,}" for reason, count in notes.items()))
     return "\n".join(lines)
 
 

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import importlib.util
 import inspect
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 from rec_gym.loop.task import Task
@@ -19,6 +12,8 @@ from rec_gym.policies.base import Baseline, Policy
 from rec_gym.policies.orders import FirstStage, GivenOrder
 from rec_gym.policies.references import RM3, Oracle
 from rec_gym.policies.simple import AppendText, HistoryTitles, RandomWords, Raw
+from rec_gym.resolving import Interface, check, has_method, lookup, makes, split_path, takes
+from rec_gym.tables import unknown
 
 
 class NamedPolicy(NamedTuple):
@@ -63,14 +58,16 @@ def make_policy(spec: str, task: Task, *, seed: int = 0) -> Policy:
 
     Args:
         spec: a name (`raw`, `append:TEXT`, ...), or `MODULE_OR_FILE:NAME[:ARG]`. MODULE_OR_FILE is a dotted module
-            (found from the current folder too) or a path to a Python file. NAME is a function from rows to completions,
-            or a class or factory that makes one: it is called with ARG where one is given. A class, or a function that
-            takes no rows, is always called. Parameters named `task` and `seed` receive those.
+            (found from the current folder too) or a path to a Python file; it is imported, which runs its code. NAME is
+            a function from `rows` to completions, whose first parameter has that name, or what makes a policy: a class
+            with `__call__`, or a function annotated `-> Policy`. What makes one is called with ARG where one is given.
+            Parameters named `task` and `seed` receive those.
         task: the task whose rows the policy will answer.
         seed: of policies that draw.
 
     Raises:
-        ValueError: there is no such policy; the message lists the names there are.
+        ValueError: there is no such policy (the message lists the names), or NAME is something else; it is not called.
+        FileNotFoundError: the file is missing.
     """
     name, colon, argument = spec.partition(":")
     if name in POLICIES:
@@ -86,24 +83,17 @@ def make_policy(spec: str, task: Task, *, seed: int = 0) -> Policy:
             )
         return known.make(task, argument, seed)
     if not colon:
-        raise ValueError(f"unknown policy {spec!r}; there are: {_names()}")
-    source, _, rest = spec.partition(":")
-    attribute, given, argument = rest.partition(":")
-    module = _load(source, spec)
-    found = getattr(module, attribute, None)
-    if not callable(found):
-        there = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise ValueError(f"{source} holds no callable {attribute!r}; there are: {', '.join(there) or 'none'}")
-    return _made(found, spec, [argument] if given else [], task, seed)
+        known_as = [name + known.argument for name, known in POLICIES.items()]
+        raise ValueError(unknown("policy", spec, known_as, more="MODULE_OR_FILE:NAME[:ARG]"))
+    source, attribute, given = split_path(spec)
+    found = lookup(source, attribute)
+    check(found, f"{source}:{attribute}", POLICY)
+    return _made(found, spec, [] if given is None else [given], task, seed)
 
 
 def fitting_policies(task: Task) -> list[str]:
     """Names of the policies that can answer in a task's action format."""
     return [name for name, known in POLICIES.items() if task.action.writes in known.fits]
-
-
-def _names() -> str:
-    return ", ".join(name + known.argument for name, known in POLICIES.items()) + ", or MODULE_OR_FILE:NAME[:ARG]"
 
 
 def _count(argument: str) -> int:
@@ -113,20 +103,38 @@ def _count(argument: str) -> int:
         raise ValueError(f"random-words takes a number of words, not {argument!r}; write random-words:5") from None
 
 
-def _made(found: Callable, spec: str, arguments: list[str], task: Task, seed: int) -> Policy:
+def _makes_policy(value: Any) -> bool:
+    return makes(value, "__call__", "Policy")
+
+
+def _is_policy(value: Any) -> bool:
+    """Whether an object is a policy as it is: a function that takes rows, or an object that can be called."""
+    is_code = inspect.isclass(value) or inspect.isroutine(value) or isinstance(value, partial)
+    return takes(value, "rows") if is_code else has_method(type(value), "__call__")
+
+
+POLICY = Interface(
+    "a policy",
+    lambda value: _is_policy(value) or _makes_policy(value),
+    "a function whose first parameter is `rows`, a class with __call__(rows), or a function annotated `-> Policy`",
+)
+
+
+def _made(found: Any, spec: str, arguments: list[str], task: Task, seed: int) -> Policy:
     """The policy itself, from what a module holds under a name."""
-    parameters = _parameters(found)
-    named = [p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY]
-    taken = parameters[0].name if arguments and parameters else ""  # by the argument
+    try:
+        parameters = [p for p in inspect.signature(found).parameters.values() if p.kind is not p.POSITIONAL_ONLY]
+    except ValueError:  # code that shows no signature is called as it is
+        parameters = []
+    names = [p.name for p in parameters]
+    taken = names[:1] if arguments else []  # by the argument
     offered = {"task": task, "seed": seed}
-    keywords = {name: value for name, value in offered.items() if name in named and name != taken}
-    is_code = inspect.isclass(found) or inspect.isroutine(found)
-    if not is_code and arguments:
-        raise ValueError(f"{spec!r} names an object, which takes no argument; name a class or a function instead")
-    takes_rows = any(
-        p.name not in offered and p.kind is not p.KEYWORD_ONLY and p.kind is not p.VAR_KEYWORD for p in parameters
-    )
-    if not arguments and not inspect.isclass(found) and takes_rows:
+    keywords = {name: value for name, value in offered.items() if name in names and name not in taken}
+    if _is_policy(found):
+        if arguments:
+            raise ValueError(
+                f"{spec!r} names a policy itself, which takes no argument; write it without {arguments[0]!r}"
+            )
         return partial(found, **keywords) if keywords else found
     try:
         inspect.signature(found).bind(*arguments, **keywords)
@@ -134,60 +142,8 @@ def _made(found: Callable, spec: str, arguments: list[str], task: Task, seed: in
         given = "its argument" if arguments else "no argument"
         raise ValueError(f"{spec!r} cannot be called with {given}: {error}; write MODULE_OR_FILE:NAME[:ARG]") from error
     except ValueError:
-        pass  # code that shows no signature is called as it is
+        pass
     policy = found(*arguments, **keywords)
     if not callable(policy):
         raise ValueError(f"{spec!r} made a {type(policy).__name__}, which is not a callable from rows to completions")
     return policy
-
-
-def _parameters(found: Callable) -> list[inspect.Parameter]:
-    try:
-        return list(inspect.signature(found).parameters.values())
-    except ValueError:  # some built-in code shows none; it is taken for a policy
-        return [inspect.Parameter("rows", inspect.Parameter.POSITIONAL_ONLY)]
-
-
-def _load(source: str, spec: str) -> ModuleType:
-    """A module from a file or a dotted name."""
-    if source.endswith(".py") or "/" in source:
-        return _load_file(Path(source).expanduser())
-    with _importing_from(Path.cwd()):
-        try:
-            return importlib.import_module(source)
-        except ModuleNotFoundError as error:
-            if error.name is None or not f"{source}.".startswith(f"{error.name}."):
-                raise  # the module is there, and lacks something itself
-            raise ValueError(
-                f"unknown policy {spec!r}: there is no module {error.name!r}, and the names are: {_names()}"
-            ) from error
-
-
-def _load_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {str(path)!r}; a policy is written MODULE_OR_FILE:NAME[:ARG]")
-    path = path.resolve()
-    name = f"rec_gym_policy_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ValueError(f"{str(path)!r} is not a Python file; its name must end in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # pickles and dataclasses of the file look it up
-    with _importing_from(path.parent):
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            raise
-    return module
-
-
-@contextmanager
-def _importing_from(folder: Path) -> Iterator[None]:
-    """Lets modules of a folder be imported, after those that are installed."""
-    entry: Any = str(folder)
-    sys.path.append(entry)
-    try:
-        yield
-    finally:
-        sys.path.remove(entry)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import inspect
 import json
 import weakref
 from collections.abc import Mapping
@@ -17,6 +15,9 @@ import numpy as np
 from rec_gym.catalog import Catalog
 from rec_gym.columns import Ragged
 from rec_gym.recommenders.base import Fits, FitsHistories, Recommender, RecommenderError
+from rec_gym.resolving import FORM, is_path, maker_of
+from rec_gym.resolving import resolve as load_object
+from rec_gym.tables import check_arguments, named, unknown
 
 # Modules are loaded when their recommender is asked for.
 RECOMMENDERS = {
@@ -30,6 +31,8 @@ RECOMMENDERS = {
     "item-knn": "rec_gym.recommenders.item_knn:ItemKNN",
 }
 
+RECOMMENDER = maker_of("a recommender", "rank", "Recommender")
+
 _fitted: WeakValueDictionary[str, Recommender] = WeakValueDictionary()
 _lock = RLock()  # a hybrid makes its parts while it is made
 
@@ -40,18 +43,20 @@ def make_recommender(
     """A recommender fitted to a catalogue; those with the same name, options and data are one object a process.
 
     Args:
-        name: one of `RECOMMENDERS`, or `package.module:Class` for one of your own.
+        name: one of `RECOMMENDERS`, or `package.module:Name` or `FILE.py:Name` for custom code, which is imported: a
+            class with `rank`, or a function annotated `-> Recommender`. Anything else is refused before it is called.
         options: its settings.
         catalog: what it ranks.
         histories: item positions of the train histories, for those that learn from them (`FitsHistories`). They are
             what the shoppers brought, never what a request asks for.
 
     Raises:
-        ValueError: an unknown name or setting, and the message lists those there are; or the recommender learns from
-            histories, and there are none.
+        ValueError: an unknown name or setting (near ones are suggested), a setting of the wrong type; or the recommender
+            learns from histories, and there are none.
     """
     options = {key: _plain(value) for key, value in options.items()}
-    made = new_recommender(name, options)
+    factory = factory_of(name)
+    made = _made(factory, name, options)
     learns = isinstance(made, FitsHistories) and made.uses_histories
     if learns and (histories is None or histories.values.size == 0):
         raise ValueError(
@@ -59,7 +64,8 @@ def make_recommender(
             "choose another recommender, or a data set of histories"
         )
     seen = _digest(histories) if learns and histories is not None else None
-    key = json.dumps([name, options, catalog.content_hash, seen], sort_keys=True, default=_identity)
+    parts = [name, _identity(factory), options, catalog.content_hash, seen]
+    key = json.dumps(parts, sort_keys=True, default=_identity)
     with _lock:
         fitted = _fitted.get(key)
         if fitted is None:
@@ -68,8 +74,8 @@ def make_recommender(
             else:
                 fitted = made.fit(catalog) if isinstance(made, Fits) else made
             _fitted[key] = fitted
-            # An object among the options is told by its identity, so that it must live as long as what it made.
-            weakref.finalize(fitted, _keep, options)
+            # They are told by their identity, so that they must live as long as what they made.
+            weakref.finalize(fitted, _keep, factory, options)
         return fitted
 
 
@@ -77,15 +83,13 @@ def recommender_name(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]
     """Name and settings of a recommender that is given as data.
 
     Raises:
-        ValueError: a table has no `name`.
+        ValueError: it is an object, or a table without `name`.
     """
     if not isinstance(spec, str | Mapping):
-        raise ValueError(f"a recommender is named as data, not {type(spec).__name__}; give an object to Task itself")
-    settings: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
-    name = settings.pop("name", None)
-    if not isinstance(name, str):
-        raise ValueError("a recommender is a name or a table with 'name', such as {name = 'bm25', k1 = 0.9}")
-    return name, settings
+        raise ValueError(
+            f"a recommender is a name or a table with 'name', not {spec!r}; give an object to rec_gym.Task itself"
+        )
+    return named(spec, "a recommender")
 
 
 def _digest(histories: Ragged) -> str:
@@ -99,48 +103,43 @@ def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
-def _keep(options: Mapping[str, object]) -> None:
-    """Called when a recommender is gone; until then the finaliser holds its options."""
+def _keep(factory: object, options: Mapping[str, object]) -> None:
+    """Called when a recommender is gone; until then the finaliser holds what it was made of."""
 
 
 def _identity(value: object) -> str:
-    """What tells an object among the options from others, as long as it lives."""
+    """What tells an object from others, as long as it lives."""
     return f"{type(value).__qualname__} {id(value)}"
 
 
-def load_object(path: str) -> object:
-    """The object that `package.module:name` names.
+def factory_of(name: str) -> Any:
+    """The class or function that makes a recommender; it is imported, and not called.
 
     Raises:
-        ValueError: the path is not of this form, or there is no such module or name.
+        ValueError: the name is unknown (near ones are suggested), or names something else.
     """
-    module, _, name = path.partition(":")
-    if not module or not name:
-        raise ValueError(f"{path!r} is not of the form package.module:Name")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"{path!r} cannot be loaded: {error}") from error
+    if name in RECOMMENDERS:
+        return load_object(RECOMMENDERS[name], RECOMMENDER)
+    if not is_path(name):
+        raise ValueError(unknown("recommender", name, RECOMMENDERS, more=f"{FORM} for custom code"))
+    return load_object(name, RECOMMENDER)
 
 
 def new_recommender(name: str, options: Mapping[str, object]) -> Recommender:
     """A recommender that is not fitted yet.
 
     Raises:
-        ValueError: an unknown name or setting; the message lists those there are.
+        ValueError: an unknown name or setting (near ones are suggested), or a setting of the wrong type.
     """
-    if name not in RECOMMENDERS and ":" not in name:
-        known = ", ".join(RECOMMENDERS)
-        raise ValueError(f"unknown recommender {name!r}; there are: {known}, or package.module:Class for your own")
-    factory = load_object(RECOMMENDERS.get(name, name))
-    if not callable(factory):
-        raise ValueError(f"recommender {name!r} is not a class or a function that makes one")
-    try:
-        inspect.signature(factory).bind(**options)
-    except TypeError as error:
-        known = ", ".join(inspect.signature(factory).parameters)
-        raise ValueError(f"recommender {name!r}: {error}; its options are: {known or 'none'}") from error
-    return factory(**options)
+    return _made(factory_of(name), name, options)
+
+
+def _made(factory: Any, name: str, options: Mapping[str, object]) -> Recommender:
+    check_arguments(factory, options, f"recommender {name!r}")
+    made = factory(**options)
+    if not isinstance(made, Recommender):
+        raise ValueError(f"recommender {name!r} made a {type(made).__name__} without rank() or without query_language")
+    return made
 
 
 __all__ = [
@@ -149,6 +148,7 @@ __all__ = [
     "FitsHistories",
     "Recommender",
     "RecommenderError",
+    "factory_of",
     "load_object",
     "make_recommender",
     "new_recommender",

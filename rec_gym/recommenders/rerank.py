@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from rec_gym.catalog import Catalog
 from rec_gym.columns import Ragged
 from rec_gym.ranking import NOT_RANKED, Rankings
-from rec_gym.recommenders import load_object, make_recommender, new_recommender, recommender_name
+from rec_gym.recommenders import make_recommender, new_recommender, recommender_name
 from rec_gym.recommenders.base import (
     Recommender,
     check_fitted,
@@ -23,10 +23,23 @@ from rec_gym.recommenders.base import (
 from rec_gym.recommenders.checks import check_excluded, check_queries
 from rec_gym.recommenders.cross_encoder import CrossEncoderScorer
 from rec_gym.recommenders.fusion import best_first
+from rec_gym.resolving import Interface, has_method, is_path, resolve, takes
 
 Scorer = Callable[[str, list[str]], Sequence[float] | np.ndarray]
 
-_FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+SCORER = Interface(
+    "a scorer",
+    lambda value: takes(value, "query", "texts") or has_method(type(value), "score_pairs"),
+    "a function (query, texts) -> scores with these parameters, or an object with score_pairs(queries, texts)",
+)
+
+
+class ScoresPairs(Protocol):
+    """A scorer that gets all pairs of a batch at once."""
+
+    def score_pairs(self, queries: Sequence[str], texts: Sequence[str]) -> Sequence[float] | np.ndarray:
+        """A finite number for each pair."""
+        ...
 
 
 class Rerank:
@@ -37,8 +50,9 @@ class Rerank:
 
     Args:
         scorer: a callable `(query, texts) -> scores`, one finite number a text; or the name of one,
-            `package.module:name`; or the name or folder of a cross-encoder for sentence-transformers. A scorer with
-            `score_pairs(queries, texts) -> scores` gets all pairs of a batch at once.
+            `package.module:name` or `FILE.py:name`, whose parameters have these names; or the name or folder of a
+            cross-encoder for sentence-transformers. A scorer with `score_pairs(queries, texts) -> scores` gets all pairs
+            of a batch at once.
         first: the first stage: a name, a table `{name = ..., settings}`, or an object that is fitted already.
         top: items of each ranking that are ordered anew.
         fields: text columns that the scorer reads; empty means all.
@@ -54,10 +68,10 @@ class Rerank:
 
     def __init__(
         self,
-        scorer: str | Scorer,
+        scorer: str | Scorer | ScoresPairs,
         first: str | Mapping[str, Any] | Recommender = "bm25",
         top: int = 100,
-        fields: Sequence[str] = (),
+        fields: str | Sequence[str] = (),
         device: str | None = None,
         dtype: str = "fp32",
         batch_size: int = 32,
@@ -178,8 +192,8 @@ class Rerank:
     def _opened_scorer(self) -> Any:
         if not isinstance(self.scorer, str):
             opened: Any = self.scorer
-        elif _FACTORY.fullmatch(self.scorer):
-            opened = load_object(self.scorer)
+        elif is_path(self.scorer):
+            opened = resolve(self.scorer, SCORER)
         else:
             return CrossEncoderScorer(self.scorer, self.device, self.dtype, self.batch_size)
         if not callable(opened) and not hasattr(opened, "score_pairs"):

@@ -81,7 +81,7 @@ class BM25:
 
     def __init__(
         self,
-        fields: Sequence[str] = (),
+        fields: str | Sequence[str] = (),
         k1: float = 1.2,
         b: float = 0.75,
         language: str = "english",

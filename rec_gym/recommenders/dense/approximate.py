@@ -20,6 +20,7 @@ from rec_gym.progress import Bar
 from rec_gym.ranking import NOT_RANKED, Rankings
 from rec_gym.recommenders.dense.exact import exact_scores
 from rec_gym.recommenders.fusion import best_first
+from rec_gym.tables import check_keys, checked, named, unknown
 
 FLAT = "flat"
 
@@ -48,18 +49,16 @@ def index_settings(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, int]]:
         spec: one of `INDEXES`, or a table `{name = "hnsw", m = 16}`.
 
     Raises:
-        ValueError: there is no such index or parameter; the message lists those there are.
+        ValueError: the index or a parameter is unknown (near names are suggested), or of the wrong type.
     """
-    given = {"name": spec} if isinstance(spec, str) else dict(spec)
-    name = given.pop("name", None)
+    name, given = named(spec, "an index")
     if name not in INDEXES:
-        raise ValueError(f"index is one of {', '.join(INDEXES)} (or a table with such a 'name'), not {name!r}")
-    unknown = [key for key in given if key not in INDEXES[name]]
-    if unknown:
-        known = ", ".join(INDEXES[name]) or "none"
-        raise ValueError(f"index {name!r} has no parameter {unknown[0]!r}; there are: {known}")
-    if any(not isinstance(value, int) or value < (key != "lists") for key, value in given.items()):
-        raise ValueError(f"parameters of an index are whole numbers >= 1; got {given}")
+        raise ValueError(unknown("index", name, INDEXES))
+    what = f"index {name!r}"
+    check_keys(given, list(INDEXES[name]), what)
+    for key, value in given.items():
+        if checked(value, int, f"{key} of {what}") < (key != "lists"):
+            raise ValueError(f"{key} of {what} must be at least 1, not {value!r}")
     return name, {**INDEXES[name], **given}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +11,8 @@ import numpy as np
 
 from rec_gym.columns import first_few
 from rec_gym.recommenders.dense.hashing import HashingEncoder
+from rec_gym.resolving import is_path, maker_of, resolve
+from rec_gym.tables import check_arguments, named, nearest
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -31,8 +31,10 @@ PRESETS = {
 }
 POOLINGS = ("cls", "mean", "max", "lasttoken")
 
-_FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-_MISSING = "dense retrieval by a model needs sentence-transformers: pip install 'rec-gym[dense]' ({error})"
+_MISSING = (
+    "the encoder {name!r} needs sentence-transformers: pip install 'rec-gym[dense]' ({error}); or take the encoder that "
+    'needs no model: --set \'recommender={{name="dense",encoder="hashing"}}\''
+)
 
 
 @runtime_checkable
@@ -66,17 +68,21 @@ def clipped_by(encoder: Encoder, texts: list[str]) -> np.ndarray:
     return clipped
 
 
+ENCODER = maker_of("an encoder", "encode", "Encoder")
+
+
 def open_encoder(spec: str | Mapping[str, Any] | Encoder, **model_settings: Any) -> Encoder:
     """The encoder that `spec` names.
 
     Args:
         spec: an object with `encode`; or a name, or a table `{name = ..., settings}`. Names are `hashing` (no model;
-            settings of `HashingEncoder`), one of `PRESETS`, `package.module:factory` (called with the settings), a
-            folder, or a model of the Hugging Face hub (settings `pooling` and `max_length`, see `SentenceEncoder`).
+            settings of `HashingEncoder`), one of `PRESETS`, `package.module:Name` or `FILE.py:Name` (a class with
+            `encode`, or a function annotated `-> Encoder`; called with the settings), a folder, or a model of the
+            Hugging Face hub (settings `pooling` and `max_length`, see `SentenceEncoder`).
         model_settings: `device`, `dtype` and `batch_size` for a `SentenceEncoder`.
 
     Raises:
-        ValueError: the name or a setting is not one of those there are.
+        ValueError: the name or a setting is unknown (near ones are suggested), or a setting is of the wrong type.
         TypeError: an object has no `encode`.
     """
     if not isinstance(spec, str | Mapping):
@@ -86,10 +92,8 @@ def open_encoder(spec: str | Mapping[str, Any] | Encoder, **model_settings: Any)
     name, settings = encoder_name(spec)
     if name == HASHING:
         return _made(HashingEncoder, name, settings)
-    if _FACTORY.fullmatch(name):
-        from rec_gym.recommenders import load_object  # the registry loads this module by its name
-
-        return _made(load_object(name), name, settings)
+    if is_path(name):
+        return _made(resolve(name, ENCODER), name, settings)
     if name in PRESETS:
         settings = {"pooling": "cls", **settings}
     return _made(SentenceEncoder, name, {"model": PRESETS.get(name, name), **settings, **model_settings})
@@ -101,21 +105,14 @@ def encoder_name(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     Raises:
         ValueError: a table has no `name`.
     """
-    settings: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
-    name = settings.pop("name", None)
-    if not isinstance(name, str) or not name:
+    name, settings = named(spec, "an encoder")
+    if not name:
         raise ValueError("an encoder is a name or a table with 'name', such as {name = 'hashing', dimensions = 256}")
     return name, settings
 
 
 def _made(factory: Any, name: str, settings: Mapping[str, Any]) -> Encoder:
-    if not callable(factory):
-        raise ValueError(f"encoder {name!r} is not a class or a function that makes one")
-    try:
-        inspect.signature(factory).bind(**settings)
-    except TypeError as error:
-        known = ", ".join(inspect.signature(factory).parameters)
-        raise ValueError(f"encoder {name!r}: {error}; its settings are: {known or 'none'}") from error
+    check_arguments(factory, settings, f"encoder {name!r}")
     encoder = factory(**settings)
     if not isinstance(encoder, Encoder):
         raise TypeError(f"encoder {name!r} made a {type(encoder).__name__}, which has no encode(list[str])")
@@ -205,7 +202,7 @@ class SentenceEncoder:
             from sentence_transformers import SentenceTransformer
             from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
         except ImportError as error:
-            raise ImportError(_MISSING.format(error=error)) from error
+            raise ImportError(_MISSING.format(name=self.model, error=error)) from error
         model_kwargs = {"dtype": getattr(torch, DTYPES[self.dtype])}
         try:
             if self.pooling is None:
@@ -215,9 +212,11 @@ class SentenceEncoder:
                 pooling = Pooling(base.get_embedding_dimension(), self.pooling)
                 loaded = SentenceTransformer(modules=[base, pooling], device=self.device)
         except (OSError, ValueError) as error:
+            close = nearest(self.model, [HASHING, *PRESETS])
+            near = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
             raise ValueError(
-                f"encoder {self.model!r} cannot be loaded ({first_few([str(error)[:300]])}); name a folder with a model, "
-                f"a model of the Hugging Face hub, 'hashing', or a preset: {', '.join(PRESETS)}"
+                f"encoder {self.model!r} cannot be loaded ({first_few([str(error)[:300]])}){near}; name a folder with a "
+                f"model, a model of the Hugging Face hub, 'hashing', or a preset: {', '.join(PRESETS)}"
             ) from error
         if self.max_length is not None:
             loaded.max_seq_length = self.max_length

@@ -67,7 +67,7 @@ class Dense:
 
     def __init__(
         self,
-        fields: Sequence[str] = (),
+        fields: str | Sequence[str] = (),
         encoder: str | Mapping[str, Any] | Encoder = HASHING,
         index: str | Mapping[str, Any] = FLAT,
         device: str | None = None,
