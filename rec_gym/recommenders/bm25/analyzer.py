@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import Stemmer
+
+from rec_gym.recommenders.bm25.compilation import load_kernels
 
 NO_TERM = -1
 NO_LANGUAGE = "none"
@@ -116,33 +118,41 @@ class TermIds(dict[str, int]):
 
     Args:
         analyzer: the rules.
-        find: gives the id of a term, or `NO_TERM`.
+        find: gives the id of each of several terms, or `NO_TERM`.
         limit: words that are kept; beyond it the dictionary starts anew, so that a policy which invents words without
             end does not fill the memory.
     """
 
-    def __init__(self, analyzer: Analyzer, find: Callable[[str], int], limit: int) -> None:
+    def __init__(self, analyzer: Analyzer, find: Callable[[list[str]], Iterable[int]], limit: int) -> None:
         super().__init__()
         self._analyzer, self._find, self._limit = analyzer, find, limit
-
-    def __missing__(self, word: str) -> int:
-        term = self._analyzer.term(word)
-        term_id = NO_TERM if term is None else self._find(term)
-        if len(word) <= _LONGEST_KEPT_WORD:
-            if len(self) >= self._limit:
-                self.clear()
-            self[word] = term_id
-        return term_id
 
     def of(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """The term id of every word of all texts in order, int64, and how many words each text has, int64."""
         if sum(map(len, texts)) < _FEW_CHARACTERS:
-            rows = [[self[word] for word in self._analyzer.words(text)] for text in texts]
-            return np.array([term for row in rows for term in row], np.int64), np.array(
-                [len(row) for row in rows], np.int64
-            )
+            rows = [self._analyzer.words(text) for text in texts]
+            counts = np.array([len(row) for row in rows], np.int64)
+            return np.array(self._ids([word for row in rows for word in row]), np.int64), counts
         words, codes, counts = self._analyzer.split(texts)
-        return np.array([self[word] for word in words], np.int64)[codes], counts
+        return np.array(self._ids(words), np.int64)[codes], counts
+
+    def _ids(self, words: list[str]) -> list[int]:
+        """The term id of each word; those that are not known are looked up together."""
+        known = list(map(self.get, words))
+        if None not in known:
+            return known  # type: ignore[return-value]
+        unknown = list(dict.fromkeys(word for word, term_id in zip(words, known, strict=True) if term_id is None))
+        terms = [self._analyzer.term(word) for word in unknown]
+        ids = iter(self._find([term for term in terms if term is not None]))
+        fresh = {word: NO_TERM if term is None else next(ids) for word, term in zip(unknown, terms, strict=True)}
+        self._keep(fresh)
+        return [fresh[word] if term_id is None else term_id for word, term_id in zip(words, known, strict=True)]
+
+    def _keep(self, fresh: dict[str, int]) -> None:
+        short = {word: term_id for word, term_id in fresh.items() if len(word) <= _LONGEST_KEPT_WORD}
+        if len(self) + len(short) > self._limit:
+            self.clear()
+        self.update(islice(short.items(), self._limit))
 
 
 class Vocabulary:
@@ -172,20 +182,35 @@ class Vocabulary:
         """The two arrays, by the names of the constructor's arguments."""
         return {"characters": self._characters, "offsets": self._offsets}
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether the two arrays fit each other, so that every term lies within the characters."""
+        characters, offsets = self._characters, self._offsets
+        if (characters.dtype, offsets.dtype) != (np.uint8, np.int64) or not (characters.ndim == offsets.ndim == 1):
+            return False
+        return (
+            len(offsets) > 0 and offsets[0] == 0 and offsets[-1] == len(characters) and not (np.diff(offsets) < 0).any()
+        )
+
     def __len__(self) -> int:
         return len(self._offsets) - 1
 
     def __getitem__(self, term_id: int) -> str:
-        return self._raw(term_id).decode("utf-8", "surrogatepass")
+        raw = self._characters[self._offsets[term_id] : self._offsets[term_id + 1]].tobytes()
+        return raw.decode("utf-8", "surrogatepass")
 
-    def find(self, term: str) -> int:
-        """The id of `term`, or `NO_TERM`."""
-        raw = encode(term)
-        place = bisect_left(range(len(self)), raw, key=self._raw)
-        return place if place < len(self) and self._raw(place) == raw else NO_TERM
+    def find(self, terms: Sequence[str]) -> list[int]:
+        """The id of each of `terms`, or `NO_TERM`.
 
-    def _raw(self, term_id: int) -> bytes:
-        return self._characters[self._offsets[term_id] : self._offsets[term_id + 1]].tobytes()
+        All are found in one compiled call: a text of nothing but new words costs no more than a look-up a word.
+        """
+        raw = [encode(term) for term in terms]
+        offsets = np.zeros(len(raw) + 1, np.int64)
+        np.cumsum([len(term) for term in raw], out=offsets[1:])
+        ids = np.empty(len(raw), np.int64)
+        asked = np.frombuffer(b"".join(raw), np.uint8)
+        load_kernels().find_terms(self._characters, self._offsets, asked, offsets, ids)
+        return ids.tolist()
 
 
 def encode(term: str) -> bytes:
