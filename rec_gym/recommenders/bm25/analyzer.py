@@ -98,11 +98,16 @@ class Analyzer:
 
     def term(self, word: str) -> str | None:
         """The term of a lower-case word; None for a stop word or an empty one."""
-        if not word or (self.stop_words and self.language == "english" and word in ENGLISH_STOP_WORDS):
-            return None
+        return self.terms([word]).get(word)
+
+    def terms(self, words: Sequence[str]) -> dict[str, str]:
+        """The terms of distinct lower-case words; stop words and empty ones have none."""
+        stop_words = ENGLISH_STOP_WORDS if self.stop_words and self.language == "english" else frozenset()
+        searched = [word for word in words if word and word not in stop_words]
         if self.language == NO_LANGUAGE:
-            return word
-        return _stemmer(self.language).stemWord(word) or word
+            return dict(zip(searched, searched, strict=True))
+        stems = _stemmer(self.language).stemWords(searched)
+        return dict(zip(searched, [stem or word for stem, word in zip(stems, searched, strict=True)], strict=True))
 
 
 def _stemmer(language: str) -> Stemmer.Stemmer:
@@ -142,9 +147,9 @@ class TermIds(dict[str, int]):
         if None not in known:
             return known  # type: ignore[return-value]
         unknown = list(dict.fromkeys(word for word, term_id in zip(words, known, strict=True) if term_id is None))
-        terms = [self._analyzer.term(word) for word in unknown]
-        ids = iter(self._find([term for term in terms if term is not None]))
-        fresh = {word: NO_TERM if term is None else next(ids) for word, term in zip(unknown, terms, strict=True)}
+        terms = self._analyzer.terms(unknown)
+        fresh = dict.fromkeys(unknown, NO_TERM)
+        fresh.update(zip(terms, self._find(list(terms.values())), strict=True))
         self._keep(fresh)
         return [fresh[word] if term_id is None else term_id for word, term_id in zip(words, known, strict=True)]
 
@@ -204,11 +209,12 @@ class Vocabulary:
 
         All are found in one compiled call: a text of nothing but new words costs no more than a look-up a word.
         """
-        raw = [encode(term) for term in terms]
-        offsets = np.zeros(len(raw) + 1, np.int64)
-        np.cumsum([len(term) for term in raw], out=offsets[1:])
-        ids = np.empty(len(raw), np.int64)
-        asked = np.frombuffer(b"".join(raw), np.uint8)
+        joined = "".join(terms)
+        lengths = map(len, terms if joined.isascii() else map(encode, terms))
+        offsets = np.zeros(len(terms) + 1, np.int64)
+        np.cumsum(np.fromiter(lengths, np.int64, len(terms)), out=offsets[1:])
+        ids = np.empty(len(terms), np.int64)
+        asked = np.frombuffer(encode(joined), np.uint8)
         load_kernels().find_terms(self._characters, self._offsets, asked, offsets, ids)
         return ids.tolist()
 
