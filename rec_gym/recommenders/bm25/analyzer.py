@@ -98,16 +98,17 @@ class Analyzer:
 
     def term(self, word: str) -> str | None:
         """The term of a lower-case word; None for a stop word or an empty one."""
-        return self.terms([word]).get(word)
+        _, terms = self.terms([word])
+        return terms[0] if terms else None
 
-    def terms(self, words: Sequence[str]) -> dict[str, str]:
-        """The terms of distinct lower-case words; stop words and empty ones have none."""
+    def terms(self, words: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Those of lower-case words that are neither stop words nor empty, and the term of each."""
         stop_words = ENGLISH_STOP_WORDS if self.stop_words and self.language == "english" else frozenset()
         searched = [word for word in words if word and word not in stop_words]
         if self.language == NO_LANGUAGE:
-            return dict(zip(searched, searched, strict=True))
+            return searched, searched
         stems = _stemmer(self.language).stemWords(searched)
-        return dict(zip(searched, [stem or word for stem, word in zip(stems, searched, strict=True)], strict=True))
+        return searched, [stem or word for stem, word in zip(stems, searched, strict=True)]
 
 
 def _stemmer(language: str) -> Stemmer.Stemmer:
@@ -147,9 +148,9 @@ class TermIds(dict[str, int]):
         if None not in known:
             return known  # type: ignore[return-value]
         unknown = list(dict.fromkeys(word for word, term_id in zip(words, known, strict=True) if term_id is None))
-        terms = self._analyzer.terms(unknown)
+        searched, terms = self._analyzer.terms(unknown)
         fresh = dict.fromkeys(unknown, NO_TERM)
-        fresh.update(zip(terms, self._find(list(terms.values())), strict=True))
+        fresh.update(zip(searched, self._find(terms), strict=True))
         self._keep(fresh)
         return [fresh[word] if term_id is None else term_id for word, term_id in zip(words, known, strict=True)]
 
@@ -209,12 +210,13 @@ class Vocabulary:
 
         All are found in one compiled call: a text of nothing but new words costs no more than a look-up a word.
         """
-        joined = "".join(terms)
-        lengths = map(len, terms if joined.isascii() else map(encode, terms))
+        joined = encode("".join(terms))
         offsets = np.zeros(len(terms) + 1, np.int64)
-        np.cumsum(np.fromiter(lengths, np.int64, len(terms)), out=offsets[1:])
+        np.cumsum(np.fromiter(map(len, terms), np.int64, len(terms)), out=offsets[1:])
+        asked = np.frombuffer(joined, np.uint8)
+        if len(joined) > offsets[-1]:  # some characters take several bytes; each has one that continues no other
+            offsets = np.append(np.flatnonzero(asked & 0xC0 != 0x80), len(joined))[offsets]
         ids = np.empty(len(terms), np.int64)
-        asked = np.frombuffer(encode(joined), np.uint8)
         load_kernels().find_terms(self._characters, self._offsets, asked, offsets, ids)
         return ids.tolist()
 
