@@ -70,7 +70,7 @@ def test_many_texts_at_once_become_the_words_of_the_rule(texts, few):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(analyzer, "_FEW_CHARACTERS", few)  # one way of splitting, then the other
         ids: dict[str, int] = {}
-        words = TermIds(Analyzer("none"), lambda term: ids.setdefault(term, len(ids)), 100)
+        words = TermIds(Analyzer("none"), lambda terms: [ids.setdefault(term, len(ids)) for term in terms], 100)
         found, counts = words.of(texts)
     names = list(ids)
     row_of = np.repeat(np.arange(len(texts)), counts)
@@ -93,14 +93,23 @@ def test_other_languages_and_none():
     assert Analyzer("english", stop_words=False).term("the") == "the"
 
 
-def test_words_are_looked_up_once_and_forgotten_beyond_the_limit():
-    asked: list[str] = []
-    words = TermIds(Analyzer("none"), lambda term: asked.append(term) or len(asked), limit=3)
-    assert words.of(["a b a", "", "c a"])[0].tolist() == [1, 2, 1, 3, 1]
-    assert words.of(["d a"])[0].tolist() == [4, 5]
-    assert len(words) <= 3
+def test_words_are_looked_up_once_together_and_forgotten_beyond_the_limit():
+    asked: list[list[str]] = []
+
+    def find(terms):
+        asked.append(terms)
+        return [ord(term[0]) for term in terms]
+
+    words = TermIds(Analyzer("none"), find, limit=3)
+    assert words.of(["a b a", "", "c a"])[0].tolist() == [97, 98, 97, 99, 97]
+    assert words.of(["b c"])[0].tolist() == [98, 99]
+    assert words.of(["d a"])[0].tolist() == [100, 97]
+    assert asked == [["a", "b", "c"], ["d"]]
+    assert list(words) == ["d"]
+    assert words.of(["e f g h i"])[0].tolist() == [101, 102, 103, 104, 105]
+    assert len(words) == 3
     long = "x" * 1000
-    assert words.of([f"{long} {long}"])[0].tolist() == [6, 7]
+    assert words.of([f"{long} {long}"])[0].tolist() == [120, 120]
     assert long not in words
 
 
@@ -111,8 +120,8 @@ def test_a_vocabulary_finds_its_terms_and_no_others(terms, other):
     vocabulary = Vocabulary.from_terms(raw)
     assert len(vocabulary) == len(terms)
     assert {vocabulary[i] for i in range(len(vocabulary))} == terms
-    assert all(vocabulary[vocabulary.find(term)] == term for term in terms)
-    assert (vocabulary.find(other) == NO_TERM) == (other not in terms)
+    assert [vocabulary[term_id] for term_id in vocabulary.find(list(terms))] == list(terms)
+    assert (vocabulary.find([other]) == [NO_TERM]) == (other not in terms)
 
 
 def test_a_stemmer_belongs_to_one_thread():

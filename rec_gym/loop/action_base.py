@@ -13,6 +13,8 @@ from rec_gym.tables import check_fields
 MAX_CHARS = 10_000
 # A bag-of-words engine takes 32,767 words at the most; a text of this many characters holds no more.
 MAX_CHARS_LIMIT = 65_534
+# Characters of JSON that are read for each one that counts: it may be written as `\u00e9`, and other keys may come first.
+_JSON_CHARS = 8
 
 THINK, THINK_END = "<think>", "</think>"
 ANSWER, ANSWER_END = "<answer>", "</answer>"
@@ -92,6 +94,11 @@ class Plain:
             return failed(word if word == "unclosed_think" else "empty")
         return asked(text, word, self.max_chars)
 
+    @property
+    def max_json_chars(self) -> int:
+        """Characters of JSON that are read: decoding costs more for a character than anything else that parsing does."""
+        return _JSON_CHARS * self.max_chars
+
     def compose(self, query: str, request: str) -> str:
         """The completion that asks `query`: the inverse of `parse`, for baselines and tests."""
         return query
@@ -133,9 +140,10 @@ def last_answer(completion: str) -> tuple[str, str] | None:
     start = completion.rfind(ANSWER)
     if start < 0:
         return None
-    content, closed, _ = completion[start + len(ANSWER) :].partition(ANSWER_END)
-    several = completion.count(ANSWER) > 1
-    return content.strip(), "last_answer" if several else "ok" if closed else "unclosed_answer"
+    end = completion.find(ANSWER_END, start)
+    several = completion.find(ANSWER, 0, start) >= 0
+    content = completion[start + len(ANSWER) : end if end >= 0 else len(completion)].strip()
+    return content, "last_answer" if several else "ok" if end >= 0 else "unclosed_answer"
 
 
 def tags_are_right(completion: str, think_opened: bool) -> bool:

@@ -6,8 +6,9 @@ A format never raises on any text. What it understood, it says in one word (`Act
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from rec_gym.loop.action_base import (
@@ -31,6 +32,7 @@ from rec_gym.loop.orders import Order
 from rec_gym.tables import named, read_fields, unknown
 
 _DECODER = json.JSONDecoder(strict=False)  # models write raw newlines inside JSON strings
+_QUERY_BEGINS = re.compile(r'\{\s*"query"\s*:\s*"')
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ class Answer(Plain):
     `query_not_text`, `empty`, and with `strict` also `bad_tags`.
 
     Args:
-        max_chars: characters of the query that count; a longer one is clipped.
+        max_chars: characters of the query that count; a longer one is clipped. JSON that has not ended after eight times
+            as many is `bad_json`, but for an object whose first value is a query of such a length.
         strict: the paper's check: each of the four tags exactly once, in order, around a JSON object with `query`.
         think_opened: the prompt has already written `<think>`, so that a completion need not.
     """
@@ -106,10 +109,12 @@ class Answer(Plain):
             return failed("empty")
         if not content.startswith("{") and not self.strict:
             return self._bare(content, word)
+        too_long = len(content) > self.max_json_chars
         try:
-            value, end = _DECODER.raw_decode(content)
+            value, end = _DECODER.raw_decode(content[: self.max_json_chars])
         except (ValueError, RecursionError):
-            return failed("bad_json")
+            query = self._cut_query(content) if too_long else None
+            return failed("bad_json") if query is None else replace(self._query(query, word), clipped=True)
         if content[end:].strip():
             if self.strict:
                 return failed("bad_json")
@@ -117,6 +122,19 @@ class Answer(Plain):
         if not isinstance(value, dict) or "query" not in value:
             return failed("no_query")
         return self._query(value["query"], word)
+
+    def _cut_query(self, content: str) -> str | None:
+        """The beginning of the query in JSON that is too long to be read, where it is the query that is too long."""
+        if not _QUERY_BEGINS.match(content):
+            return None
+        cut = content[: self.max_json_chars]
+        last = cut.rfind("\\", len(cut) - 6)  # the last escape may be cut in two
+        if last >= 0 and (last + 1 - len(cut[: last + 1].rstrip("\\"))) % 2:
+            cut = cut[:last]
+        try:
+            return _DECODER.decode(cut + '"}')["query"]
+        except (ValueError, RecursionError):
+            return None
 
     def _bare(self, content: str, word: str) -> Action:
         """A text where JSON was asked for; one pair of quotation marks around it is not a part of it."""

@@ -26,6 +26,7 @@ _NUMBERS = re.compile(r"[0-9]{1,9}(?:[\s,;>]+[0-9]{1,9})+")
 _NUMBER = re.compile(
     r"(?:(?:item|candidate|product|number|no\.?)[\s_#]*)?[#(\[]?([0-9]{1,9})[)\]]?[.:]?", re.IGNORECASE
 )
+_ENTRIES_EACH = 10  # entries of an order that are read, for each candidate
 _PAPER_NAME = re.compile(r"Item_([1-9][0-9]{0,8})")
 _PAPER_KEY = "reranked_items"
 _QUOTES = " \t\"'`*“”"
@@ -44,7 +45,11 @@ class Order(Plain):
     Parses: `ok`, `think_removed`, `fenced`, `last_answer`, `unclosed_answer`; `incomplete` (some candidates are missing),
     `duplicates` (one is named again), `unknown` (something names no candidate), `unknown_and_duplicates`;
     `no_candidates` (the request has none, and nothing is ranked); not ok: `empty`, `unclosed_think`, `no_order` (no
-    candidate is named), and with `strict` also `bad_tags`, `bad_json`, `not_all_once`.
+    candidate is named), and with `strict` also `bad_tags`, `bad_json` (also JSON of more than eight times
+    `max_chars`), `not_all_once`.
+
+    Of an order that names ten times as many things as there are candidates the rest is left out, and it counts as
+    clipped.
 
     Args:
         max_chars: characters of the order that count; a longer one is clipped.
@@ -71,9 +76,12 @@ class Order(Plain):
         content, word = _content(completion)
         if not content:
             return failed(word if word == "unclosed_think" else "empty")
-        action = _ordered(_entries(content[: self.max_chars], candidates), candidates, word)
+        most = _ENTRIES_EACH * len(candidates)
+        entries = _entries(content[: self.max_chars], candidates, most + 1)
+        action = _ordered(entries[:most], candidates, word)
         written = content[: self.max_chars] if action.ok else ""
-        return replace(action, written=written, clipped=action.ok and len(content) > self.max_chars)
+        clipped = len(content) > self.max_chars or len(entries) > most
+        return replace(action, written=written, clipped=action.ok and clipped)
 
     def compose(self, query: str, request: str) -> str:
         """The completion that orders as `query` says, such as `[2] > [1]`."""
@@ -93,10 +101,13 @@ class Order(Plain):
         if answer is None or not tags_are_right(completion, self.think_opened):
             return failed("bad_tags")
         content = answer[0]
+        if len(content) > self.max_json_chars:
+            return failed("bad_json")
         value = _json(content)
         names = value.get(_PAPER_KEY) if isinstance(value, dict) else None
         if not isinstance(names, list):
             return failed("bad_json")
+        names = names[: _ENTRIES_EACH * len(candidates)]
         found = [_PAPER_NAME.fullmatch(name) if isinstance(name, str) else None for name in names]
         entries = [int(match[1]) - 1 if match else -1 for match in found]
         action = _ordered(entries, candidates, "ok")
@@ -144,28 +155,28 @@ def _ordered(entries: Sequence[Entry], candidates: Sequence[str], word: str) -> 
     return Action(order_text(list(named)), "", word, True, order=(*named, *rest), counts=counts)
 
 
-def _entries(content: str, candidates: Sequence[str]) -> list[Entry]:
-    """What a text names, in its order."""
+def _entries(content: str, candidates: Sequence[str], most: int) -> list[Entry]:
+    """What a text names, in its order, and no more than `most` of it."""
     value = _json(content)
     if isinstance(value, dict):
         value = next((part for part in value.values() if isinstance(part, list)), None)
     titles = {_key(title) for title in candidates}
     if isinstance(value, list):
-        return [_json_entry(part, titles, len(candidates)) for part in value]
-    pieces = _pieces(content, titles)
+        return [_json_entry(part, titles, len(candidates)) for part in value[:most]]
+    pieces = _pieces(content, titles, most)
     if not any(_key(piece) in titles for piece in pieces):
         # A chain says more than the numbers that a text mentions before it comes to its order.
         chains = _CHAIN.findall(content)
         numbers = _BRACKETED.findall(chains[-1] if chains else content)
         if numbers:
-            return [int(number) - 1 for number in numbers]
+            return [int(number) - 1 for number in numbers[:most]]
     return [_entry(piece, titles, len(candidates)) for piece in pieces]
 
 
-def _pieces(content: str, titles: set[str]) -> list[str]:
+def _pieces(content: str, titles: set[str], most: int) -> list[str]:
     """The parts of a text: its lines, cut at `>` and (where there is one line only) at commas, titles left whole."""
     if _NUMBERS.fullmatch(content):
-        return re.split(r"[\s,;>]+", content)
+        return re.split(r"[\s,;>]+", content, maxsplit=most)[:most]
     lines = [without_bullet(line) for line in content.split("\n")]
     lines = [line for line in lines if line]
     pieces: list[str] = []
@@ -176,7 +187,11 @@ def _pieces(content: str, titles: set[str]) -> list[str]:
             pieces += line.split(">")
         else:
             pieces += re.split("[,;]", line) if len(lines) == 1 else [line]
-    return [piece for piece in pieces if piece.strip()]
+        if len(pieces) > most:
+            pieces = [piece for piece in pieces if piece.strip()]
+            if len(pieces) >= most:
+                break
+    return [piece for piece in pieces if piece.strip()][:most]
 
 
 def _entry(piece: str, titles: set[str], count: int) -> Entry:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import Stemmer
+
+from rec_gym.recommenders.bm25.compilation import load_kernels
 
 NO_TERM = -1
 NO_LANGUAGE = "none"
@@ -96,11 +98,17 @@ class Analyzer:
 
     def term(self, word: str) -> str | None:
         """The term of a lower-case word; None for a stop word or an empty one."""
-        if not word or (self.stop_words and self.language == "english" and word in ENGLISH_STOP_WORDS):
-            return None
+        _, terms = self.terms([word])
+        return terms[0] if terms else None
+
+    def terms(self, words: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Those of lower-case words that are neither stop words nor empty, and the term of each."""
+        stop_words = ENGLISH_STOP_WORDS if self.stop_words and self.language == "english" else frozenset()
+        searched = [word for word in words if word and word not in stop_words]
         if self.language == NO_LANGUAGE:
-            return word
-        return _stemmer(self.language).stemWord(word) or word
+            return searched, searched
+        stems = _stemmer(self.language).stemWords(searched)
+        return searched, [stem or word for stem, word in zip(stems, searched, strict=True)]
 
 
 def _stemmer(language: str) -> Stemmer.Stemmer:
@@ -116,33 +124,41 @@ class TermIds(dict[str, int]):
 
     Args:
         analyzer: the rules.
-        find: gives the id of a term, or `NO_TERM`.
+        find: gives the id of each of several terms, or `NO_TERM`.
         limit: words that are kept; beyond it the dictionary starts anew, so that a policy which invents words without
             end does not fill the memory.
     """
 
-    def __init__(self, analyzer: Analyzer, find: Callable[[str], int], limit: int) -> None:
+    def __init__(self, analyzer: Analyzer, find: Callable[[list[str]], Iterable[int]], limit: int) -> None:
         super().__init__()
         self._analyzer, self._find, self._limit = analyzer, find, limit
-
-    def __missing__(self, word: str) -> int:
-        term = self._analyzer.term(word)
-        term_id = NO_TERM if term is None else self._find(term)
-        if len(word) <= _LONGEST_KEPT_WORD:
-            if len(self) >= self._limit:
-                self.clear()
-            self[word] = term_id
-        return term_id
 
     def of(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """The term id of every word of all texts in order, int64, and how many words each text has, int64."""
         if sum(map(len, texts)) < _FEW_CHARACTERS:
-            rows = [[self[word] for word in self._analyzer.words(text)] for text in texts]
-            return np.array([term for row in rows for term in row], np.int64), np.array(
-                [len(row) for row in rows], np.int64
-            )
+            rows = [self._analyzer.words(text) for text in texts]
+            counts = np.array([len(row) for row in rows], np.int64)
+            return np.array(self._ids([word for row in rows for word in row]), np.int64), counts
         words, codes, counts = self._analyzer.split(texts)
-        return np.array([self[word] for word in words], np.int64)[codes], counts
+        return np.array(self._ids(words), np.int64)[codes], counts
+
+    def _ids(self, words: list[str]) -> list[int]:
+        """The term id of each word; those that are not known are looked up together."""
+        known = list(map(self.get, words))
+        if None not in known:
+            return known  # type: ignore[return-value]
+        unknown = list(dict.fromkeys(word for word, term_id in zip(words, known, strict=True) if term_id is None))
+        searched, terms = self._analyzer.terms(unknown)
+        fresh = dict.fromkeys(unknown, NO_TERM)
+        fresh.update(zip(searched, self._find(terms), strict=True))
+        self._keep(fresh)
+        return [fresh[word] if term_id is None else term_id for word, term_id in zip(words, known, strict=True)]
+
+    def _keep(self, fresh: dict[str, int]) -> None:
+        short = {word: term_id for word, term_id in fresh.items() if len(word) <= _LONGEST_KEPT_WORD}
+        if len(self) + len(short) > self._limit:
+            self.clear()
+        self.update(islice(short.items(), self._limit))
 
 
 class Vocabulary:
@@ -172,20 +188,37 @@ class Vocabulary:
         """The two arrays, by the names of the constructor's arguments."""
         return {"characters": self._characters, "offsets": self._offsets}
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether the two arrays fit each other, so that every term lies within the characters."""
+        characters, offsets = self._characters, self._offsets
+        if (characters.dtype, offsets.dtype) != (np.uint8, np.int64) or not (characters.ndim == offsets.ndim == 1):
+            return False
+        return (
+            len(offsets) > 0 and offsets[0] == 0 and offsets[-1] == len(characters) and not (np.diff(offsets) < 0).any()
+        )
+
     def __len__(self) -> int:
         return len(self._offsets) - 1
 
     def __getitem__(self, term_id: int) -> str:
-        return self._raw(term_id).decode("utf-8", "surrogatepass")
+        raw = self._characters[self._offsets[term_id] : self._offsets[term_id + 1]].tobytes()
+        return raw.decode("utf-8", "surrogatepass")
 
-    def find(self, term: str) -> int:
-        """The id of `term`, or `NO_TERM`."""
-        raw = encode(term)
-        place = bisect_left(range(len(self)), raw, key=self._raw)
-        return place if place < len(self) and self._raw(place) == raw else NO_TERM
+    def find(self, terms: Sequence[str]) -> list[int]:
+        """The id of each of `terms`, or `NO_TERM`.
 
-    def _raw(self, term_id: int) -> bytes:
-        return self._characters[self._offsets[term_id] : self._offsets[term_id + 1]].tobytes()
+        All are found in one compiled call: a text of nothing but new words costs no more than a look-up a word.
+        """
+        joined = encode("".join(terms))
+        offsets = np.zeros(len(terms) + 1, np.int64)
+        np.cumsum(np.fromiter(map(len, terms), np.int64, len(terms)), out=offsets[1:])
+        asked = np.frombuffer(joined, np.uint8)
+        if len(joined) > offsets[-1]:  # some characters take several bytes; each has one that continues no other
+            offsets = np.append(np.flatnonzero(asked & 0xC0 != 0x80), len(joined))[offsets]
+        ids = np.empty(len(terms), np.int64)
+        load_kernels().find_terms(self._characters, self._offsets, asked, offsets, ids)
+        return ids.tolist()
 
 
 def encode(term: str) -> bytes:

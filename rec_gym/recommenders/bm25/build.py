@@ -94,7 +94,7 @@ def _read(
         runs of each window.
     """
     ids: dict[str, int] = {}
-    words = TermIds(analyzer, lambda term: ids.setdefault(term, len(ids)), _WORDS_KEPT)
+    words = TermIds(analyzer, lambda terms: [ids.setdefault(term, len(ids)) for term in terms], _WORDS_KEPT)
     lengths: list[np.ndarray] = []
     runs: list[tuple[np.ndarray, np.ndarray]] = []
     for window_texts in _regroup(texts, WINDOW):

@@ -129,6 +129,8 @@ def _open_array(folder: Path, name: str) -> np.ndarray:
 def _contradiction(size: int, postings: Postings, vocabulary: Vocabulary) -> str | None:
     """Why the kernels would read or write outside of an array; None if all is well."""
     terms = len(vocabulary)
+    if not vocabulary.is_sound:
+        return "the vocabulary's offsets do not fit its characters"
     wrong = [name for name, array in postings._asdict().items() if array.dtype != np.dtype(DTYPES[name])]
     if wrong:
         return f"arrays of another type: {', '.join(wrong)}"

@@ -34,7 +34,7 @@ def _read_only(dtype: Any, dimensions: int = 1) -> types.Array:
     return types.Array(dtype, dimensions, "C", readonly=True)
 
 
-_int64s, _int32s = _read_only(types.int64), _read_only(types.int32)
+_int64s, _int32s, _uint8s = _read_only(types.int64), _read_only(types.int32), _read_only(types.uint8)
 _postings_type = types.NamedTuple(
     [_read_only(from_dtype(np.dtype(dtype)), 2 if name == "kth_impact" else 1) for name, dtype in DTYPES.items()],
     Postings,
@@ -356,3 +356,40 @@ def rank_items(
         for j in range(len(asked)):
             place = _first_above(wanted, _key(totals[j], asked[j]) - 1, running)
             own_ranks[j] = above[place] if totals[j] > 0 and place < standing[0] else NOT_RANKED
+
+
+@njit(**_settings)
+def _is_below(first, first_begin, first_end, second, second_begin, second_end):
+    """Whether one string of bytes stands before another."""
+    for i in range(min(first_end - first_begin, second_end - second_begin)):
+        if first[first_begin + i] != second[second_begin + i]:
+            return first[first_begin + i] < second[second_begin + i]
+    return first_end - first_begin < second_end - second_begin
+
+
+@njit(
+    types.void(_uint8s, _int64s, _uint8s, _int64s, types.Array(types.int64, 1, "C")),
+    cache=True,
+    **_settings,
+)
+def find_terms(characters, offsets, asked, asked_offsets, ids):
+    """The places of terms in a sorted vocabulary, by bisection.
+
+    Args:
+        characters: the bytes of all terms of the vocabulary, one after the other.
+        offsets: where each begins and, last, where the last one ends.
+        asked: the bytes of the terms that are looked up, likewise.
+        asked_offsets: likewise.
+        ids: is filled with the place of each, or -1 for one that is not in the vocabulary.
+    """
+    for i in range(len(ids)):
+        begin, end = asked_offsets[i], asked_offsets[i + 1]
+        low, high = 0, len(offsets) - 1
+        while low < high:
+            middle = (low + high) >> 1
+            if _is_below(characters, offsets[middle], offsets[middle + 1], asked, begin, end):
+                low = middle + 1
+            else:
+                high = middle
+        there = low < len(offsets) - 1 and not _is_below(asked, begin, end, characters, offsets[low], offsets[low + 1])
+        ids[i] = low if there else -1

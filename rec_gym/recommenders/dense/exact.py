@@ -13,10 +13,12 @@ import numpy as np
 
 from rec_gym.columns import Ragged
 from rec_gym.ranking import NOT_RANKED, Rankings
+from rec_gym.recommenders.fusion import best_first
 
 _SCORES_AT_ONCE = 1 << 25  # float32 scores of queries by items held at a time: 128 MiB
-_ITEMS_AT_ONCE = 1 << 14  # items that are computed anew at a time
+_ITEMS_AT_ONCE = 1 << 10  # items that are computed anew at a time: 4 MiB, which stays in the processor's cache
 _FEW = 8  # wanted items of a query; from here on one sort is quicker than counting for each
+_SPARSE = 16  # a query that uses at most one in so many components is looked up, not summed, where nothing is shared
 
 
 class ExactSearch:
@@ -50,8 +52,8 @@ class ExactSearch:
             least = np.partition(near, place)[place] if place else -np.inf
             found = np.flatnonzero((near >= least - 2 * self.margin) & (near > -np.inf))
             exact = exact_scores(self.vectors, found, queries[row])
-            best = np.lexsort((found, -exact))[: items.shape[1]]
-            items[row, : len(best)], scores[row, : len(best)] = found[best], exact[best]
+            best = best_first(found[np.newaxis], exact[np.newaxis], items.shape[1])
+            items[row, : best.depth], scores[row, : best.depth] = best.items[0], best.scores[0]
         return Rankings(items, scores)
 
     def ranks(self, queries: np.ndarray, wanted: Ragged, k: int, exclude: Sequence[np.ndarray] | None) -> Ragged:
@@ -76,13 +78,31 @@ class ExactSearch:
         above, near_or_above = _counts(near, low, high)
         ranks = np.where((above < k) & (near[positions] > -np.inf), above, NOT_RANKED).astype(np.int32)
         # Where nothing but the item itself lies within the margin of its score, the count is the rank.
-        for place in np.flatnonzero((ranks != NOT_RANKED) & (near_or_above - above > 1)).tolist():
-            unsure = np.flatnonzero((near >= low[place]) & (near <= high[place]))
-            exact = exact_scores(self.vectors, unsure, query)
-            tied_before = (exact == scores[place]) & (unsure < positions[place])
-            rank = above[place] + np.count_nonzero((exact > scores[place]) | tied_before)
-            ranks[place] = rank if rank < k else NOT_RANKED
+        open_places = np.flatnonzero((ranks != NOT_RANKED) & (near_or_above - above > 1))
+        if len(open_places):
+            exact_ranks = self._ranks_among_unsure(
+                near, query, positions[open_places], low[open_places], high[open_places]
+            )
+            exact_ranks += above[open_places]
+            ranks[open_places] = np.where(exact_ranks < k, exact_ranks, NOT_RANKED)
         return ranks
+
+    def _ranks_among_unsure(
+        self, near: np.ndarray, query: np.ndarray, positions: np.ndarray, low: np.ndarray, high: np.ndarray
+    ) -> np.ndarray:
+        """For each of `positions`, how many items within the margin of its score stand before it, int64.
+
+        Every item that lies within any of the margins is scored exactly, once for all of `positions`: the cost is that
+        of one pass over the catalogue at most, however many items are tied.
+        """
+        unsure = np.flatnonzero(_within_any(near, low, high))
+        exact = exact_scores(self.vectors, unsure, query)
+        place = np.empty(len(unsure), np.int64)
+        place[np.lexsort((unsure, -exact))] = np.arange(len(unsure))
+        # Of those that stand before an item, the ones above its own margin are counted already.
+        ordered = np.sort(near[unsure])
+        counted = len(unsure) - np.searchsorted(ordered, high, "right")
+        return place[np.searchsorted(unsure, positions)] - counted
 
     def _near_scores(
         self, queries: np.ndarray, exclude: Sequence[np.ndarray] | None
@@ -107,8 +127,34 @@ def _counts(near: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.nda
     return len(near) - np.searchsorted(ordered, high, "right"), len(near) - np.searchsorted(ordered, low, "left")
 
 
+def _within_any(near: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Which of the scores lie in any of the intervals [low, high], which are all equally wide, bool."""
+    low, high = np.sort(low), np.sort(high)
+    if len(low) < _FEW:
+        return np.logical_or.reduce([(near >= start) & (near <= end) for start, end in zip(low, high, strict=True)])
+    # Of the intervals that begin at or below a score, some one holds it if not all of them have ended.
+    return np.searchsorted(low, near, "right") > np.searchsorted(high, near, "left")
+
+
 def exact_scores(vectors: np.ndarray, positions: np.ndarray, query: np.ndarray) -> np.ndarray:
-    """Scores of the items at `positions`, float32: each sum is taken in float64 and in the same order."""
+    """Scores of the items at `positions`, float32: each sum is taken in float64 and in the same order.
+
+    The encoder `hashing` gives a query of a few words a few components, and most items have none of these. Their score
+    is 0 without a sum, so that a word which hardly any item holds does not cost a pass over the whole catalogue.
+    """
+    used = np.flatnonzero(query)
+    if len(used) * _SPARSE > len(query) or len(positions) < _FEW:
+        return _summed(vectors, positions, query)
+    scores = np.zeros(len(positions), np.float32)
+    touched = np.zeros(len(positions), bool)
+    for component in used.tolist():
+        touched |= vectors[positions, component] != 0
+    scores[touched] = _summed(vectors, positions[touched], query)
+    return scores
+
+
+def _summed(vectors: np.ndarray, positions: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """Scores of the items at `positions`, all components summed, float32."""
     query = query.astype(np.float64)
     scores = np.empty(len(positions), np.float32)
     for start in range(0, len(positions), _ITEMS_AT_ONCE):

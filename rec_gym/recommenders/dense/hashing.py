@@ -35,7 +35,7 @@ class HashingEncoder:
             raise ValueError(f"dimensions must be a whole number >= 1, not {dimensions!r}")
         self.dimensions = dimensions
         self.analyzer = Analyzer(language, bool(stop_words))
-        self._terms = TermIds(self.analyzer, lambda term: zlib.crc32(encode(term)), _WORDS_KEPT)
+        self._terms = TermIds(self.analyzer, lambda terms: [zlib.crc32(encode(term)) for term in terms], _WORDS_KEPT)
 
     def __repr__(self) -> str:
         return f"HashingEncoder({self.dimensions}, {self.analyzer.language!r}, stop_words={self.analyzer.stop_words})"
