@@ -216,8 +216,8 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except DamagedError:
         raise
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, ArithmeticError, RuntimeError) as error:
-        if isinstance(error, OSError) and error.errno in _BUSY:
+    except Exception as error:  # a reader may meet any bytes, and raise anything
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _BUSY):
             raise
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise DamagedError(path.parent, f"its file {path.name} cannot be read ({reason})") from error

@@ -131,9 +131,7 @@ def _open_array(folder: Path, name: str) -> np.ndarray:
         return np.asarray(np.load(array_path(folder, name), mmap_mode="r"))
 
 
-def _wrong_form(
-    postings: Postings, characters: np.ndarray, offsets: np.ndarray, size: int, step: float
-) -> str | None:
+def _wrong_form(postings: Postings, characters: np.ndarray, offsets: np.ndarray, size: int, step: float) -> str | None:
     """Which array has another type or shape than the kernels were compiled for, or which number is impossible."""
     arrays = {**postings._asdict(), "characters": characters, "offsets": offsets}
     for name, array in arrays.items():

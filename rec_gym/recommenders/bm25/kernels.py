@@ -42,7 +42,7 @@ _postings_type = types.NamedTuple(
 # postings, size, offsets, terms, weights, excluded offsets, excluded items
 _query_types = (_postings_type, int64, _int64s, _int32s, _int32s, _int64s, _int32s)
 # Without a folder the compiler would look for one of its own, and load what others may have left there.
-_KEEP = bool(config.CACHE_DIR)
+_KEEP = bool(vars(config)["CACHE_DIR"])
 _settings: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 
 

@@ -226,7 +226,9 @@ class Dense:
         if not isinstance(self.encoder, str | Mapping):
             return f"object {type(model).__module__}.{type(model).__qualname__}"
         dtype = self.dtype if isinstance(model, SentenceEncoder) else None
-        rules = model.analyzer.version if isinstance(model, HashingEncoder) else None  # fixed texts do not tell them all
+        rules = (
+            model.analyzer.version if isinstance(model, HashingEncoder) else None
+        )  # fixed texts do not tell them all
         return [*encoder_name(self.encoder), dtype, rules]
 
     def _opened_search(self) -> ExactSearch | ApproximateSearch:

@@ -112,16 +112,18 @@ def prepare_vectors(
     def build(target: Path) -> None:
         fields = made["fields"]
         assert isinstance(fields, list)
-        if parts.is_dir() and not _is_of(parts, kept.probe, tolerance):
-            _logger.warning("%s was begun with another encoder under the same name; it is encoded anew", parts)
+        reason = _unusable(parts, kept.probe, tolerance) if parts.is_dir() else None
+        if reason:
+            _logger.warning("%s is begun anew: %s", parts, reason)
             shutil.rmtree(parts)
         _encode(catalog, encoder, fields, prefix, parts, kept)
         _assemble(parts, target / _VECTORS, shape)
         save_array(target / _PROBE, kept.probe)
 
     def check(folder: Path) -> None:
-        if not _is_of(folder, kept.probe, tolerance):
-            raise DamagedError(folder, "it holds vectors of another encoder under the same name")
+        reason = _unusable(folder, kept.probe, tolerance)
+        if reason:
+            raise DamagedError(folder, reason)
         _open_vectors(folder, shape)
 
     prepared(kept.folder, made, build, _logger.warning, check)
@@ -129,10 +131,15 @@ def prepare_vectors(
     return kept
 
 
-def _is_of(folder: Path, probe: np.ndarray, tolerance: float) -> bool:
-    with reading(folder / _PROBE):
-        stored = np.load(folder / _PROBE)
-        return stored.shape == probe.shape and bool((np.abs(stored - probe) <= tolerance).all())
+def _unusable(folder: Path, probe: np.ndarray, tolerance: float) -> str | None:
+    """Why the vectors in a folder are not those of the encoder that made `probe`; None if they are."""
+    try:
+        with reading(folder / _PROBE):
+            stored = np.load(folder / _PROBE, mmap_mode="r")
+            same = stored.shape == probe.shape and bool((np.abs(stored - probe) <= tolerance).all())
+    except DamagedError as error:
+        return error.reason
+    return None if same else "it holds vectors of another encoder under the same name"
 
 
 def _open_vectors(folder: Path, shape: tuple[int, int]) -> np.ndarray:
@@ -147,16 +154,16 @@ def _encode(
     catalog: Catalog, encoder: Encoder, fields: Sequence[str], prefix: str, parts: Path, kept: ItemVectors
 ) -> None:
     """Writes each chunk of vectors to a file of its own, whole or not at all; those that are there are kept."""
-    if not parts.is_dir():
-        with atomic_path(parts) as path:  # the folder comes with its probe, or not at all
-            path.mkdir()
-            save_array(path / _PROBE, kept.probe)
     dimensions = kept.probe.shape[1]
     chunks = list(_chunks(len(catalog)))
     stored = {start for start, size in chunks if _chunk(parts, start, (size, dimensions)) is not None}
     _logger.info("encoding %s items in %s (%d chunks are there)", f"{len(catalog):,}", kept.folder, len(stored))
     # Hours of encoding are not begun for a disk that cannot hold their result, once in chunks and once joined.
     check_space(kept.folder, (2 * len(catalog) - CHUNK * len(stored)) * dimensions * 4)
+    if not parts.is_dir():
+        with atomic_path(parts) as path:  # the folder comes with its probe, or not at all
+            path.mkdir()
+            save_array(path / _PROBE, kept.probe)
     texts = chain.from_iterable(catalog.texts(fields))
     with Bar("Encoding items", len(catalog)) as bar:
         for start, size in chunks:
