@@ -186,9 +186,10 @@ def check_folder(folder: Path, *, may_trust: bool = True) -> str:
         DamagedError: a file is missing or not as it was written.
         ValueError: `REC_GYM_TRUST_CACHE` is neither 0 nor 1.
     """
+    trusted = _is_trusted() and may_trust
     stored = _read_manifest(folder)
     identity = _identity(folder, stored)
-    if _verified.get(str(folder)) == identity or (_is_trusted() and may_trust):
+    if trusted or _verified.get(str(folder)) == identity:
         return identity
     for name, entry in stored["files"].items():
         with reading(folder / name):
@@ -197,6 +198,11 @@ def check_folder(folder: Path, *, may_trust: bool = True) -> str:
             raise DamagedError(folder, f"its file {name} is damaged: its checksum is not the one in {MANIFEST}")
     _verified[str(folder)] = identity
     return identity
+
+
+def is_verified(folder: Path, identity: str) -> bool:
+    """Whether the checksums of the files that `check_folder` gave this identity were compared, and not trusted."""
+    return _verified.get(str(folder)) == identity
 
 
 def file_checksum(folder: Path, name: str) -> str:

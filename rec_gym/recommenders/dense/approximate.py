@@ -127,10 +127,9 @@ class ApproximateSearch:
         key = target, check_folder(target, may_trust=False)
         index = _opened.get(key)
         if index is None:
-            with reading(target / _FILE):
-                # Through Python's files, which take any path and say why they fail.
-                with open(target / _FILE, "rb") as file:
-                    index = _opened[key] = self._faiss.read_index(self._faiss.PyCallbackIOReader(file.read))
+            # Through Python's files, which take any path and say why they fail.
+            with reading(target / _FILE), open(target / _FILE, "rb") as file:
+                index = _opened[key] = self._faiss.read_index(self._faiss.PyCallbackIOReader(file.read))
         return index
 
     def _build(self, target: Path) -> None:
