@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,8 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rec_gym.cache import MANIFEST, check_folder, is_verified, reading
 from rec_gym.catalog import Catalog
 from rec_gym.columns import IdIndex, Ragged, first_few
+from rec_gym.disk import save_array
 from rec_gym.request_columns import GAIN_RULE, RequestColumns, are_gains, check_constraint
 
 TRAIN, VAL, TEST, ALL = "train", "val", "test", "all"
@@ -241,21 +244,30 @@ class Dataset:
         _write_table(folder / "catalog.arrow", self.catalog.stored_table())
         _write_table(folder / "requests.arrow", self.table)
         for name, ragged in self._ragged().items():
-            np.save(folder / f"{name}.offsets.npy", ragged.offsets)
-            np.save(folder / f"{name}.values.npy", ragged.values)
+            save_array(folder / f"{name}.offsets.npy", ragged.offsets)
+            save_array(folder / f"{name}.values.npy", ragged.values)
         (folder / "notes.json").write_text(json.dumps(self.notes), encoding="utf-8")
 
     @classmethod
     def open(cls, folder: Path) -> Dataset:
-        """Opens what `save` wrote; the columns are memory-mapped, so that processes share them."""
-        ragged = {
-            name: Ragged(_map_array(folder / f"{name}.offsets.npy"), _map_array(folder / f"{name}.values.npy"))
-            for name in ("items", "gains", "history", "ideal")
-            if (folder / f"{name}.values.npy").exists()
-        }
-        notes = json.loads((folder / "notes.json").read_text(encoding="utf-8"))
-        catalog = Catalog.from_stored(_read_table(folder / "catalog.arrow"))
-        dataset = cls(catalog, _read_table(folder / "requests.arrow"), **ragged, notes=notes)
+        """Opens what `save` wrote; the columns are memory-mapped, so that processes share them.
+
+        Raises:
+            DamagedError: a file is missing, unreadable, or (in the cache folder) not as it was written.
+        """
+        # Offsets of a damaged Arrow file lead out of its memory. To look at each takes several times as long as the
+        # checksums, which tell as much.
+        is_whole = (folder / MANIFEST).exists() and is_verified(folder, check_folder(folder))
+        names = [name for name in ("items", "gains", "history", "ideal") if (folder / f"{name}.values.npy").exists()]
+        parts = ("offsets", "values")
+        ragged = {name: Ragged(*(_map_array(folder / f"{name}.{part}.npy") for part in parts)) for name in names}
+        with reading(folder / "notes.json"):
+            notes = json.loads((folder / "notes.json").read_text(encoding="utf-8"))
+        items, requests = (_read_table(folder / f"{name}.arrow", is_whole) for name in ("catalog", "requests"))
+        with reading(folder / "catalog.arrow"):
+            catalog = Catalog.from_stored(items)
+        with reading(folder / "requests.arrow"):
+            dataset = cls(catalog, requests, **ragged, notes=notes)
         dataset._folder = folder
         return dataset
 
@@ -343,14 +355,23 @@ def _names(dataset: Dataset, rows: np.ndarray) -> str:
 
 
 def _write_table(path: Path, table: pa.Table) -> None:
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+    with pa.OSFile(_arrow_path(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table, max_chunksize=1 << 16)
 
 
-def _read_table(path: Path) -> pa.Table:
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+def _read_table(path: Path, is_whole: bool) -> pa.Table:
+    with reading(path):
+        table = pa.ipc.open_file(pa.memory_map(_arrow_path(path))).read_all()
+        table.validate(full=not is_whole)
+        return table
+
+
+def _arrow_path(path: Path) -> str | bytes:
+    """Arrow encodes a text as UTF-8, which not every path on POSIX is."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def _map_array(path: Path) -> np.ndarray:
     """A memory-mapped array as a plain ndarray: rows of a `memmap` are slow to slice, one object each."""
-    return np.load(path, mmap_mode="r").view(np.ndarray)
+    with reading(path):
+        return np.load(path, mmap_mode="r").view(np.ndarray)

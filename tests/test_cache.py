@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import xxhash
 
 from rec_gym.cache import MANIFEST, atomic_path, cache_home, prepared_folder, write_json
 
@@ -118,7 +119,9 @@ def test_a_killed_builder_leaves_no_folder_and_its_remains_are_removed(tmp_path)
 def test_prepared_folder_is_built_once(tmp_path):
     target = tmp_path / "new" / "thing"
     assert prepared_folder(target, MADE_FROM, build_content, silent) == target
-    assert json.loads((target / MANIFEST).read_text())["files"] == {"content": 5, "deeper/more": 5}
+    files = json.loads((target / MANIFEST).read_text())["files"]
+    assert {name: entry["size"] for name, entry in files.items()} == {"content": 5, "deeper/more": 5}
+    assert files["content"]["xxh3_128"] == xxhash.xxh3_128_hexdigest(b"whole")
     prepared_folder(target, MADE_FROM, silent, silent)
 
 

@@ -18,7 +18,7 @@ from types import FunctionType
 import pyarrow as pa
 
 from rec_gym._version import __version__
-from rec_gym.cache import cache_home, is_prepared, prepared_folder
+from rec_gym.cache import cache_home, is_prepared, prepared
 from rec_gym.dataset import Dataset
 from rec_gym.datasets import fetch
 from rec_gym.datasets.folders import fingerprint
@@ -83,8 +83,8 @@ def open_dataset(loader: str, options: Mapping[str, object]) -> Dataset:
     `Dataset` as long as it is in use. Links in `data_dir` are followed.
 
     Args:
-        loader: `"package.module:function"` or `"FILE.py:function"`; the function takes the options as keywords and is annotated to return a
-            `Dataset`.
+        loader: `"package.module:function"` or `"FILE.py:function"`; the function takes the options as keywords and is
+            annotated to return a `Dataset`.
         options: strings, numbers and booleans.
 
     Raises:
@@ -99,8 +99,8 @@ def open_dataset(loader: str, options: Mapping[str, object]) -> Dataset:
         if dataset is None:
             if recipe.sources and not recipe.is_prepared:
                 _fetch(recipe)  # before the lock of the conversion, which is held without a word
-            prepared_folder(target, recipe.made_from, lambda path: _convert(recipe, path), _warn)
-            dataset = _open[target] = Dataset.open(target)
+            dataset = prepared(target, recipe.made_from, lambda path: _convert(recipe, path), _warn, Dataset.open)
+            _open[target] = dataset
     return dataset
 
 

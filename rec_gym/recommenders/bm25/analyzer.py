@@ -188,16 +188,6 @@ class Vocabulary:
         """The two arrays, by the names of the constructor's arguments."""
         return {"characters": self._characters, "offsets": self._offsets}
 
-    @property
-    def is_sound(self) -> bool:
-        """Whether the two arrays fit each other, so that every term lies within the characters."""
-        characters, offsets = self._characters, self._offsets
-        if (characters.dtype, offsets.dtype) != (np.uint8, np.int64) or not (characters.ndim == offsets.ndim == 1):
-            return False
-        return (
-            len(offsets) > 0 and offsets[0] == 0 and offsets[-1] == len(characters) and not (np.diff(offsets) < 0).any()
-        )
-
     def __len__(self) -> int:
         return len(self._offsets) - 1
 

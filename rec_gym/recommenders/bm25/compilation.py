@@ -1,21 +1,35 @@
-"""Loading the kernels: compiled at the first search, and kept on disk for later processes."""
+"""Loading the kernels: compiled at the first search, and kept on disk for later processes.
+
+The compiler keeps its results as pickles, and a pickle runs whatever it names. So what is kept is loaded only from a
+folder that belongs to this user and that no other may write, after its checksums are compared; and the compiler itself
+sees no more than a copy in a temporary folder. Where no such folder can be had, the kernels are compiled in memory.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
+import logging
 import os
+import shutil
+import stat
+import sys
+import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rec_gym.cache import cache_home
+from rec_gym.cache import DamagedError, cache_home, default_home, prepared
+from rec_gym.disk import is_open_to_others
 
-# LLVM's vectorisation of straight-line code, which numba leaves off, makes the kernels 1.3 to 1.8 times faster. The
-# compiler's cache on disk does not notice the setting, so that it is a part of the folder's name.
+# LLVM's vectorisation of straight-line code, which numba leaves off, makes the kernels 1.3 to 1.8 times faster.
 _SLP_VECTORIZE = 1
 
+_MODULE = "rec_gym.recommenders.bm25.kernels"
+
+_logger = logging.getLogger(__name__)
 _lock = threading.Lock()
 _kernels: ModuleType | None = None
 
@@ -34,25 +48,127 @@ def load_kernels() -> ModuleType:
 
 
 def _compile() -> ModuleType:
+    try:
+        stage = Path(tempfile.mkdtemp(prefix="rec-gym-kernels-"))  # for this user alone
+    except OSError as error:
+        return _compile_in_memory(error)
+    try:
+        return _load_or_keep(stage)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _load_or_keep(stage: Path) -> ModuleType:
+    """The kernels that an earlier process kept, or fresh ones, which are kept if there is a place for them."""
+    module: ModuleType | None = None
+    problem: OSError | None = None
+
+    def build(target: Path) -> None:
+        nonlocal module
+        module = module or _import(stage)
+        shutil.copytree(stage, target, dirs_exist_ok=True)
+        for path in (target, *target.rglob("*")):
+            path.chmod(0o700 if path.is_dir() else 0o600)
+
+    def load(folder: Path) -> ModuleType:
+        nonlocal module
+        if module is None:
+            _check_owner(folder)
+            try:
+                shutil.copytree(folder, stage, dirs_exist_ok=True)
+                module = _import(stage)
+            except Exception as error:  # whatever a pickle raises that this compiler cannot read
+                _clear(stage)
+                raise DamagedError(folder, f"the compiler cannot load it ({type(error).__name__}: {error})") from error
+        return module
+
+    made_from = _made_from()
+    key = hashlib.sha256(repr(sorted(made_from.items())).encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    for place in _places():
+        try:
+            folder = place() / "kernels" / f"slp{_SLP_VECTORIZE}-{key}"
+            _check_above(folder)
+            return prepared(folder, made_from, build, _logger.warning, load, may_trust=False)
+        except OSError as error:
+            problem = problem or error
+    assert problem is not None
+    return module or _compile_in_memory(problem)
+
+
+def _places() -> Iterator[Any]:
+    yield cache_home
+    if os.environ.get("REC_GYM_HOME"):  # a shared cache may be read-only; this user's own is the next best
+        yield default_home
+
+
+def _made_from() -> dict[str, object]:
+    """What decides about the machine code: the sources (the compiler watches one of the two), versions, and processor."""
+    import llvmlite
+    import numba
+
+    config: Any = numba.config
+    here = Path(__file__).parent
+    sources = b"".join((here / name).read_bytes() for name in ("kernels.py", "index.py"))
+    features = config.CPU_FEATURES or llvmlite.binding.get_host_cpu_features().flatten()
+    return {
+        "sources": hashlib.sha256(sources + os.fsencode(here)).hexdigest(),
+        "python": sys.implementation.cache_tag,
+        "numba": numba.__version__,
+        "llvmlite": llvmlite.__version__,
+        "processor": config.CPU_NAME or llvmlite.binding.get_host_cpu_name(),
+        "features": hashlib.sha256(features.encode()).hexdigest()[:12],
+        "user": os.geteuid() if hasattr(os, "geteuid") else 0,
+    }
+
+
+def _check_owner(folder: Path) -> None:
+    """Refuses code that another user has written, or could have.
+
+    Raises:
+        DamagedError: the folder, or something in it, belongs to another user or may be written by one.
+    """
+    for path in (folder, *folder.rglob("*")):
+        if hasattr(os, "geteuid") and path.lstat().st_uid != os.geteuid():
+            raise DamagedError(folder, f"{path.name} belongs to another user, whose code is not run")
+        if is_open_to_others(path):
+            raise DamagedError(folder, f"other users may write {path.name}, and code that they could change is not run")
+
+
+def _check_above(folder: Path) -> None:
+    """Refuses a place where anybody could put a folder of another content in the place of this one.
+
+    Raises:
+        PermissionError: a folder above may be written by all, and is not one such as /tmp, where names stay their owner's.
+    """
+    for parent in folder.parents:
+        if parent.exists() and os.name != "nt":
+            mode = parent.stat().st_mode
+            if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+                raise PermissionError(f"every user may write {parent}, so that no compiled code is kept below it")
+
+
+def _compile_in_memory(problem: OSError) -> ModuleType:
+    _logger.warning("kernels are compiled in memory, in every process anew, since they cannot be kept: %s", problem)
+    return _import(None)
+
+
+def _import(folder: Path | None) -> ModuleType:
+    """Compiles the kernels, or loads what is kept in `folder` of them; None keeps and loads nothing."""
     import numba
 
     config: Any = numba.config
     config.reload_config()  # what numba would do while compiling, and so undo the settings
     before = config.SLP_VECTORIZE, config.CACHE_DIR
-    folder = cache_home() / "kernels" / f"slp{_SLP_VECTORIZE}-{_sources()}"
-    folder.mkdir(parents=True, exist_ok=True)
-    config.SLP_VECTORIZE, config.CACHE_DIR = _SLP_VECTORIZE, str(folder)
+    config.SLP_VECTORIZE, config.CACHE_DIR = _SLP_VECTORIZE, str(folder or "")
     try:
-        return importlib.import_module("rec_gym.recommenders.bm25.kernels")
+        return importlib.import_module(_MODULE)
     finally:
         config.SLP_VECTORIZE, config.CACHE_DIR = before
 
 
-def _sources() -> str:
-    """A hash of what the kernels are made of: the compiler's cache watches their own file, not the constants of the other."""
-    here = Path(__file__).parent
-    contents = (here / name for name in ("kernels.py", "index.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in contents)).hexdigest()[:12]
+def _clear(folder: Path) -> None:
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _new_lock() -> None:

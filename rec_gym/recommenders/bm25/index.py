@@ -12,6 +12,7 @@ least 1.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rec_gym import disk
+from rec_gym.cache import DamagedError, reading
 from rec_gym.recommenders.bm25.analyzer import Vocabulary
 
 FORMAT = 1  # raise it when the files or what they mean change; a stored index of another format is built anew
@@ -31,10 +34,7 @@ MAX_IMPACT = (1 << 16) - 1
 LEVELS = (10, 50, 100, 500, 1000, 5000)
 
 _SETTINGS = "index.json"
-
-
-class DamagedIndexError(ValueError):
-    """The files of an index contradict one another or cannot be read."""
+_VOCABULARY_DTYPES = {"characters": "|u1", "offsets": "<i8"}
 
 
 class Postings(NamedTuple):
@@ -82,22 +82,26 @@ class Index:
 
     @classmethod
     def open(cls, folder: Path) -> Index:
-        """Opens the index in `folder`; nothing is read before it is needed, but for the tables of runs.
+        """Opens the index in `folder`, and checks every number by which the kernels address memory.
+
+        These checks do not depend on the checksums, which a user may trust away.
 
         Raises:
-            DamagedIndexError: a file is missing or unreadable, or the arrays do not fit each other.
+            DamagedError: a file is missing or unreadable, or the arrays do not fit each other.
         """
-        try:
+        with reading(folder / _SETTINGS):
             settings = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
             size, step = int(settings["size"]), float(settings["step"])
-            postings = Postings(*(_open_array(folder, name) for name in Postings._fields))
-            vocabulary = Vocabulary(_open_array(folder, "characters"), _open_array(folder, "offsets"))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DamagedIndexError(f"the index in {folder} cannot be read: {error}") from error
-        problem = _contradiction(size, postings, vocabulary)
+        postings = Postings(*(_open_array(folder, name) for name in Postings._fields))
+        characters, offsets = (_open_array(folder, name) for name in _VOCABULARY_DTYPES)
+        problem = (
+            _wrong_form(postings, characters, offsets, size, step)
+            or _contradiction(postings, offsets, len(characters))
+            or _place_outside(size, postings)
+        )
         if problem:
-            raise DamagedIndexError(f"the index in {folder} is damaged: {problem}")
-        return cls(size, step, postings, vocabulary)
+            raise DamagedError(folder, f"its files do not fit each other: {problem}")
+        return cls(size, step, postings, Vocabulary(characters, offsets))
 
 
 def save_settings(folder: Path, size: int, step: float) -> None:
@@ -108,12 +112,12 @@ def save_settings(folder: Path, size: int, step: float) -> None:
 def save_arrays(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes arrays that fit into memory."""
     for name, array in arrays.items():
-        np.save(array_path(folder, name), array.astype(DTYPES.get(name, array.dtype)))
+        disk.save_array(array_path(folder, name), array.astype(DTYPES.get(name, array.dtype)))
 
 
 def create_array(folder: Path, name: str, length: int) -> np.ndarray:
     """A new array on disk that is filled through memory-mapping."""
-    return np.lib.format.open_memmap(array_path(folder, name), mode="w+", dtype=DTYPES[name], shape=(length,))
+    return disk.create_array(array_path(folder, name), DTYPES[name], (length,))
 
 
 def array_path(folder: Path, name: str) -> Path:
@@ -123,17 +127,29 @@ def array_path(folder: Path, name: str) -> Path:
 
 def _open_array(folder: Path, name: str) -> np.ndarray:
     # A plain view of the mapping: numba looks at the exact type, and a memmap costs more at each slice.
-    return np.asarray(np.load(array_path(folder, name), mmap_mode="r"))
+    with reading(array_path(folder, name)):
+        return np.asarray(np.load(array_path(folder, name), mmap_mode="r"))
 
 
-def _contradiction(size: int, postings: Postings, vocabulary: Vocabulary) -> str | None:
-    """Why the kernels would read or write outside of an array; None if all is well."""
-    terms = len(vocabulary)
-    if not vocabulary.is_sound:
-        return "the vocabulary's offsets do not fit its characters"
-    wrong = [name for name, array in postings._asdict().items() if array.dtype != np.dtype(DTYPES[name])]
-    if wrong:
-        return f"arrays of another type: {', '.join(wrong)}"
+def _wrong_form(postings: Postings, characters: np.ndarray, offsets: np.ndarray, size: int, step: float) -> str | None:
+    """Which array has another type or shape than the kernels were compiled for, or which number is impossible."""
+    arrays = {**postings._asdict(), "characters": characters, "offsets": offsets}
+    for name, array in arrays.items():
+        dimensions = 2 if name == "kth_impact" else 1
+        if array.dtype != np.dtype({**DTYPES, **_VOCABULARY_DTYPES}[name]):
+            return f"{name}.npy holds numbers of another type"
+        if array.ndim != dimensions or not array.flags.c_contiguous:
+            return f"{name}.npy has another shape"
+    if not 0 < size < 1 << 31 or not (math.isfinite(step) and step > 0):
+        return f"{_SETTINGS} holds impossible numbers"
+    return None
+
+
+def _contradiction(postings: Postings, offsets: np.ndarray, characters: int) -> str | None:
+    """Why the kernels would leave the arrays on their way through terms, runs and postings; None if all is well."""
+    terms = len(offsets) - 1
+    if terms < 0 or offsets[0] != 0 or offsets[-1] != characters or (np.diff(offsets) < 0).any():
+        return "the vocabulary's offsets.npy and characters.npy do not agree"
     if not len(postings.first_posting) == len(postings.first_run) == terms + 1:
         return "the numbers of terms differ"
     if postings.kth_impact.shape != (terms, len(LEVELS)):
@@ -142,10 +158,32 @@ def _contradiction(size: int, postings: Postings, vocabulary: Vocabulary) -> str
         return "the numbers of runs differ"
     if not len(postings.place) == len(postings.impact) == postings.first_posting[-1]:
         return "the numbers of postings differ"
+    ends = _run_ends(postings)
+    if postings.first_run[0] != 0 or (np.diff(postings.first_run) < 0).any():
+        return "first_run.npy does not rise from 0"
+    if not np.array_equal(ends[postings.first_run], postings.first_posting):
+        return "runs and postings do not agree"
+    return None
+
+
+def _place_outside(size: int, postings: Postings) -> str | None:
+    """Whether a posting names an item that the catalogue does not have; None if none does."""
+    last = (size - 1) >> WINDOW_BITS
+    if len(postings.run_window) and int(postings.run_window.max()) > last:
+        return "a run of run_window.npy lies outside of the catalogue"
+    if len(postings.place) and int(postings.place.max()) >= WINDOW:
+        return "place.npy names a place outside of its window"
+    in_last = postings.run_window == last
+    lengths = postings.run_length[in_last].astype(np.int64)
+    before = np.cumsum(lengths) - lengths
+    positions = np.repeat(_run_ends(postings)[:-1][in_last] - before, lengths) + np.arange(int(lengths.sum()))
+    if len(positions) and int(postings.place[positions].max()) >= size - (last << WINDOW_BITS):
+        return "place.npy names an item after the last one"
+    return None
+
+
+def _run_ends(postings: Postings) -> np.ndarray:
+    """Where each run ends, int64 [R + 1]; the first is 0, where the first one begins."""
     ends = np.zeros(len(postings.run_length) + 1, np.int64)
     np.cumsum(postings.run_length, out=ends[1:])
-    if (np.diff(postings.first_run) < 0).any() or not np.array_equal(ends[postings.first_run], postings.first_posting):
-        return "runs and postings do not agree"
-    if len(postings.run_window) and int(postings.run_window.max()) << WINDOW_BITS >= size:
-        return "a run lies outside of the catalogue"
-    return None
+    return ends

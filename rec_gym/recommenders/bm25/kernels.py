@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import from_dtype, int64, njit, types
+from numba import config, from_dtype, int64, njit, types
 
 from rec_gym.recommenders.bm25.index import DTYPES, WINDOW, WINDOW_BITS, Postings
 
@@ -41,6 +41,8 @@ _postings_type = types.NamedTuple(
 )
 # postings, size, offsets, terms, weights, excluded offsets, excluded items
 _query_types = (_postings_type, int64, _int64s, _int32s, _int32s, _int64s, _int32s)
+# Without a folder the compiler would look for one of its own, and load what others may have left there.
+_KEEP = bool(vars(config)["CACHE_DIR"])
 _settings: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 
 
@@ -246,7 +248,7 @@ def _first_limit(postings, terms, weights, level):
     return max(best - 1, 0)
 
 
-@njit(types.void(*_query_types, _int64s, int64, types.Array(types.int64, 2, "C")), cache=True, **_settings)
+@njit(types.void(*_query_types, _int64s, int64, types.Array(types.int64, 2, "C")), cache=_KEEP, **_settings)
 def rank_keys(postings, size, offsets, terms, weights, excluded_offsets, excluded, levels, k, result):
     """The keys of the k best items of each query, in no order, padded with `NO_KEY`.
 
@@ -315,7 +317,7 @@ def _drop_excluded(items, excluded, totals):
 
 @njit(
     types.void(*_query_types, _int64s, int64, _int64s, _int32s, types.Array(types.int32, 1, "C")),
-    cache=True,
+    cache=_KEEP,
     **_settings,
 )
 def rank_items(

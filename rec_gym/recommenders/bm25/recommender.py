@@ -7,7 +7,6 @@ import json
 import logging
 import math
 import os
-import shutil
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from rec_gym.cache import cache_home, prepared_folder
+from rec_gym.cache import DamagedError, cache_home, check_folder, prepared
 from rec_gym.catalog import Catalog
 from rec_gym.columns import Ragged
 from rec_gym.ranking import NOT_RANKED, Rankings
@@ -25,7 +24,7 @@ from rec_gym.recommenders.base import check_fitted, fitted_copy
 from rec_gym.recommenders.bm25.analyzer import NO_TERM, Analyzer, TermIds
 from rec_gym.recommenders.bm25.build import build_index
 from rec_gym.recommenders.bm25.compilation import load_kernels
-from rec_gym.recommenders.bm25.index import FORMAT, LEVELS, DamagedIndexError, Index
+from rec_gym.recommenders.bm25.index import FORMAT, LEVELS, Index
 from rec_gym.recommenders.checks import check_items, check_queries, excluded_rows
 
 MAX_QUERY_WEIGHT = (1 << 15) - 1  # times the highest impact it still fits a signed 32-bit sum
@@ -34,7 +33,8 @@ _WORDS_KEPT = 1 << 18  # surface words of queries whose term ids are remembered
 _PARTS_A_THREAD = 4  # so that a thread which got short queries can take more of them
 
 _logger = logging.getLogger(__name__)
-_opened: WeakValueDictionary[Path, Index] = WeakValueDictionary()  # one index a process
+# One index per process: by its folder and the identity of its files, so that one that was built anew is opened anew.
+_opened: WeakValueDictionary[tuple[Path, str], Index] = WeakValueDictionary()
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
 
@@ -126,7 +126,9 @@ class BM25:
         Raises:
             KeyError: a field is not a text column of the catalogue.
         """
-        made = {
+        # All that decides about scores is in the folder's name: two versions of Python (that is, of Unicode) or of the
+        # stemmer keep an index each, and do not build the same one in turns.
+        made_from = {
             "recommender": "bm25",
             "catalog": catalog.content_hash,
             "fields": list(self.fields),
@@ -134,23 +136,17 @@ class BM25:
             "b": self.b,
             "language": self.analyzer.language,
             "stop_words": self.analyzer.stop_words,
+            "format": FORMAT,
+            **self.analyzer.version,
         }
-        key = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:24]
+        key = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:24]
         folder = cache_home() / "indexes" / f"bm25-{key}"
-        manifest = {**made, "format": FORMAT, **self.analyzer.version}
 
         def build(target: Path) -> None:
             _logger.info("building the BM25 index of %s items in %s", f"{len(catalog):,}", folder)
             build_index(target, catalog.texts(self.fields), len(catalog), self.analyzer, self.k1, self.b)
 
-        prepared_folder(folder, manifest, build, _logger.warning)
-        try:
-            index = _open(folder)
-        except DamagedIndexError as error:
-            _logger.warning("%s; it is built anew", error)
-            shutil.rmtree(folder, ignore_errors=True)
-            prepared_folder(folder, manifest, build, _logger.warning)
-            index = _open(folder)
+        index = prepared(folder, made_from, build, _logger.warning, _open)
         return fitted_copy(self, catalog, _folder=folder, _index=index)
 
     @property
@@ -166,7 +162,7 @@ class BM25:
             assert self._folder is not None
             try:
                 self._index = _open(self._folder)
-            except DamagedIndexError as error:
+            except DamagedError as error:
                 raise RuntimeError(f"{error}; call fit(catalog) again") from error
         return self._index
 
@@ -324,9 +320,10 @@ def _cores() -> int:
 
 
 def _open(folder: Path) -> Index:
-    index = _opened.get(folder)
+    key = folder, check_folder(folder)
+    index = _opened.get(key)
     if index is None:
-        index = _opened[folder] = Index.open(folder)
+        index = _opened[key] = Index.open(folder)
     return index
 
 

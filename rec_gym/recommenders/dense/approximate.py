@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from rec_gym.cache import prepared_folder
+from rec_gym.cache import check_folder, file_checksum, prepared, reading
 from rec_gym.progress import Bar
 from rec_gym.ranking import NOT_RANKED, Rankings
 from rec_gym.recommenders.dense.exact import exact_scores
@@ -38,7 +38,7 @@ _MOST_A_LIST = 256
 _FILE = "index.faiss"
 
 _logger = logging.getLogger(__name__)
-_opened: WeakValueDictionary[Path, Any] = WeakValueDictionary()  # one index a process
+_opened: WeakValueDictionary[tuple[Path, str], Any] = WeakValueDictionary()  # one index per process
 _opening = threading.Lock()
 
 
@@ -114,16 +114,21 @@ class ApproximateSearch:
         return found
 
     def _open(self, folder: Path) -> Any:
-        made = {"vectors": folder.name, "index": self.name, **self.settings}
-        key = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:12]
+        made_from = {"vectors": folder.name, "index": self.name, **self.settings}
+        key = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:12]
         target = folder.with_name(f"{folder.name}-{self.name}-{key}")
-        # Vectors that were made anew under the same name have another time.
-        stamp = (folder / "vectors.npy").stat().st_mtime_ns
-        with _opening:
-            index = _opened.get(target)
-            if index is None:
-                prepared_folder(target, {**made, "stamp": stamp}, self._build, _logger.warning)
-                index = _opened[target] = self._faiss.read_index(str(target / _FILE))
+        # An index of other vectors under the same name is stale.
+        made_from["checksum"] = file_checksum(folder, "vectors.npy")
+        with _opening:  # faiss follows the numbers in its file without a check, so that these are never trusted
+            return prepared(target, made_from, self._build, _logger.warning, self._read, may_trust=False)
+
+    def _read(self, target: Path) -> Any:
+        key = target, check_folder(target, may_trust=False)
+        index = _opened.get(key)
+        if index is None:
+            # Through Python's files, which take any path and say why they fail.
+            with reading(target / _FILE), open(target / _FILE, "rb") as file:
+                index = _opened[key] = self._faiss.read_index(self._faiss.PyCallbackIOReader(file.read))
         return index
 
     def _build(self, target: Path) -> None:
@@ -146,7 +151,8 @@ class ApproximateSearch:
                 block = np.ascontiguousarray(self.vectors[start : start + _ITEMS_AT_ONCE])
                 index.add(block)
                 bar.advance(len(block))
-        faiss.write_index(index, str(target / _FILE))
+        with open(target / _FILE, "wb") as file:
+            faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
 
     def _sample(self, lists: int) -> np.ndarray:
         """Vectors to train on, evenly from the catalogue: all that faiss would use."""

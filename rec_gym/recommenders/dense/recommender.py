@@ -28,6 +28,7 @@ from rec_gym.recommenders.dense.encoder import (
     open_encoder,
 )
 from rec_gym.recommenders.dense.exact import ExactSearch
+from rec_gym.recommenders.dense.hashing import HashingEncoder
 from rec_gym.recommenders.dense.vectors import ItemVectors, prepare_vectors, unit_vectors
 
 # By how much a component of a unit vector may differ between devices and library versions, for one encoder.
@@ -239,7 +240,10 @@ class Dense:
         if not isinstance(self.encoder, str | Mapping):
             return f"object {type(model).__module__}.{type(model).__qualname__}"
         dtype = self.dtype if isinstance(model, SentenceEncoder) else None
-        return [*encoder_name(self.encoder), dtype]
+        rules = (
+            model.analyzer.version if isinstance(model, HashingEncoder) else None
+        )  # fixed texts do not tell them all
+        return [*encoder_name(self.encoder), dtype, rules]
 
     def _opened_search(self) -> ExactSearch | ApproximateSearch:
         if self._search is None:
@@ -247,7 +251,7 @@ class Dense:
             assert self._kept is not None
             folder: Path = self._kept.folder
             name, settings = self.index
-            key = json.dumps([str(folder), name, settings, self._kept.probe.tolist()], sort_keys=True)
+            key = json.dumps([str(folder), name, settings, self._kept.identity()], sort_keys=True)
             with _opening:
                 self._search = _searches.get(key)
                 if self._search is None:

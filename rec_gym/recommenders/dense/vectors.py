@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
@@ -13,9 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import xxhash
 
-from rec_gym.cache import atomic_path, cache_home, prepared_folder
+from rec_gym.cache import DamagedError, atomic_path, cache_home, check_folder, prepared, reading
 from rec_gym.catalog import Catalog
+from rec_gym.disk import check_space, create_array, save_array
 from rec_gym.progress import Bar
 from rec_gym.recommenders.dense.encoder import Encoder
 
@@ -33,22 +34,35 @@ class ItemVectors(NamedTuple):
 
     Attributes:
         folder: in the cache folder.
+        items: how many there are.
         probe: vectors of a few fixed texts, by which another encoder under the same name is found out.
     """
 
     folder: Path
+    items: int
     probe: np.ndarray
+
+    def identity(self) -> str:
+        """What changes when the vectors are written anew; the files are verified first.
+
+        Raises:
+            RuntimeError: they are damaged, or no longer there.
+        """
+        try:
+            return check_folder(self.folder)
+        except DamagedError as error:
+            raise RuntimeError(f"{error}; call fit(catalog) again") from error
 
     def open(self) -> np.ndarray:
         """Unit vectors in position order, float32 [items, d], memory-mapped; zeros for a text of which nothing is known.
 
         Raises:
-            RuntimeError: they are no longer there.
+            RuntimeError: they are damaged, or no longer there.
         """
         try:
-            return np.asarray(np.load(self.folder / _VECTORS, mmap_mode="r"))
-        except (OSError, ValueError) as error:
-            raise RuntimeError(f"{self.folder} cannot be read ({error}); call fit(catalog) again") from error
+            return _open_vectors(self.folder, (self.items, self.probe.shape[1]))
+        except DamagedError as error:
+            raise RuntimeError(f"{error}; call fit(catalog) again") from error
 
 
 def unit_vectors(encoder: Encoder, texts: Sequence[str]) -> np.ndarray:
@@ -89,73 +103,108 @@ def prepare_vectors(
     Raises:
         ValueError: see `unit_vectors`.
     """
-    key = hashlib.sha256(json.dumps(dict(made), sort_keys=True).encode()).hexdigest()[:24]
-    kept = ItemVectors(cache_home() / "indexes" / f"dense-{key}", unit_vectors(encoder, _PROBES))
+    made = {**made, "format": FORMAT}
+    key = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:24]
+    kept = ItemVectors(cache_home() / "indexes" / f"dense-{key}", len(catalog), unit_vectors(encoder, _PROBES))
     parts = kept.folder.with_name(f"{kept.folder.name}.parts")
-    for folder in (kept.folder, parts):
-        if folder.is_dir() and not _is_of(folder, kept.probe, tolerance):
-            _logger.warning("%s holds vectors of another encoder under the same name; they are encoded anew", folder)
-            shutil.rmtree(folder, ignore_errors=True)
+    shape = len(catalog), kept.probe.shape[1]
 
     def build(target: Path) -> None:
         fields = made["fields"]
         assert isinstance(fields, list)
+        reason = _unusable(parts, kept.probe, tolerance) if parts.is_dir() else None
+        if reason:
+            _logger.warning("%s is begun anew: %s", parts, reason)
+            shutil.rmtree(parts)
         _encode(catalog, encoder, fields, prefix, parts, kept)
-        _assemble(parts, target / _VECTORS, len(catalog), kept.probe.shape[1])
-        np.save(target / _PROBE, kept.probe)
+        _assemble(parts, target / _VECTORS, shape)
+        save_array(target / _PROBE, kept.probe)
 
-    prepared_folder(kept.folder, {**made, "format": FORMAT}, build, _logger.warning)
+    def check(folder: Path) -> None:
+        reason = _unusable(folder, kept.probe, tolerance)
+        if reason:
+            raise DamagedError(folder, reason)
+        _open_vectors(folder, shape)
+
+    prepared(kept.folder, made, build, _logger.warning, check)
     shutil.rmtree(parts, ignore_errors=True)
     return kept
 
 
-def _is_of(folder: Path, probe: np.ndarray, tolerance: float) -> bool:
+def _unusable(folder: Path, probe: np.ndarray, tolerance: float) -> str | None:
+    """Why the vectors in a folder are not those of the encoder that made `probe`; None if they are."""
     try:
-        stored = np.load(folder / _PROBE)
-    except (OSError, ValueError):
-        return False
-    return stored.shape == probe.shape and bool((np.abs(stored - probe) <= tolerance).all())
+        with reading(folder / _PROBE):
+            stored = np.load(folder / _PROBE, mmap_mode="r")
+            same = stored.shape == probe.shape and bool((np.abs(stored - probe) <= tolerance).all())
+    except DamagedError as error:
+        return error.reason
+    return None if same else "it holds vectors of another encoder under the same name"
+
+
+def _open_vectors(folder: Path, shape: tuple[int, int]) -> np.ndarray:
+    with reading(folder / _VECTORS):
+        vectors = np.asarray(np.load(folder / _VECTORS, mmap_mode="r"))
+        if vectors.dtype != np.float32 or vectors.shape != shape:
+            raise ValueError(f"it holds {vectors.dtype} {vectors.shape}, not float32 {shape}")
+        return vectors
 
 
 def _encode(
     catalog: Catalog, encoder: Encoder, fields: Sequence[str], prefix: str, parts: Path, kept: ItemVectors
 ) -> None:
     """Writes each chunk of vectors to a file of its own, whole or not at all; those that are there are kept."""
-    parts.mkdir(parents=True, exist_ok=True)
-    with atomic_path(parts / _PROBE) as path, open(path, "wb") as file:
-        np.save(file, kept.probe)
-    found = sum(path.name != _PROBE for path in parts.glob("*.npy"))
-    _logger.info("encoding %s items in %s (%d chunks are there)", f"{len(catalog):,}", kept.folder, found)
+    dimensions = kept.probe.shape[1]
+    chunks = list(_chunks(len(catalog)))
+    stored = {start for start, size in chunks if _chunk(parts, start, (size, dimensions)) is not None}
+    _logger.info("encoding %s items in %s (%d chunks are there)", f"{len(catalog):,}", kept.folder, len(stored))
+    # Hours of encoding are not begun for a disk that cannot hold their result, once in chunks and once joined.
+    check_space(kept.folder, (2 * len(catalog) - CHUNK * len(stored)) * dimensions * 4)
+    if not parts.is_dir():
+        with atomic_path(parts) as path:  # the folder comes with its probe, or not at all
+            path.mkdir()
+            save_array(path / _PROBE, kept.probe)
     texts = chain.from_iterable(catalog.texts(fields))
     with Bar("Encoding items", len(catalog)) as bar:
-        for part, size in _chunks(parts, len(catalog)):
+        for start, size in chunks:
             chunk = list(islice(texts, size))
-            if not _is_chunk(part, (size, kept.probe.shape[1])):
+            if start not in stored:
                 vectors = unit_vectors(encoder, [prefix + text for text in chunk])
-                with atomic_path(part) as path, open(path, "wb") as file:
-                    np.save(file, vectors)
-                    file.flush()
-                    os.fsync(file.fileno())
+                with atomic_path(parts / _chunk_name(start, vectors)) as path:
+                    save_array(path, vectors)
             bar.advance(size)
 
 
-def _chunks(parts: Path, items: int) -> Iterator[tuple[Path, int]]:
-    """The file of each chunk, and how many items it holds."""
+def _chunks(items: int) -> Iterator[tuple[int, int]]:
+    """The first item of each chunk, and how many items it holds."""
     for start in range(0, items, CHUNK):
-        yield parts / f"{start:012}.npy", min(CHUNK, items - start)
+        yield start, min(CHUNK, items - start)
 
 
-def _is_chunk(part: Path, shape: tuple[int, int]) -> bool:
-    try:
-        return np.load(part, mmap_mode="r").shape == shape
-    except (OSError, ValueError):
-        return False
+def _chunk_name(start: int, vectors: np.ndarray) -> str:
+    """The checksum is in the name: a chunk that was damaged before the vectors were whole is encoded again."""
+    return f"{start:012}-{xxhash.xxh3_128_hexdigest(vectors.tobytes())}.npy"
 
 
-def _assemble(parts: Path, target: Path, items: int, dimensions: int) -> None:
-    vectors = np.lib.format.open_memmap(target, "w+", np.float32, (items, dimensions))
-    start = 0
-    for part, size in _chunks(parts, items):
-        vectors[start : start + size] = np.load(part)
-        start += size
-    vectors.flush()
+def _chunk(parts: Path, start: int, shape: tuple[int, int]) -> np.ndarray | None:
+    """The vectors of a chunk that is whole and undamaged; None if there is none."""
+    for path in parts.glob(f"{start:012}-*.npy"):
+        try:
+            with reading(path):
+                vectors = np.load(path)
+        except DamagedError:
+            path.unlink()
+            continue
+        if vectors.shape == shape and vectors.dtype == np.float32 and path.name == _chunk_name(start, vectors):
+            return vectors
+        path.unlink()
+    return None
+
+
+def _assemble(parts: Path, target: Path, shape: tuple[int, int]) -> None:
+    vectors = create_array(target, np.float32, shape)
+    for start, size in _chunks(shape[0]):
+        chunk = _chunk(parts, start, (size, shape[1]))
+        if chunk is None:
+            raise RuntimeError(f"the chunk of item {start:,} in {parts} was damaged while it waited; call again")
+        vectors[start : start + size] = chunk
