@@ -286,7 +286,11 @@ def save(folder: Path | str, model: Any, tokenizer: Any, settings: PolicySetting
     """Writes a folder that `HFPolicy` reads."""
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    write_json(Path(folder) / SETTINGS, asdict(settings))
+    last = Path(folder) / SETTINGS
+    write_json(last, asdict(settings))
+    for file in Path(folder).iterdir():
+        if file.is_file():  # the library that writes the weights lets only their owner read them, whatever the umask
+            file.chmod(last.stat().st_mode)
 
 
 def load(path: str, dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:

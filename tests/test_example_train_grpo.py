@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ for module in ("transformers", "peft", "tyro"):
 EXAMPLES = Path(__file__).parents[1] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
+import grpo  # noqa: E402
 import hf_policy  # noqa: E402
 import make_model  # noqa: E402
 import train_grpo  # noqa: E402
@@ -31,6 +33,19 @@ def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "tiny"
     make_model.main(make_model.Tiny(path, hidden=32, layers=1, items=600))
     return path
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o002])
+def test_all_files_of_a_model_have_the_mode_of_a_new_file(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        make_model.main(make_model.Tiny(tmp_path / "tiny", hidden=32, layers=1, items=600))
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "tiny").iterdir()}
+    assert modes == dict.fromkeys(modes, 0o666 & ~umask)
+    assert "model.safetensors" in modes
+    assert stat.S_IMODE((tmp_path / "tiny").stat().st_mode) == 0o777 & ~umask
 
 
 @pytest.fixture
@@ -106,6 +121,20 @@ def test_a_killed_run_goes_on_with_the_same_curve(arguments, model, tmp_path, ra
         train_grpo.main(replace(arguments, seed=1))
 
 
+def test_help_waits_for_nothing_that_is_large():
+    code = (
+        "import atexit, runpy, sys\n"
+        "large = {'torch', 'transformers', 'peft', 'scipy', 'numba', 'gymnasium'}\n"
+        "atexit.register(lambda: print('loaded', sorted(large & set(sys.modules))))\n"
+        "sys.argv = ['train_grpo.py', '--help']\n"
+        f"runpy.run_path({str(EXAMPLES / 'train_grpo.py')!r}, run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--learning-rate" in done.stdout
+    assert done.stdout.rstrip().endswith("loaded []")
+
+
 def test_a_line_that_a_kill_cut_off_is_no_obstacle(arguments):
     train_grpo.main(replace(arguments, steps=2))
     before = curve(arguments.output)
@@ -117,7 +146,7 @@ def test_a_line_that_a_kill_cut_off_is_no_obstacle(arguments):
 
 def test_a_split_that_is_not_there_is_said_at_once(arguments):
     with pytest.raises(ValueError, match="nowhere"):
-        train_grpo.Trainer(replace(arguments, test_splits=("nowhere",)))
+        grpo.Trainer(replace(arguments, test_splits=("nowhere",)))
 
 
 def test_an_untrained_policy_is_evaluated_too(arguments):
@@ -128,7 +157,7 @@ def test_an_untrained_policy_is_evaluated_too(arguments):
 
 
 def test_micro_batches_change_nothing(arguments):
-    whole, parts = train_grpo.Trainer(arguments), train_grpo.Trainer(replace(arguments, micro_batch=3))
+    whole, parts = grpo.Trainer(arguments), grpo.Trainer(replace(arguments, micro_batch=3))
     for trainer in (whole, parts):
         trainer.step(0)
     assert torch.allclose(weights(whole), weights(parts), atol=1e-5)
@@ -137,7 +166,7 @@ def test_micro_batches_change_nothing(arguments):
 def test_it_learns_what_is_rewarded(arguments):
     """Paid for the share of letters that are an e, it comes to write words with many of them."""
     arguments = replace(arguments, learning_rate=2e-2, prompts=8, group_size=16, max_new_tokens=2, damping=0.0)
-    trainer = train_grpo.Trainer(arguments)
+    trainer = grpo.Trainer(arguments)
 
     pay(trainer, lambda actions: np.array([text.count("e") / max(1, len(text)) for text in actions]))
     rewards = [trainer.step(number)["reward"] for number in range(40)]
@@ -145,7 +174,7 @@ def test_it_learns_what_is_rewarded(arguments):
 
 
 def test_groups_without_variance_teach_nothing_and_are_counted(arguments):
-    trainer = train_grpo.Trainer(replace(arguments, set=(*arguments.set, 'reward="hit@1"'), measure="hit@1"))
+    trainer = grpo.Trainer(replace(arguments, set=(*arguments.set, 'reward="hit@1"'), measure="hit@1"))
     before = weights(trainer)
     pay(trainer, lambda actions: np.full(16, 0.5))
     found = trainer.step(0)
@@ -157,7 +186,7 @@ def test_groups_without_variance_teach_nothing_and_are_counted(arguments):
 @pytest.mark.parametrize("positive", [False, True])
 def test_equal_rewards_are_flat_whatever_rounding_does(arguments, positive):
     """The mean of 48 times 0.1 is not 0.1."""
-    trainer = train_grpo.Trainer(replace(arguments, prompts=2, group_size=48, positive=positive))
+    trainer = grpo.Trainer(replace(arguments, prompts=2, group_size=48, positive=positive))
     before = weights(trainer)
     pay(trainer, lambda actions: np.full(96, 0.1))
     assert trainer.step(0)["flat_groups"] == 1.0
@@ -177,11 +206,11 @@ def test_an_adapter_goes_on_with_its_own_rank_only(arguments):
     train_grpo.main(replace(arguments, steps=1, lora_rank=2))
     again = replace(arguments, model=str(arguments.output / "model"), output=arguments.output / "again")
     with pytest.raises(SystemExit, match="--lora-rank with its rank"):
-        train_grpo.Trainer(again)
+        grpo.Trainer(again)
     with pytest.raises(ValueError, match="of rank 2"):
-        train_grpo.Trainer(replace(again, lora_rank=4))
+        grpo.Trainer(replace(again, lora_rank=4))
     trained = hf_policy.HFPolicy(again.model).model.state_dict()
-    found = train_grpo.Trainer(replace(again, lora_rank=2)).policy.model.state_dict()
+    found = grpo.Trainer(replace(again, lora_rank=2)).policy.model.state_dict()
     assert all(torch.equal(found[name], weight) for name, weight in trained.items())
     assert any(weight.any() for name, weight in found.items() if "lora_B" in name)  # a new one would be zero there
 
@@ -193,7 +222,7 @@ def test_candidates_are_put_into_order(arguments):
 
 
 def test_the_floor_is_the_reward_of_writing_nothing(arguments):
-    trainer = train_grpo.Trainer(replace(arguments, floor_steps=1))
+    trainer = grpo.Trainer(replace(arguments, floor_steps=1))
     pay(trainer, lambda actions: np.full(16, -1.0))
     found = trainer.step(0)
     assert found["reward"] == -1.0
@@ -202,7 +231,7 @@ def test_the_floor_is_the_reward_of_writing_nothing(arguments):
 
 
 def test_episodes_of_several_turns(arguments):
-    trainer = train_grpo.Trainer(replace(arguments, id="RecR1-CornerShopRefine-BM25-v0"))
+    trainer = grpo.Trainer(replace(arguments, id="RecR1-CornerShopRefine-BM25-v0"))
     ids = trainer.task.request_ids[:4]
     turns, returns, _ = trainer.play(ids, seed=0)
     assert len(turns) == 3
@@ -216,20 +245,20 @@ def test_episodes_of_several_turns(arguments):
 
 
 def test_prompts_and_completions_that_are_cut_are_counted(arguments):
-    found = train_grpo.Trainer(arguments).step(0)
+    found = grpo.Trainer(arguments).step(0)
     assert found["prompts_cut"] == 0
-    found = train_grpo.Trainer(replace(arguments, max_prompt_tokens=3, max_new_tokens=1)).step(0)
+    found = grpo.Trainer(replace(arguments, max_prompt_tokens=3, max_new_tokens=1)).step(0)
     assert found["prompts_cut"] == 1
     assert found["completions_cut"] > 0.9  # the end is one token of a thousand
 
 
 def test_several_updates_are_clipped(arguments):
-    found = train_grpo.Trainer(replace(arguments, updates=4, learning_rate=0.1, warmup=1, clip=0.01)).step(0)
+    found = grpo.Trainer(replace(arguments, updates=4, learning_rate=0.1, warmup=1, clip=0.01)).step(0)
     assert 0 < found["clipped"] <= 1
 
 
 def test_the_divergence_is_zero_at_the_start_and_grows(arguments):
-    trainer = train_grpo.Trainer(replace(arguments, kl=0.1, warmup=1))
+    trainer = grpo.Trainer(replace(arguments, kl=0.1, warmup=1))
     first, second = trainer.step(0)["kl"], trainer.step(1)["kl"]
     assert abs(first) < 1e-6 < second
 
