@@ -200,11 +200,6 @@ def check_folder(folder: Path, *, may_trust: bool = True) -> str:
     return identity
 
 
-def is_verified(folder: Path, identity: str) -> bool:
-    """Whether the checksums of the files that `check_folder` gave this identity were compared, and not trusted."""
-    return _verified.get(str(folder)) == identity
-
-
 def file_checksum(folder: Path, name: str) -> str:
     """The checksum that a prepared folder states for one of its files.
 

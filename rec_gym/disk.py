@@ -191,7 +191,7 @@ def _remedy(error: OSError) -> str | None:
     """What to do about an error; None where nothing better than the error itself can be said."""
     if error.errno == errno.EROFS:
         return "the file system is read-only: set REC_GYM_HOME to a folder that can be written"
-    if error.errno in (errno.EACCES, errno.EPERM):
+    if isinstance(error, PermissionError):
         return "set REC_GYM_HOME to a folder that can be written"
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return "a file is where a folder is needed: set REC_GYM_HOME to a folder"

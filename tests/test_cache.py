@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import xxhash
 
+from rec_gym import cache
 from rec_gym.cache import MANIFEST, atomic_path, cache_home, prepared_folder, write_json
 
 MADE_FROM = {"source": "x", "numbers": (1, 2)}
@@ -54,6 +55,41 @@ def test_a_folder_takes_the_place_of_a_folder(tmp_path):
             (path / content).touch()
     assert [path.name for path in target.iterdir()] == ["new"]
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders cannot be synchronised there")
+def test_what_takes_its_place_is_on_the_disk_by_then(tmp_path, monkeypatch):
+    """Without this a machine that loses its power leaves a name without a content."""
+    log = []
+    inode = {}
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: log.append(os.fstat(handle).st_ino) or fsync(handle))
+    monkeypatch.setattr(os, "replace", lambda source, target: log.append("renamed") or replace(source, target))
+    with atomic_path(tmp_path / "folder") as path:
+        (path / "deeper").mkdir(parents=True)
+        for name in ("one", "deeper/two"):
+            (path / name).write_text(name)
+        inode = {str(child.relative_to(path)): child.stat().st_ino for child in (path, *path.rglob("*"))}
+    assert log[-2:] == ["renamed", tmp_path.stat().st_ino]
+    assert set(log[:-2]) == set(inode.values())
+    assert log.index(inode["deeper/two"]) < log.index(inode["deeper"]) < log.index(inode["."])
+
+
+def test_checksums_are_compared_once_per_process_and_state_of_the_files(tmp_path, monkeypatch):
+    target, read = tmp_path / "thing", []
+    checksum = cache._checksum
+    monkeypatch.setattr(cache, "_checksum", lambda path: read.append(path.name) or checksum(path))
+    prepared_folder(target, MADE_FROM, build_content, silent)
+    assert read == ["content", "more"]  # of what was just written
+    prepared_folder(target, MADE_FROM, silent, silent)
+    assert read == ["content", "more"]
+    cache._verified.clear()  # as in another process
+    for _ in range(3):
+        prepared_folder(target, MADE_FROM, silent, silent)
+    assert read == ["content", "more"] * 2
+    os.utime(target / "content", (1, 1))
+    prepared_folder(target, MADE_FROM, silent, silent)
+    assert read == ["content", "more"] * 3
 
 
 KILLED = """

@@ -143,7 +143,7 @@ def contents(dataset: Dataset) -> list:
 def loader(tmp_path, monkeypatch):
     (tmp_path / "few_words.py").write_text(
         "from rec_gym import Catalog, Dataset\n"
-        "def load(size=40):\n"
+        "def load(size=40) -> Dataset:\n"
         f"    titles = {TITLES!r}[:size]\n"
         "    catalog = Catalog.from_columns({'item_id': [f'i{n}' for n in range(size)], 'title': titles})\n"
         "    rows = [{'id': f'q{n}', 'split': 'test', 'text': titles[n], 'gains': {f'i{n}': 1.0, 'i3': 0.5}} for n in (7, 9)]\n"

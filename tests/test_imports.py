@@ -25,6 +25,7 @@ FLOORS = [
         "dataset",
         "ranking",
         "cache",
+        "disk",
         "progress",
     },
     {"measures"},

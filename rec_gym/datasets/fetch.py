@@ -43,6 +43,7 @@ from rec_gym.datasets.sources import (
     inside,
     total_size,
 )
+from rec_gym.disk import explained
 from rec_gym.progress import Bar
 
 __all__ = ["FetchError", "HubFile", "Source", "WebFile", "download_folder", "fetch", "mirrored"]
@@ -80,10 +81,8 @@ def fetch(sources: Sequence[Source], name: str, get_data: str = "") -> Path:
     folder = download_folder(sources, name)
     if _damage(folder) is None:
         return folder
-    try:
+    with explained(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-    except PermissionError as error:
-        raise PermissionError(f"{error}; set REC_GYM_HOME to a folder that can be written") from error
     with _locked(folder.with_name(f".{folder.name}.lock"), name):
         damage = _damage(folder)
         if damage is None:
@@ -251,12 +250,13 @@ def _say(message: str) -> None:
 @contextmanager
 def _locked(path: Path, name: str) -> Iterator[None]:
     """Holds the lock; says so if another process has it."""
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        _say(f"another process is fetching {name}; waiting for it")
-        lock.acquire()
+    with explained(path):
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            _say(f"another process is fetching {name}; waiting for it")
+            lock.acquire()
     try:
         yield
     finally:
