@@ -11,7 +11,7 @@ import threading
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import compress, islice
 
 import numpy as np
 import pyarrow as pa
@@ -108,7 +108,9 @@ class Analyzer:
         if self.language == NO_LANGUAGE:
             return searched, searched
         stems = _stemmer(self.language).stemWords(searched)
-        return searched, [stem or word for stem, word in zip(stems, searched, strict=True)]
+        if "" in stems:  # a word of nothing but endings
+            stems = [stem or word for stem, word in zip(stems, searched, strict=True)]
+        return searched, stems
 
 
 def _stemmer(language: str) -> Stemmer.Stemmer:
@@ -147,7 +149,7 @@ class TermIds(dict[str, int]):
         known = list(map(self.get, words))
         if None not in known:
             return known  # type: ignore[return-value]
-        unknown = list(dict.fromkeys(word for word, term_id in zip(words, known, strict=True) if term_id is None))
+        unknown = list(dict.fromkeys(compress(words, [term_id is None for term_id in known])))
         searched, terms = self._analyzer.terms(unknown)
         fresh = dict.fromkeys(unknown, NO_TERM)
         fresh.update(zip(searched, self._find(terms), strict=True))
@@ -155,10 +157,11 @@ class TermIds(dict[str, int]):
         return [fresh[word] if term_id is None else term_id for word, term_id in zip(words, known, strict=True)]
 
     def _keep(self, fresh: dict[str, int]) -> None:
-        short = {word: term_id for word, term_id in fresh.items() if len(word) <= _LONGEST_KEPT_WORD}
-        if len(self) + len(short) > self._limit:
+        if max(map(len, fresh)) > _LONGEST_KEPT_WORD:
+            fresh = {word: term_id for word, term_id in fresh.items() if len(word) <= _LONGEST_KEPT_WORD}
+        if len(self) + len(fresh) > self._limit:
             self.clear()
-        self.update(islice(short.items(), self._limit))
+        self.update(fresh if len(fresh) <= self._limit else islice(fresh.items(), self._limit))
 
 
 class Vocabulary:
