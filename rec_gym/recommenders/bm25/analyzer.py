@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import Stemmer
 
 from rec_gym.recommenders.bm25.compilation import load_kernels
+from rec_gym.words import words
 
 NO_TERM = -1
 NO_LANGUAGE = "none"
@@ -38,7 +39,6 @@ _LONGEST_KEPT_WORD = 64
 
 _FEW_CHARACTERS = 1 << 12  # below it, a look-up a word is quicker than setting up `Analyzer.split`
 
-_words = re.compile(r"\w+").findall
 # For ASCII bytes, what lower case and `\w` do; other bytes stay as they are.
 _BLANK_OUT = bytes(ord(chr(i).lower()) if chr(i).isalnum() or chr(i) == "_" else ord(" ") for i in range(128)) + bytes(
     range(128, 256)
@@ -72,11 +72,11 @@ class Analyzer:
         return {"unicode": unicodedata.unidata_version, "snowball": Stemmer.version()}
 
     def words(self, text: str) -> list[str]:
-        r"""The words of `text`: maximal runs of `\w` in its lower case, in order; any Unicode is allowed."""
-        return _words(text.lower())
+        """The words of `text`, see `rec_gym.words`."""
+        return words(text)
 
     def split(self, texts: Sequence[str]) -> tuple[list[str], np.ndarray, np.ndarray]:
-        """The words of many texts at once, as `words` gives them, without a Python object for each.
+        """The words of many texts at once, as `rec_gym.words` gives them, without a Python object for each.
 
         Returns:
             The distinct words; for each word of all texts in order the place of its like among them, int32; how many
