@@ -12,6 +12,7 @@ from rec_gym.columns import Ragged
 from rec_gym.recommenders import RECOMMENDERS, Recommender, make_recommender
 from rec_gym.recommenders.base import RanksItems, SaysWhatItSearched
 from rec_gym.recommenders.hybrid import Hybrid
+from rec_gym.recommenders.rank_bm25 import RankBM25
 
 QUERIES = ["red lamp", "soft seat for a room", "", "zzzz", "lamp lamp lamp", "Ärger \ud800 \0", "red lamp"]
 
@@ -137,3 +138,23 @@ def test_a_catalogue_without_words_is_refused():
     empty = Catalog.from_columns({"item_id": ["a"], "title": [""]})
     with pytest.raises(ValueError, match="no item has a word"):
         make_recommender("rank_bm25", {}, empty)
+
+
+def test_rank_bm25_is_the_library_and_looks_at_the_catalogue_once_for_a_word(catalog, monkeypatch):
+    fitted = RankBM25().fit(catalog)
+    engine, asked = fitted._engine, []
+    scores_of = engine.get_scores
+
+    def counting(words):
+        asked.extend(words)
+        return scores_of(words)
+
+    monkeypatch.setattr(engine, "get_scores", counting)
+    query = "red lamp red red soft nothing a calm lamp " * 20 + "zzqx"
+    ranked = fitted.rank([query, query], 6)
+    assert sorted(asked) == ["lamp", "red", "soft"]
+    scores = scores_of(query.split())
+    for items, values in zip(ranked.items, ranked.scores, strict=True):
+        listed = items[items >= 0]
+        assert listed.tolist() == [item for item in np.argsort(-scores, kind="stable") if item in listed]
+        np.testing.assert_array_equal(values[: len(listed)], scores[listed].astype(np.float32))
