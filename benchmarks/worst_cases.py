@@ -27,7 +27,7 @@ from benchmarks.pages import DOCS, write_section
 from rec_gym.loop.task import Task
 
 LIMIT = 20  # times an ordinary completion
-ORDINARY, HOSTILE = 32, 8  # completions in a batch
+BATCH = 16  # completions, of the one kind and of the other alike: each batch has a cost of its own
 SEARCH, HISTORY = "RecR1-CornerShop-BM25-v0", "RecR1-CornerShopHistory-BM25-v0"
 RECOMMENDERS: dict[str, tuple[str, Any]] = {
     "bm25": (SEARCH, {"name": "bm25", "threads": 1}),
@@ -71,11 +71,11 @@ def ordinary_queries(path: Path | None, task: Task) -> Iterator[str]:
 def ordinary_completions(task: Task, queries: Iterator[str], draw: random.Random) -> list[str]:
     """A batch of ordinary completions in the form that the task asks for."""
     if task.candidates is not None:
-        orders = (draw.sample(range(1, 21), 20) for _ in range(ORDINARY))
+        orders = (draw.sample(range(1, 21), 20) for _ in range(BATCH))
         texts = [" > ".join(f"[{place}]" for place in order) for order in orders]
     else:
         lines = LINES.get(task.action.writes, 1)
-        texts = ["\n".join(itertools.islice(queries, lines)) for _ in range(ORDINARY)]
+        texts = ["\n".join(itertools.islice(queries, lines)) for _ in range(BATCH)]
     return [task.action.compose(text, "") for text in texts]
 
 
@@ -94,8 +94,8 @@ def measure(task: Task, queries: Iterator[str], rounds: int) -> dict[str, float]
     cost(task, ordinary_completions(task, queries, draw))
     for _, (name, make) in itertools.product(range(rounds), WORST.items()):
         times.setdefault("ordinary", []).append(cost(task, ordinary_completions(task, queries, draw)))
-        times.setdefault(name, []).append(cost(task, [make(draw) for _ in range(HOSTILE)]))
-        composed = [task.action.compose(make(draw), "") for _ in range(HOSTILE)]
+        times.setdefault(name, []).append(cost(task, [make(draw) for _ in range(BATCH)]))
+        composed = [task.action.compose(make(draw), "") for _ in range(BATCH)]
         times.setdefault(f"{name}, composed", []).append(cost(task, composed))
     return {name: statistics.median(values) for name, values in times.items()}
 

@@ -171,3 +171,53 @@ def test_formats_that_are_built_in_python_are_checked_too():
         Append(max_chars=5.0)
     with pytest.raises(ValueError, match="think_opened of the action format 'answer' must be true or false, not 1"):
         Answer(think_opened=1)
+
+
+@pytest.mark.parametrize("name", ["answer", {"name": "answer", "strict": True, "think_opened": True}])
+@pytest.mark.parametrize(
+    "query", ["lamp " * 200_000, "\u00e9" * 200_000, '\\"' * 100_000, "\n" + "\U0001f600" * 100_000]
+)
+def test_a_query_that_is_too_long_in_json_is_clipped(name, query):
+    action = make_action(name)
+    for ascii_only in (True, False):
+        text = f"</think><answer>{json.dumps({'query': query}, ensure_ascii=ascii_only)}</answer>"
+        parsed = action.parse(text, "request")
+        assert (parsed.parse, parsed.clipped) == ("ok", True)
+        assert query.strip().startswith(parsed.query[:-1])
+        assert len(parsed.query) > MAX_CHARS // 2
+
+
+def test_json_is_read_up_to_a_limit_only(monkeypatch):
+    from rec_gym.loop import actions
+
+    read = []
+
+    class Decoder(json.JSONDecoder):
+        def raw_decode(self, text, idx=0):
+            read.append(len(text))
+            return super().raw_decode(text, idx)
+
+    monkeypatch.setattr(actions, "_DECODER", Decoder(strict=False))
+    for value in ([[]] * 300_000, dict.fromkeys(map(str, range(100_000)), 1), {"query": ["a"] * 300_000}):
+        assert make_action("answer").parse(f"<answer>{json.dumps(value)}</answer>", "request").parse == (
+            "bare" if isinstance(value, list) else "bad_json"
+        )
+    text = '<answer>{"query": "lamp"}' + "x" * 1_000_000
+    assert make_action("answer").parse(text, "request").query == "lamp"
+    assert max(read) <= 8 * MAX_CHARS
+
+
+def test_an_order_of_too_many_entries_is_clipped(monkeypatch):
+    from rec_gym.loop import orders
+
+    read = []
+    inner = orders._entry
+    monkeypatch.setattr(orders, "_entry", lambda *given: read.append(given) or inner(*given))
+    titles = ["red lamp", "blue lamp"]
+    for text in ("2\n" * 3000, "2, " * 3000, "a > " * 2000 + "2", json.dumps(["2"] * 1500)):
+        read.clear()
+        parsed = make_action("order").parse("blue lamp\n" + text if "a >" in text else text, "request", titles)
+        assert parsed.order == (1, 0), text[:10]
+        assert parsed.clipped
+        assert len(read) <= 10 * len(titles) + 1
+    assert not make_action("order").parse("2, 1, " * 5, "request", titles).clipped

@@ -114,6 +114,13 @@ def test_words_are_looked_up_once_together_and_forgotten_beyond_the_limit():
     assert long not in words
 
 
+@given(st.text(st.characters(), max_size=60), st.integers(1, 40))
+@settings(deadline=None)
+def test_words_of_long_texts_are_those_of_the_expression(text, times):
+    text = text * times + "é " * 1000  # long, and not ASCII
+    assert Analyzer().words(text) == re.findall(r"\w+", text.lower())
+
+
 @settings(deadline=None)
 @given(st.sets(st.text(max_size=6)), st.text(max_size=6))
 def test_a_vocabulary_finds_its_terms_and_no_others(terms, other):

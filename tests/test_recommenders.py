@@ -13,6 +13,7 @@ from rec_gym.columns import Ragged
 from rec_gym.recommenders import RECOMMENDERS, Recommender, load_object, make_recommender, new_recommender
 from rec_gym.recommenders.base import NotFittedError, RanksItems, SaysWhatItClips, SaysWhatItSearched, reads_histories
 from rec_gym.recommenders.hybrid import Hybrid
+from rec_gym.recommenders.rank_bm25 import RankBM25
 
 QUERIES = ["red lamp", "soft seat for a room", "", "zzzz", "lamp lamp lamp", "Ärger \ud800 \0", "red lamp"]
 
@@ -314,3 +315,23 @@ def test_what_a_custom_recommender_says_is_looked_at(catalog):
     dataset = Dataset.from_requests(catalog, [{"id": "a", "text": "x", "split": "train", "targets": ["i3"]}])
     with pytest.raises(RecommenderError, match=r"WithoutWord.clips, asked 'red': it returned float64 \[1\], not bool"):
         Task(dataset, recommender).score(["a"], ["red"])
+
+
+def test_rank_bm25_is_the_library_and_looks_at_the_catalogue_once_for_a_word(catalog, monkeypatch):
+    fitted = RankBM25().fit(catalog)
+    engine, asked = fitted._engine, []
+    scores_of = engine.get_scores
+
+    def counting(words):
+        asked.extend(words)
+        return scores_of(words)
+
+    monkeypatch.setattr(engine, "get_scores", counting)
+    query = "red lamp red red soft nothing a calm lamp " * 20 + "zzqx"
+    ranked = fitted.rank([query, query], 6)
+    assert sorted(asked) == ["lamp", "red", "soft"]
+    scores = scores_of(query.split())
+    for items, values in zip(ranked.items, ranked.scores, strict=True):
+        listed = items[items >= 0]
+        assert listed.tolist() == [item for item in np.argsort(-scores, kind="stable") if item in listed]
+        np.testing.assert_array_equal(values[: len(listed)], scores[listed].astype(np.float32))

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
 
-_WORD = re.compile(r"\w+")
-# What stands between ASCII words becomes a space: a quarter of the expression's time, and most queries are ASCII.
-_ASCII = "".join(char if _WORD.match(char) else " " for char in map(chr, range(128)))
+from rec_gym.words import words
 
 LENGTH, REPETITION, COPY = "length", "repetition", "copy"
 TEXT_STATS = (LENGTH, REPETITION, COPY)
-
-
-def words(text: str) -> list[str]:
-    """The words of a text in lower case: runs of letters, digits and underscores of any script."""
-    if text.isascii():
-        return text.lower().translate(_ASCII).split()
-    return _WORD.findall(text.lower())
 
 
 def text_stats(written: Sequence[str], requests: Sequence[str]) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ import threading
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import compress, islice
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import Stemmer
 
 from rec_gym.recommenders.bm25.compilation import load_kernels
+from rec_gym.words import words
 
 NO_TERM = -1
 NO_LANGUAGE = "none"
@@ -38,7 +39,6 @@ _LONGEST_KEPT_WORD = 64
 
 _FEW_CHARACTERS = 1 << 12  # below it, a look-up a word is quicker than setting up `Analyzer.split`
 
-_words = re.compile(r"\w+").findall
 # For ASCII bytes, what lower case and `\w` do; other bytes stay as they are.
 _BLANK_OUT = bytes(ord(chr(i).lower()) if chr(i).isalnum() or chr(i) == "_" else ord(" ") for i in range(128)) + bytes(
     range(128, 256)
@@ -72,11 +72,11 @@ class Analyzer:
         return {"unicode": unicodedata.unidata_version, "snowball": Stemmer.version()}
 
     def words(self, text: str) -> list[str]:
-        r"""The words of `text`: maximal runs of `\w` in its lower case, in order; any Unicode is allowed."""
-        return _words(text.lower())
+        """The words of `text`, see `rec_gym.words`."""
+        return words(text)
 
     def split(self, texts: Sequence[str]) -> tuple[list[str], np.ndarray, np.ndarray]:
-        """The words of many texts at once, as `words` gives them, without a Python object for each.
+        """The words of many texts at once, as `rec_gym.words` gives them, without a Python object for each.
 
         Returns:
             The distinct words; for each word of all texts in order the place of its like among them, int32; how many
@@ -108,7 +108,9 @@ class Analyzer:
         if self.language == NO_LANGUAGE:
             return searched, searched
         stems = _stemmer(self.language).stemWords(searched)
-        return searched, [stem or word for stem, word in zip(stems, searched, strict=True)]
+        if "" in stems:  # a word of nothing but endings
+            stems = [stem or word for stem, word in zip(stems, searched, strict=True)]
+        return searched, stems
 
 
 def _stemmer(language: str) -> Stemmer.Stemmer:
@@ -147,7 +149,7 @@ class TermIds(dict[str, int]):
         known = list(map(self.get, words))
         if None not in known:
             return known  # type: ignore[return-value]
-        unknown = list(dict.fromkeys(word for word, term_id in zip(words, known, strict=True) if term_id is None))
+        unknown = list(dict.fromkeys(compress(words, [term_id is None for term_id in known])))
         searched, terms = self._analyzer.terms(unknown)
         fresh = dict.fromkeys(unknown, NO_TERM)
         fresh.update(zip(searched, self._find(terms), strict=True))
@@ -155,10 +157,11 @@ class TermIds(dict[str, int]):
         return [fresh[word] if term_id is None else term_id for word, term_id in zip(words, known, strict=True)]
 
     def _keep(self, fresh: dict[str, int]) -> None:
-        short = {word: term_id for word, term_id in fresh.items() if len(word) <= _LONGEST_KEPT_WORD}
-        if len(self) + len(short) > self._limit:
+        if max(map(len, fresh)) > _LONGEST_KEPT_WORD:
+            fresh = {word: term_id for word, term_id in fresh.items() if len(word) <= _LONGEST_KEPT_WORD}
+        if len(self) + len(fresh) > self._limit:
             self.clear()
-        self.update(islice(short.items(), self._limit))
+        self.update(fresh if len(fresh) <= self._limit else islice(fresh.items(), self._limit))
 
 
 class Vocabulary:
