@@ -28,10 +28,11 @@ import tyro
 from rec_gym import Task
 from rec_gym.dataset import TRAIN
 from rec_gym.evaluation import evaluate
-from rec_gym.loop.text_stats import text_stats, words
+from rec_gym.loop.text_stats import text_stats
+from rec_gym.overrides import overrides_of
 from rec_gym.policies.learner import LearnerSettings, WordPolicy, english_nouns
 from rec_gym.progress import track
-from rec_gym.settings import overrides_of
+from rec_gym.words import words
 
 from runs import RunFolder
 

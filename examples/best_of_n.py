@@ -26,8 +26,8 @@ from rec_gym.evaluation.compare import TOO_FEW
 from rec_gym.evaluation.evaluate import drawn_places
 from rec_gym.evaluation.intervals import mean_intervals
 from rec_gym.evaluation.resampling import units_of
+from rec_gym.overrides import overrides_of
 from rec_gym.policies import POLICIES, Policy, make_policy
-from rec_gym.settings import overrides_of
 
 from runs import facts, plain, save_plot
 

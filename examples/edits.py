@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from rec_gym.loop.text_stats import words
 from rec_gym.policies.learner import english_nouns
+from rec_gym.words import words
 
 # How a row shows the turns so far.
 _SEARCH, _TITLE = re.compile(r"^Search \d+: ", re.MULTILINE), re.compile(r"^  \d+\. (.*)$", re.MULTILINE)

@@ -20,7 +20,7 @@ from peft import PeftModel
 from rec_gym.cache import atomic_path
 from rec_gym.evaluation import evaluate
 from rec_gym.loop.sampling import RequestSampler
-from rec_gym.settings import overrides_of
+from rec_gym.overrides import overrides_of
 
 from hf_policy import HFPolicy, Samples
 

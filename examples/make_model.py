@@ -21,8 +21,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 import rec_gym
 from rec_gym.cache import atomic_path
-from rec_gym.loop.text_stats import words
 from rec_gym.policies.learner import english_nouns
+from rec_gym.words import words
 
 from hf_policy import PolicySettings, load, save
 

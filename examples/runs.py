@@ -18,7 +18,7 @@ from rec_gym.cache import atomic_path, write_json
 from rec_gym.cards import card_of
 from rec_gym.evaluation import compare, evaluate, print_report, save_json
 from rec_gym.policies import make_policy
-from rec_gym.policies.specs import fitting_policies
+from rec_gym.policies.registry import fitting_policies
 
 LIBRARIES = ("numpy", "numba", "torch", "transformers", "peft", "trl", "stable-baselines3", "sentence-transformers")
 

@@ -31,8 +31,8 @@ from rec_gym.adapters.sb3 import (
     make_sb3_env,
 )
 from rec_gym.evaluation import evaluate
+from rec_gym.overrides import overrides_of
 from rec_gym.progress import Bar
-from rec_gym.settings import overrides_of
 
 from runs import RunFolder
 

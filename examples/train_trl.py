@@ -34,8 +34,8 @@ import rec_gym
 from rec_gym.adapters.trl import TaskReward, ToolPolicy, environment_factory, log_episodes, make_dataset
 from rec_gym.cache import atomic_path, write_json
 from rec_gym.evaluation import evaluate
+from rec_gym.overrides import overrides_of
 from rec_gym.progress import Bar
-from rec_gym.settings import overrides_of
 
 from hf_policy import SETTINGS, PolicySettings, load
 from runs import RunFolder

@@ -23,8 +23,8 @@ from rec_gym import Episode, Task, make_task
 from rec_gym.dataset import TRAIN
 from rec_gym.evaluation import Evaluation, compare, evaluate, print_report, save_json
 from rec_gym.loop.turns import STOP
+from rec_gym.overrides import overrides_of
 from rec_gym.policies import Policy, make_policy
-from rec_gym.settings import overrides_of
 
 from best_of_n import write_lines, written
 from runs import plain

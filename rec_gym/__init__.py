@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rec_gym._version import __version__
-from rec_gym.cards import make_task, register_card, register_packaged_cards
+from rec_gym.cards import register_card, register_packaged_cards
+from rec_gym.making import make_task
 
 if TYPE_CHECKING:
     from rec_gym import evaluation as evaluation
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from rec_gym.dataset import Request as Request
     from rec_gym.env import RecommenderEnv as RecommenderEnv
     from rec_gym.loop.episode import Episode as Episode
-    from rec_gym.loop.episode import Outcomes as Outcomes
+    from rec_gym.loop.outcomes import Outcomes as Outcomes
     from rec_gym.loop.task import Task as Task
     from rec_gym.ranking import Rankings as Rankings
     from rec_gym.recommenders.base import Recommender as Recommender

@@ -112,7 +112,7 @@ def check_settings(content: _Table, path: str) -> None:
     Raises:
         ValueError: a setting is unknown (near names are suggested) or wrong; the message names the file and the table.
     """
-    from rec_gym.loop.protocols import PROTOCOLS
+    from rec_gym.loop.papers import PROTOCOLS
 
     own = [slot.name for slot in fields(_Env)]
     with _said_of(path):

@@ -18,9 +18,9 @@ from rec_gym.cache import atomic_path, write_json
 from rec_gym.cards import card_of
 from rec_gym.evaluation import Interval, compare, evaluate
 from rec_gym.loop.task import Task
-from rec_gym.loop.text_stats import words
 from rec_gym.policies import make_policy
 from rec_gym.policies.learner import LearnerSettings, WordPolicy, english_nouns
+from rec_gym.words import words
 
 TASK_ID = "RecR1-CornerShop-BM25-v0"
 SPLITS = ("test", "ood-combination", "ood-phrasing", "ood-type")

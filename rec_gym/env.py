@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import numpy as np
 
-from rec_gym.cards import make_task
-from rec_gym.loop.episode import Episode, Outcomes
+from rec_gym.loop.episode import Episode
+from rec_gym.loop.outcomes import Outcomes
 from rec_gym.loop.sampling import RequestSampler
 from rec_gym.loop.task import Task
+from rec_gym.making import make_task
 from rec_gym.rendering import render_outcome, render_request
 from rec_gym.spaces import UnicodeText
 from rec_gym.tables import unknown

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rec_gym.loop.episode import Outcomes
+from rec_gym.loop.outcomes import Outcomes
 from rec_gym.loop.task import Task
 
 SHOWN = 10

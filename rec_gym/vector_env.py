@@ -9,11 +9,12 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from rec_gym.cards import make_task
 from rec_gym.env import RESET_MASK, check_reset_options, make_sampler
-from rec_gym.loop.episode import Episode, Outcomes
+from rec_gym.loop.episode import Episode
+from rec_gym.loop.outcomes import Outcomes
 from rec_gym.loop.sampling import RequestSampler
 from rec_gym.loop.task import Task
+from rec_gym.making import make_task
 from rec_gym.rendering import render_outcome, render_request
 from rec_gym.spaces import UnicodeText
 from rec_gym.tables import checked, unknown

@@ -208,7 +208,7 @@ def test_json_is_read_up_to_a_limit_only(monkeypatch):
 
 
 def test_an_order_of_too_many_entries_is_clipped(monkeypatch):
-    from rec_gym.loop import orders
+    from rec_gym.loop.actions import order as orders
 
     read = []
     inner = orders._entry

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 import rec_gym
 from rec_gym.adapters import openrlhf as adapter
-from rec_gym.adapters.export import describe_task
 from rec_gym.adapters.openrlhf import as_completion, completion_in, read_label, score
-from rec_gym.policies.specs import make_policy
+from rec_gym.adapters.rows import describe_task
+from rec_gym.policies.registry import make_policy
 
 SHOP, REFINE = "RecR1-CornerShop-BM25-v0", "RecR1-CornerShopRefine-BM25-v0"
 SMALL = {"split": "val", "items": 600}

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 import rec_gym
 from rec_gym.adapters import export as export_module
-from rec_gym.adapters.export import describe_task
-from rec_gym.adapters.verl import TERMS, compute_score, compute_scores
+from rec_gym.adapters.rows import TERMS, describe_task
+from rec_gym.adapters.verl import compute_score, compute_scores
 from rec_gym.loop.actions import ACTIONS
-from rec_gym.policies.specs import make_policy
+from rec_gym.policies.registry import make_policy
 from rec_gym.recommenders.base import RecommenderError
 from rec_gym.recommenders.bm25 import BM25
 

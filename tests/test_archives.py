@@ -11,8 +11,8 @@ from collections import namedtuple
 
 import pytest
 
-from rec_gym.datasets import archives
-from rec_gym.datasets.sources import FetchError
+from rec_gym.fetching import archives
+from rec_gym.fetching.sources import FetchError
 
 ZEROS = bytes(2 << 20)
 

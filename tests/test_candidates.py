@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 import rec_gym
 from rec_gym import Dataset, Rankings, RecommenderError, Task
 from rec_gym.evaluation import as_json, compare, evaluate, print_report, save_csv
-from rec_gym.loop.orders import order_text
+from rec_gym.fusion import reciprocal_rank_fusion
+from rec_gym.loop.actions.order import order_text
 from rec_gym.measures import evaluate as measure
 from rec_gym.policies import make_policy
-from rec_gym.recommenders.fusion import reciprocal_rank_fusion
 
 RERANK = "RecR1-CornerShopRerank-BM25-v0"
 THREE = {"k": 3, "shuffle": False}

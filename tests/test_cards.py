@@ -71,7 +71,7 @@ def test_a_recommender_of_ones_own_by_name(folder):
     register_card(folder / "own.toml")
     with pytest.raises(ValueError, match="'tests_own:Newest' cannot be loaded"):
         rec_gym.make_task("Own-v0")
-    name = "rec_gym.recommenders.floors:RandomRecommender"
+    name = "rec_gym.recommenders.trivial:RandomRecommender"
     assert rec_gym.make_task("Own-v0", recommender={"name": name, "seed": 3}).recommender.seed == 3
 
 

@@ -211,7 +211,7 @@ class TestEvaluate:
 
     def test_own_recommender_from_a_file(self, folder, tmp_path, monkeypatch):
         (tmp_path / "mine.py").write_text(
-            "from rec_gym.recommenders.floors import RandomRecommender as Shuffled\n__all__ = ['Shuffled']\n"
+            "from rec_gym.recommenders.trivial import RandomRecommender as Shuffled\n__all__ = ['Shuffled']\n"
         )
         monkeypatch.chdir(tmp_path)
         arguments = ["evaluate", BEIR, "--policy", "raw", "--data-dir", folder, "--set"]

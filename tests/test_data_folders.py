@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rec_gym.datasets import files
-from rec_gym.datasets.files import need_file, read_csv, read_jsonl, read_lines, read_parquet
 from rec_gym.datasets.folders import check_file, fingerprint
+from rec_gym.datasets.reading import files
+from rec_gym.datasets.reading.files import need_file, read_csv, read_jsonl, read_lines, read_parquet
 from rec_gym.datasets.store import open_dataset
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links and pipes of POSIX")
@@ -152,7 +152,7 @@ def test_the_memory_of_a_long_line_is_bounded(tmp_path):
     with open(tmp_path / "file", "wb") as file:
         file.truncate(1 << 30)  # sparse: a line of 1 GiB that takes no space
     code = (
-        "import resource, sys; from pathlib import Path; from rec_gym.datasets.files import read_lines\n"
+        "import resource, sys; from pathlib import Path; from rec_gym.datasets.reading.files import read_lines\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try: next(read_lines(Path(sys.argv[1])))\n"
         "except ValueError as error: print(error)\n"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from rec_gym import make_task
-from rec_gym.loop.text_stats import words
 from rec_gym.policies.learner import load_policy
+from rec_gym.words import words
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 sys.path.append(str(EXAMPLES))  # examples import their neighbours

@@ -11,9 +11,9 @@ import tyro
 
 from rec_gym import Task, make_task
 from rec_gym.evaluation import evaluate
-from rec_gym.loop.text_stats import words
 from rec_gym.policies import make_policy
 from rec_gym.policies.learner import english_nouns
+from rec_gym.words import words
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 sys.path.append(str(EXAMPLES))  # examples import their neighbours

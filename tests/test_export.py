@@ -10,12 +10,13 @@ import pytest
 from typer.testing import CliRunner
 
 import rec_gym
-from rec_gym.adapters.export import FORMATS, describe_task, export, task_of
+from rec_gym.adapters.export import FORMATS, export
 from rec_gym.adapters.openrlhf import read_label
 from rec_gym.adapters.openrlhf import score as openrlhf_score
+from rec_gym.adapters.rows import describe_task, task_of
 from rec_gym.adapters.verl import compute_score
 from rec_gym.cli import app
-from rec_gym.policies.specs import fitting_policies, make_policy
+from rec_gym.policies.registry import fitting_policies, make_policy
 
 SHOP, REFINE = "RecR1-CornerShop-BM25-v0", "RecR1-CornerShopRefine-BM25-v0"
 HISTORY = "RecR1-CornerShopHistory-BM25-v0"

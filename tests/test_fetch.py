@@ -22,9 +22,10 @@ from types import SimpleNamespace
 import pytest
 from loopback import Served
 
-from rec_gym.datasets import archives, fetch, hub, web
-from rec_gym.datasets.fetch import FetchError, HubFile, WebFile, download_folder, mirrored, partial_folder
-from rec_gym.datasets.sources import as_size, inside
+from rec_gym.fetching import archives, hub, web
+from rec_gym.fetching import download as fetch
+from rec_gym.fetching.download import FetchError, HubFile, WebFile, download_folder, mirrored, partial_folder
+from rec_gym.fetching.sources import as_size, inside
 
 REPO = "somebody/shop"
 DATA = bytes(range(256)) * 4096  # 1 MB
@@ -311,7 +312,7 @@ class TestArchives:
 
 SCRIPT = """
 import sys
-from rec_gym.datasets.fetch import HubFile, WebFile, fetch
+from rec_gym.fetching.download import HubFile, WebFile, fetch
 print(fetch([{source}], "shop"), flush=True)
 """
 

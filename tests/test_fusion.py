@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rec_gym import Rankings
-from rec_gym.recommenders.fusion import best_first, convex_combination, reciprocal_rank_fusion
+from rec_gym.fusion import best_first, convex_combination, reciprocal_rank_fusion
 
 QUERIES, ITEMS = 40, 200
 

@@ -10,7 +10,15 @@ import pyarrow as pa
 import pytest
 
 from rec_gym.datasets import beir, recbole
-from rec_gym.datasets.files import first_of_each, joined_field, one_of, read_csv, read_jsonl, read_lines, read_tsv
+from rec_gym.datasets.reading.files import (
+    first_of_each,
+    joined_field,
+    one_of,
+    read_csv,
+    read_jsonl,
+    read_lines,
+    read_tsv,
+)
 
 REAL = os.environ.get("REC_GYM_TEST_DATA")
 needs_real_data = pytest.mark.skipif(not REAL, reason="REC_GYM_TEST_DATA does not name the folder with the real data")

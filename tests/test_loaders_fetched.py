@@ -12,8 +12,8 @@ from test_loaders_esci import example, product
 
 import rec_gym
 from rec_gym.cards import cards
-from rec_gym.datasets.fetch import mirrored
-from rec_gym.datasets.recr1_esci import DOMAINS
+from rec_gym.datasets.reading.recr1_esci import DOMAINS
+from rec_gym.fetching.download import mirrored
 
 NAMES = dict(zip("ESCI", ("Exact", "Substitute", "Complement", "Irrelevant"), strict=True))
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rec_gym import Rankings
+from rec_gym.fusion import taking_turns
 from rec_gym.loop.actions import Lines, Order, Titles, make_action
-from rec_gym.loop.lists import taking_turns
-from rec_gym.loop.orders import order_text
+from rec_gym.loop.actions.order import order_text
 
 any_text = st.text(st.characters(exclude_categories=()), max_size=60)
 pieces = st.lists(

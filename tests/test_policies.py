@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from rec_gym import Catalog, Dataset, Rankings, Task
-from rec_gym.loop.text_stats import words
 from rec_gym.policies import POLICIES, make_policy
 from rec_gym.policies.references import RM3
-from rec_gym.policies.simple import RandomWords
+from rec_gym.policies.request import RandomWords
+from rec_gym.words import words
 
 ACTIONS = ("plain", "append", "answer", {"name": "answer", "strict": True, "think_opened": True})
 

@@ -19,10 +19,10 @@ from typer.testing import CliRunner
 
 import rec_gym
 from rec_gym.cli import app
-from rec_gym.cli_data import entries
+from rec_gym.cli.data import entries
 from rec_gym.datasets import beir
-from rec_gym.datasets.fetch import FetchError, mirrored
 from rec_gym.datasets.store import open_dataset, recipe_of
+from rec_gym.fetching.download import FetchError, mirrored
 
 ESCI, BEIR, SHOP = "RecR1-ESCI-BM25-v0", "RecR1-BEIR-BM25-v0", "RecR1-CornerShop-BM25-v0"
 runner = CliRunner()
@@ -195,7 +195,7 @@ class TestStore:
         (tmp_path / "own_words.py").write_text(
             "from pathlib import Path\n"
             "from rec_gym import Catalog, Dataset\n"
-            "from rec_gym.datasets.fetch import WebFile\n"
+            "from rec_gym.fetching.download import WebFile\n"
             "GET_DATA = 'Ask me.'\n"
             "def sources(part='', upper=False):\n"
             "    return [WebFile(f'http://own.invalid/{part}', 'words.txt')] if part else []\n"

@@ -9,8 +9,9 @@ import pytest
 from test_loaders_esci import example, product, split_of, write_esci
 
 import rec_gym
-from rec_gym.datasets import asin_categories, esci
-from rec_gym.datasets.recr1_esci import DOMAINS, read_lists
+from rec_gym.datasets import esci
+from rec_gym.datasets.reading import asin_categories
+from rec_gym.datasets.reading.recr1_esci import DOMAINS, read_lists
 
 CATEGORIES = {
     "a": "Video_Games",

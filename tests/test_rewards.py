@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rec_gym.loop.rewards import Clip, Floor, Gate, LogRank, Reward, Scale, Term, make_reward
-from rec_gym.loop.text_stats import text_stats, words
+from rec_gym.loop.text_stats import text_stats
 from rec_gym.measures import Measure
+from rec_gym.words import words
 
 NDCG, GATE = Measure.parse("ndcg@10"), Measure.parse("constraints@10")
 numbers = st.floats(-3, 3)

@@ -7,10 +7,10 @@ import pytest
 
 import rec_gym
 from rec_gym import Dataset, Task
-from rec_gym.cards import make_task
 from rec_gym.columns import Ragged
+from rec_gym.fusion import convex_combination, reciprocal_rank_fusion
+from rec_gym.making import make_task
 from rec_gym.recommenders import make_recommender
-from rec_gym.recommenders.fusion import convex_combination, reciprocal_rank_fusion
 from rec_gym.recommenders.item_knn import ItemKNN
 
 HISTORIES = Ragged.from_rows([[0, 1, 2], [1, 2], [2, 1, 1], [3, 4], [0, 4]], np.int32)

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rec_gym.columns import Ragged
-from rec_gym.loop.episode import Episode, Outcomes
+from rec_gym.loop.episode import Episode
+from rec_gym.loop.outcomes import Outcomes
 from rec_gym.loop.turns import TURN_REWARDS, Turns
 
 rewards = st.floats(-1e3, 1e3)

@@ -10,7 +10,7 @@ import numpy as np
 import rec_gym
 from benchmarks.attacks.texts import mixture
 from rec_gym.env import RecommenderEnv
-from rec_gym.loop.episode import Outcomes
+from rec_gym.loop.outcomes import Outcomes
 from rec_gym.loop.task import Task
 
 QUERIES = ("plain", "append", "answer", {"name": "answer", "strict": True}, "lines", "titles")

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from rec_gym.cache import atomic_path
-from rec_gym.loop.sampling import seeded_order
+from rec_gym.draws import seeded_order
 
 HEADER = "query-id\tcorpus-id\tscore"
 

@@ -33,11 +33,11 @@ from benchmarks.learning.experiments import (
 from benchmarks.learning.folds import write_folds
 from benchmarks.learning.kept import EXAMPLES
 from rec_gym.cache import write_json
-from rec_gym.cards import make_task
 from rec_gym.evaluation import Evaluation, compare, evaluate, print_report, save_json
 from rec_gym.loop.task import Task
+from rec_gym.making import make_task
+from rec_gym.overrides import overrides_of
 from rec_gym.policies import make_policy
-from rec_gym.settings import overrides_of
 
 POLICY = "policy.npz"  # what a word policy is saved as
 

@@ -22,11 +22,11 @@ import typer
 from rec_gym._version import __version__
 from rec_gym.adapters.openenv_client import RecommenderAction, RecommenderObservation, RecommenderState
 from rec_gym.adapters.openenv_guard import Limits, SessionGuard
-from rec_gym.cards import make_task
 from rec_gym.dataset import ALL, TRAIN, VAL
 from rec_gym.env import RecommenderEnv
 from rec_gym.loop.task import Task
-from rec_gym.settings import overrides_of
+from rec_gym.making import make_task
+from rec_gym.overrides import overrides_of
 
 try:
     import uvicorn

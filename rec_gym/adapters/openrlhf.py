@@ -17,9 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rec_gym.adapters.export import task_of
-from rec_gym.adapters.verl import columns_of
-from rec_gym.loop.action_base import THINK
+from rec_gym.adapters.rows import columns_of, task_of
+from rec_gym.loop.actions.tags import THINK
 from rec_gym.loop.task import Task
 
 if TYPE_CHECKING:

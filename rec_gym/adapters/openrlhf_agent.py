@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from rec_gym.adapters.openrlhf import as_completion, read_label
-from rec_gym.adapters.verl import columns_of
+from rec_gym.adapters.rows import columns_of
 from rec_gym.loop.episode import Episode
 
 try:

@@ -20,8 +20,8 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
 from rec_gym.env import RecommenderEnv
 from rec_gym.loop.task import Task
-from rec_gym.loop.text_stats import words
 from rec_gym.policies.learner import english_nouns
+from rec_gym.words import words
 
 
 class QueryEdits:

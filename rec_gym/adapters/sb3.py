@@ -26,9 +26,9 @@ except ImportError as error:
 from rec_gym.adapters.query_edits import QueryEdits, check_fits, observed, reads, request_texts
 from rec_gym.adapters.sb3_networks import MaskableWordSlotsPolicy, WordSlotsPolicy
 from rec_gym.cache import atomic_path, write_json
-from rec_gym.cards import make_task
-from rec_gym.loop.episode import Outcomes
+from rec_gym.loop.outcomes import Outcomes
 from rec_gym.loop.task import Task
+from rec_gym.making import make_task
 from rec_gym.policies import make_policy
 from rec_gym.vector_env import RecommenderVectorEnv
 

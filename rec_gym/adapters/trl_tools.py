@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from rec_gym.loop.action_base import STOPPED, THINK
+from rec_gym.loop.actions.base import STOPPED
+from rec_gym.loop.actions.tags import THINK
 from rec_gym.loop.episode import Episode
 from rec_gym.loop.prompts import Prompt
 from rec_gym.loop.task import Task

@@ -15,17 +15,9 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import Any
 
-import numpy as np
-
-from rec_gym.adapters.export import task_of
-from rec_gym.loop.episode import Outcomes
-from rec_gym.loop.rewards import FORMAT, MEASURE_TERM, UNPARSED_TERM
+from rec_gym.adapters.rows import columns_of, task_of
 from rec_gym.loop.task import Task
-from rec_gym.loop.text_stats import TEXT_STATS
 
-# verl takes the columns of a batch from its first sample, so that every task states the same ones.
-TERMS = (MEASURE_TERM, UNPARSED_TERM, FORMAT, *TEXT_STATS)
-OTHER_TERMS = "term/measures"
 # Modules of verl whose reward managers catch every exception and every time-out, and pay 0 for them.
 _HIDES_FAILURES = {"verl.experimental.reward_loop.reward_manager.limited": "rate_limited"}
 
@@ -87,28 +79,6 @@ def compute_scores(
         for place, score in zip(places, made, strict=True):
             scores[place] = score
     return scores
-
-
-def columns_of(task: Task, outcomes: Outcomes) -> list[dict[str, float | str]]:
-    """For each completion its score and the parts of it; the same keys for every task of one turn.
-
-    `measure` is the reward's measure, `term/...` sum up to the score (`term/measures` holds the terms that pay further
-    measures), and the measures that the task was asked to report beside the reward's stand under their own names.
-    """
-    zeros = np.zeros(len(outcomes))
-    columns = {"score": outcomes.rewards, "measure": outcomes.measures[str(task.reward.measure)]}
-    flags = {"parse_ok": outcomes.parse_ok, "clipped": outcomes.clipped, "scored": outcomes.scored}
-    columns |= flags
-    columns |= {f"term/{name}": outcomes.terms.get(name, zeros) for name in TERMS}
-    others = [values for name, values in outcomes.terms.items() if name not in TERMS]
-    columns[OTHER_TERMS] = np.sum(others, axis=0) if others else zeros
-    columns |= {f"text/{name}": outcomes.text_stats[name] for name in TEXT_STATS}
-    asked_for = [str(measure) for measure in task.measures if measure not in task.reward.measures]
-    columns |= {f"measure/{name}": outcomes.measures[name] for name in asked_for}
-    return [
-        {key: float(values[i]) for key, values in columns.items()} | {"parse": outcomes.parse[i]}
-        for i in range(len(outcomes))
-    ]
 
 
 def _check_manager() -> None:

@@ -21,8 +21,10 @@ from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
-from rec_gym.adapters.export import SEARCH_TOOL, task_of
-from rec_gym.loop.action_base import STOPPED, THINK
+from rec_gym.adapters.export import SEARCH_TOOL
+from rec_gym.adapters.rows import task_of
+from rec_gym.loop.actions.base import STOPPED
+from rec_gym.loop.actions.tags import THINK
 from rec_gym.loop.episode import Episode
 
 try:

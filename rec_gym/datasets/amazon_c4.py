@@ -8,9 +8,17 @@ from pathlib import Path
 
 from rec_gym.catalog import ID_COLUMN, Catalog
 from rec_gym.dataset import TEST, TRAIN, VAL, Dataset
-from rec_gym.datasets.files import TableBuilder, first_of_each, need_file, one_of, read_csv, read_jsonl, text_field
-from rec_gym.datasets.judgements import catalog_of, dataset_of
-from rec_gym.datasets.sources import HubFile
+from rec_gym.datasets.reading.files import (
+    TableBuilder,
+    first_of_each,
+    need_file,
+    one_of,
+    read_csv,
+    read_jsonl,
+    text_field,
+)
+from rec_gym.datasets.reading.judgements import catalog_of, dataset_of
+from rec_gym.fetching.sources import HubFile
 
 REPOSITORY = "McAuley-Lab/Amazon-C4"
 QUERIES, ITEMS = "test.csv", "sampled_item_metadata_1M.jsonl"

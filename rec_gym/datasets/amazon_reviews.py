@@ -13,7 +13,7 @@ import pyarrow as pa
 from rec_gym.catalog import ID_COLUMN
 from rec_gym.columns import IdIndex
 from rec_gym.dataset import TRAIN, Dataset
-from rec_gym.datasets.files import (
+from rec_gym.datasets.reading.files import (
     TableBuilder,
     first_of_each,
     joined_field,
@@ -24,9 +24,9 @@ from rec_gym.datasets.files import (
     read_jsonl,
     text_field,
 )
-from rec_gym.datasets.histories import History, Interactions, history_dataset, item_index
-from rec_gym.datasets.judgements import split_name
-from rec_gym.datasets.sources import HubFile
+from rec_gym.datasets.reading.histories import History, Interactions, history_dataset, item_index
+from rec_gym.datasets.reading.judgements import split_name
+from rec_gym.fetching.sources import HubFile
 
 REPOSITORY = "McAuley-Lab/Amazon-Reviews-2023"
 HOLDS = (

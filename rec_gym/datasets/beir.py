@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rec_gym.catalog import Catalog
 from rec_gym.dataset import ALL, Dataset
-from rec_gym.datasets.files import TableBuilder, need_file, number_of, read_jsonl, read_tsv, text_field
 from rec_gym.datasets.folders import files_in
-from rec_gym.datasets.judgements import Judgements, catalog_of, dataset_of, split_name
-from rec_gym.datasets.sources import WebFile
+from rec_gym.datasets.reading.files import TableBuilder, need_file, number_of, read_jsonl, read_tsv, text_field
+from rec_gym.datasets.reading.judgements import Judgements, catalog_of, dataset_of, split_name
+from rec_gym.fetching.sources import WebFile
 
 HOLDS = "corpus.jsonl (_id, title, text), queries.jsonl (_id, text) and qrels/<split>.tsv (query-id, corpus-id, score)"
 GET_DATA = (

@@ -13,11 +13,18 @@ import pyarrow.compute as pc
 from rec_gym.catalog import ID_COLUMN, Catalog
 from rec_gym.columns import first_few
 from rec_gym.dataset import Dataset
-from rec_gym.datasets.asin_categories import FILE as CATEGORIES
-from rec_gym.datasets.files import first_rows, need_file, one_of, read_parquet
-from rec_gym.datasets.judgements import Judgements, catalog_of, dataset_of, split_name
-from rec_gym.datasets.recr1_esci import DOMAINS, domains_of, in_domain, in_papers_splits, known_targets, read_lists
-from rec_gym.datasets.sources import HubFile
+from rec_gym.datasets.reading.asin_categories import FILE as CATEGORIES
+from rec_gym.datasets.reading.files import first_rows, need_file, one_of, read_parquet
+from rec_gym.datasets.reading.judgements import Judgements, catalog_of, dataset_of, split_name
+from rec_gym.datasets.reading.recr1_esci import (
+    DOMAINS,
+    domains_of,
+    in_domain,
+    in_papers_splits,
+    known_targets,
+    read_lists,
+)
+from rec_gym.fetching.sources import HubFile
 
 EXAMPLES = "shopping_queries_dataset_examples.parquet"
 PRODUCTS = "shopping_queries_dataset_products.parquet"

@@ -10,8 +10,8 @@ from typing import Any
 from rec_gym.catalog import ID_COLUMN, Catalog
 from rec_gym.columns import first_few
 from rec_gym.dataset import TEST, Dataset
-from rec_gym.datasets.files import TableBuilder
-from rec_gym.datasets.judgements import Judgements, catalog_of, dataset_of, split_name
+from rec_gym.datasets.reading.files import TableBuilder
+from rec_gym.datasets.reading.judgements import Judgements, catalog_of, dataset_of, split_name
 from rec_gym.progress import track
 
 GET_DATA = (

@@ -14,8 +14,8 @@ import pyarrow as pa
 from rec_gym.catalog import ID_COLUMN, Catalog
 from rec_gym.columns import first_few, is_number, is_text
 from rec_gym.dataset import TEST, TRAIN, VAL, Dataset
-from rec_gym.datasets.files import need_file, read_jsonl, text_field
-from rec_gym.datasets.judgements import catalog_of, dataset_of
+from rec_gym.datasets.reading.files import need_file, read_jsonl, text_field
+from rec_gym.datasets.reading.judgements import catalog_of, dataset_of
 
 HOLDS = (
     'requests.jsonl, lines such as {"id": "r1", "time": "2025-03-01T10:00:00Z", "query": "desk lamp", "engagement": '

@@ -12,9 +12,9 @@ import pyarrow as pa
 from rec_gym.catalog import ID_COLUMN
 from rec_gym.columns import IdIndex
 from rec_gym.dataset import Dataset
-from rec_gym.datasets.files import TableBuilder, need_file, number_of, one_of, read_csv, read_lines
-from rec_gym.datasets.histories import Interactions, history_dataset, item_index
-from rec_gym.datasets.sources import WebFile
+from rec_gym.datasets.reading.files import TableBuilder, need_file, number_of, one_of, read_csv, read_lines
+from rec_gym.datasets.reading.histories import Interactions, history_dataset, item_index
+from rec_gym.fetching.sources import WebFile
 
 HOLDS = (
     "the files of one release, there or in ml-<size>: u.data and u.item (100k), ratings.dat and movies.dat (1m), "

@@ -12,10 +12,10 @@ import pyarrow as pa
 from rec_gym.catalog import ID_COLUMN
 from rec_gym.columns import IdIndex, first_few
 from rec_gym.dataset import Dataset
-from rec_gym.datasets.files import TableBuilder, need_file, number_of, read_tsv
 from rec_gym.datasets.folders import files_in
-from rec_gym.datasets.histories import History, Interactions, history_dataset, item_index
-from rec_gym.datasets.judgements import split_name
+from rec_gym.datasets.reading.files import TableBuilder, need_file, number_of, read_tsv
+from rec_gym.datasets.reading.histories import History, Interactions, history_dataset, item_index
+from rec_gym.datasets.reading.judgements import split_name
 
 HOLDS = (
     "<name>.item and either <name>.train.inter, <name>.valid.inter and <name>.test.inter (user_id:token, "

@@ -20,10 +20,11 @@ import pyarrow as pa
 from rec_gym._version import __version__
 from rec_gym.cache import cache_home, is_prepared, prepared
 from rec_gym.dataset import Dataset
-from rec_gym.datasets import fetch
 from rec_gym.datasets.folders import fingerprint
 from rec_gym.datasets.source_code import source_hash
-from rec_gym.datasets.sources import Source, identity
+from rec_gym.fetching.download import download_folder, fetch
+from rec_gym.fetching.plan import MANIFEST as DOWNLOAD
+from rec_gym.fetching.sources import Source, identity
 from rec_gym.resolving import Interface, resolve
 
 FORMAT = 1
@@ -66,7 +67,7 @@ class Recipe:
     @property
     def download(self) -> Path | None:
         """Where the fetched data are, or will be; None where none are fetched."""
-        return fetch.download_folder(self.sources, self.name) if self.sources else None
+        return download_folder(self.sources, self.name) if self.sources else None
 
     @property
     def is_prepared(self) -> bool:
@@ -227,7 +228,7 @@ def _convert(recipe: Recipe, target: Path) -> None:
     if recipe.sources:
         folder = _fetch(recipe)
         options["data_dir"] = str(folder)
-        shutil.copy(folder / fetch.MANIFEST, target)  # says of which files, by their hashes, this was made
+        shutil.copy(folder / DOWNLOAD, target)  # says of which files, by their hashes, this was made
     dataset = recipe.function(**options)
     if not isinstance(dataset, Dataset):
         raise TypeError(f"{recipe.loader} must return a Dataset, not {type(dataset).__name__}")
@@ -237,7 +238,7 @@ def _convert(recipe: Recipe, target: Path) -> None:
 
 
 def _fetch(recipe: Recipe) -> Path:
-    return fetch.fetch(recipe.sources, recipe.name, _how_to_get(recipe.function).strip())
+    return fetch(recipe.sources, recipe.name, _how_to_get(recipe.function).strip())
 
 
 def _warn(message: str) -> None:

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from rec_gym.catalog import ID_COLUMN, Catalog
 from rec_gym.dataset import TEST, TRAIN, Dataset
-from rec_gym.datasets.files import TableBuilder, need_file, number_of, read_csv
-from rec_gym.datasets.judgements import Judgements, catalog_of, dataset_of
-from rec_gym.datasets.sources import WebFile
+from rec_gym.datasets.reading.files import TableBuilder, need_file, number_of, read_csv
+from rec_gym.datasets.reading.judgements import Judgements, catalog_of, dataset_of
+from rec_gym.fetching.sources import WebFile
 
 OOD_CLASS = "ood-class"
 HOLDS = (

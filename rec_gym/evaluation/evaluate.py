@@ -12,8 +12,8 @@ import numpy as np
 from rec_gym._version import __version__
 from rec_gym.cards import cards
 from rec_gym.columns import is_number
-from rec_gym.loop.episode import Outcomes
-from rec_gym.loop.sampling import seeded_order
+from rec_gym.draws import seeded_order
+from rec_gym.loop.outcomes import Outcomes
 from rec_gym.loop.task import Task
 from rec_gym.policies.base import Policy
 from rec_gym.progress import Bar

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from rec_gym.dataset import Dataset
+from rec_gym.draws import seeded_order
 from rec_gym.loop.engine import Engine
-from rec_gym.loop.sampling import seeded_order
 from rec_gym.ranking import NOT_RANKED
 from rec_gym.tables import check_fields, read_fields, unknown
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rec_gym.loop.action_base import Plain
+from rec_gym.loop.actions.query import Plain
 from rec_gym.tables import check_fields, read_fields, unknown
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,10 +37,3 @@ class RequestSampler:
             keys = np.random.PCG64(np.random.SeedSequence([self.seed, epoch])).random_raw(self.size)
             self._orders[epoch] = np.argsort(keys, kind="stable")
         return self._orders[epoch]
-
-
-def seeded_order(size: int, *key: object) -> np.ndarray:
-    """The places 0 to size - 1 in an order that the key decides; the same on every machine."""
-    digest = hashlib.sha256("\0".join(map(str, key)).encode("utf-8", "surrogatepass")).digest()
-    draws = np.random.PCG64(np.random.SeedSequence(int.from_bytes(digest, "big"))).random_raw(size)
-    return np.argsort(draws, kind="stable")

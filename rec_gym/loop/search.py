@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from rec_gym.columns import Ragged
-from rec_gym.loop.action_base import Action, Plain
+from rec_gym.fusion import by_place
+from rec_gym.loop.actions.base import Action
+from rec_gym.loop.actions.query import Plain
 from rec_gym.loop.candidates import Candidates
 from rec_gym.loop.engine import Engine
-from rec_gym.loop.lists import by_place
 from rec_gym.ranking import NOT_RANKED, Rankings
 
 

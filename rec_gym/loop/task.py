@@ -15,7 +15,8 @@ from rec_gym.loop.candidates import Candidates, CandidateSettings, make_candidat
 from rec_gym.loop.constraints import share_that_meets
 from rec_gym.loop.constructors import argument_names, made_again, noting
 from rec_gym.loop.engine import Engine
-from rec_gym.loop.episode import Episode, Outcomes, spread_ranks
+from rec_gym.loop.episode import Episode
+from rec_gym.loop.outcomes import Outcomes, spread_ranks
 from rec_gym.loop.prompts import Prompt, make_prompt, prompt_values
 from rec_gym.loop.rewards import Reward, make_reward
 from rec_gym.loop.search import Lists, Search

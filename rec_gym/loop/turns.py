@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rec_gym.catalog import Catalog
-from rec_gym.loop.action_base import ANSWER, ANSWER_END, THINK_END
-from rec_gym.loop.episode import Episode, Outcomes
+from rec_gym.loop.actions.tags import ANSWER, ANSWER_END, THINK_END
+from rec_gym.loop.episode import Episode
+from rec_gym.loop.outcomes import Outcomes
 from rec_gym.tables import check_fields, unknown
 
 TURN_REWARDS = ("gain", "last", "best")

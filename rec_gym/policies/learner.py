@@ -19,7 +19,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from rec_gym.cache import atomic_path
-from rec_gym.loop.text_stats import words
+from rec_gym.words import words
 
 
 def english_nouns() -> list[str]:

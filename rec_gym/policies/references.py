@@ -12,11 +12,11 @@ import numpy as np
 
 from rec_gym.catalog import Catalog
 from rec_gym.columns import first_few
+from rec_gym.loop.actions.order import order_text
 from rec_gym.loop.candidates import request_words
-from rec_gym.loop.orders import order_text
 from rec_gym.loop.task import Task
-from rec_gym.loop.text_stats import words
 from rec_gym.policies.base import Baseline
+from rec_gym.words import words
 
 _SAMPLED_ITEMS = 20_000  # items from which common words are told
 _COMMON_SHARE, _COMMON_ITEMS = 0.1, 10

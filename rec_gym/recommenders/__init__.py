@@ -23,8 +23,8 @@ from rec_gym.tables import check_arguments, named, unknown
 RECOMMENDERS = {
     "bm25": "rec_gym.recommenders.bm25:BM25",
     "rank_bm25": "rec_gym.recommenders.rank_bm25:RankBM25",
-    "random": "rec_gym.recommenders.floors:RandomRecommender",
-    "popularity": "rec_gym.recommenders.floors:PopularityRecommender",
+    "random": "rec_gym.recommenders.trivial:RandomRecommender",
+    "popularity": "rec_gym.recommenders.trivial:PopularityRecommender",
     "dense": "rec_gym.recommenders.dense:Dense",
     "hybrid": "rec_gym.recommenders.hybrid:Hybrid",
     "rerank": "rec_gym.recommenders.rerank:Rerank",

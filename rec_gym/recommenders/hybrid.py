@@ -9,6 +9,7 @@ import numpy as np
 
 from rec_gym.catalog import Catalog
 from rec_gym.columns import Ragged
+from rec_gym.fusion import NORMALISATIONS, RRF_CONSTANT, check_weights, convex_combination, reciprocal_rank_fusion
 from rec_gym.ranking import Rankings
 from rec_gym.recommenders import make_recommender, new_recommender, recommender_name
 from rec_gym.recommenders.base import (
@@ -20,13 +21,6 @@ from rec_gym.recommenders.base import (
     with_clipped,
 )
 from rec_gym.recommenders.checks import check_excluded, check_queries
-from rec_gym.recommenders.fusion import (
-    NORMALISATIONS,
-    RRF_CONSTANT,
-    check_weights,
-    convex_combination,
-    reciprocal_rank_fusion,
-)
 
 METHODS = ("rrf", "convex")
 

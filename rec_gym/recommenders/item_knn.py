@@ -9,10 +9,10 @@ from scipy import sparse
 
 from rec_gym.catalog import Catalog
 from rec_gym.columns import Ragged
+from rec_gym.fusion import best_first
 from rec_gym.ranking import NOT_RANKED, Rankings
 from rec_gym.recommenders.base import check_fitted, fitted_copy
 from rec_gym.recommenders.checks import check_excluded, check_queries
-from rec_gym.recommenders.fusion import best_first
 
 _CELLS_AT_ONCE = 1 << 24  # scores of requests by items that are held at a time
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from rec_gym.catalog import Catalog
 from rec_gym.columns import Ragged
+from rec_gym.fusion import best_first
 from rec_gym.ranking import NOT_RANKED, Rankings
 from rec_gym.recommenders import make_recommender, new_recommender, recommender_name
 from rec_gym.recommenders.base import (
@@ -22,7 +23,6 @@ from rec_gym.recommenders.base import (
 )
 from rec_gym.recommenders.checks import check_excluded, check_queries
 from rec_gym.recommenders.cross_encoder import CrossEncoderScorer
-from rec_gym.recommenders.fusion import best_first
 from rec_gym.resolving import Interface, has_method, is_path, resolve, takes
 
 Scorer = Callable[[str, list[str]], Sequence[float] | np.ndarray]

@@ -15,7 +15,7 @@ from trl_script import (
 import rec_gym
 from rec_gym.adapters.trl import SearchEnvironment, ToolPolicy, environment_factory, log_episodes
 from rec_gym.evaluation import evaluate
-from rec_gym.loop.action_base import THINK
+from rec_gym.loop.actions.tags import THINK
 from rec_gym.loop.turns import STOP
 from rec_gym.recommenders.base import RecommenderError
 

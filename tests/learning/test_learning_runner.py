@@ -13,7 +13,7 @@ from benchmarks.learning.kept import (
 )
 from benchmarks.learning.runner import Places
 from rec_gym import make_task
-from rec_gym.policies.specs import POLICIES
+from rec_gym.policies.registry import POLICIES
 
 
 @pytest.fixture

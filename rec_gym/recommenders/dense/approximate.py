@@ -16,10 +16,10 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from rec_gym.cache import check_folder, file_checksum, prepared, reading
+from rec_gym.fusion import best_first
 from rec_gym.progress import Bar
 from rec_gym.ranking import NOT_RANKED, Rankings
 from rec_gym.recommenders.dense.exact import exact_scores
-from rec_gym.recommenders.fusion import best_first
 from rec_gym.tables import check_keys, checked, named, unknown
 
 FLAT = "flat"

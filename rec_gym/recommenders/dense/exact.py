@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from rec_gym.columns import Ragged
+from rec_gym.fusion import best_first
 from rec_gym.ranking import NOT_RANKED, Rankings
-from rec_gym.recommenders.fusion import best_first
 
 _SCORES_AT_ONCE = 1 << 25  # float32 scores of queries by items held at a time: 128 MiB
 _ITEMS_AT_ONCE = 1 << 10  # items that are computed anew at a time: 4 MiB, which stays in the processor's cache

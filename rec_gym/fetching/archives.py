@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from rec_gym.datasets.sources import FetchError, as_size, inside
+from rec_gym.fetching.sources import FetchError, as_size, inside
 from rec_gym.progress import Bar
 
 _CHUNK = 1 << 20

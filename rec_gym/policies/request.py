@@ -10,8 +10,8 @@ import numpy as np
 
 from rec_gym.dataset import TRAIN
 from rec_gym.loop.task import Task
-from rec_gym.loop.text_stats import words
 from rec_gym.policies.base import Baseline
+from rec_gym.words import words
 
 
 class Raw(Baseline):

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
-from rec_gym.datasets.sources import FetchError, NotThereError, UnreachableError, WebFile
+from rec_gym.fetching.sources import FetchError, NotThereError, UnreachableError, WebFile
 from rec_gym.progress import Bar
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rec_gym.datasets.sources import FetchError, HubFile, NotThereError, UnreachableError, inside
+from rec_gym.fetching.sources import FetchError, HubFile, NotThereError, UnreachableError, inside
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from rec_gym.catalog import Catalog
 from rec_gym.dataset import TEST, TRAIN, VAL
-from rec_gym.datasets.asin_categories import FILE as CATEGORIES
-from rec_gym.datasets.asin_categories import categories_of
-from rec_gym.datasets.files import need_file
 from rec_gym.datasets.folders import check_file
+from rec_gym.datasets.reading.asin_categories import FILE as CATEGORIES
+from rec_gym.datasets.reading.asin_categories import categories_of
+from rec_gym.datasets.reading.files import need_file
 
 DOMAINS = ("Video_Games", "Baby_Products", "Office_Products", "Sports_and_Outdoors")
 """The four that are tested on; training happens on the others."""

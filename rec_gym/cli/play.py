@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from rec_gym.loop.episode import Outcomes
+from rec_gym.loop.outcomes import Outcomes
 from rec_gym.loop.sampling import RequestSampler
 from rec_gym.loop.task import Task
 from rec_gym.ranking import NOT_RANKED

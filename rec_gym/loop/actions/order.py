@@ -8,17 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from rec_gym.loop.action_base import (
-    Action,
-    Plain,
-    failed,
-    in_answer,
-    last_answer,
-    tags_are_right,
-    unfenced,
-    without_think,
-)
-from rec_gym.loop.lists import without_bullet
+from rec_gym.loop.actions.base import Action, failed
+from rec_gym.loop.actions.lists import without_bullet
+from rec_gym.loop.actions.query import Plain
+from rec_gym.loop.actions.tags import in_answer, last_answer, tags_are_right, unfenced, without_think
 
 _CHAIN = re.compile(r"\[\s*[0-9]{1,9}\s*\](?:\s*>\s*\[\s*[0-9]{1,9}\s*\])+")
 _BRACKETED = re.compile(r"\[\s*([0-9]{1,9})\s*\]")

@@ -1,38 +1,86 @@
-"""Action formats: from the raw text that a policy wrote to what is asked.
-
-A format never raises on any text. What it understood, it says in one word (`Action.parse`).
-"""
+"""Action formats in which a completion holds one query."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from rec_gym.loop.action_base import (
-    MAX_CHARS,
-    MAX_CHARS_LIMIT,
-    STOPPED,
-    THINK,
-    THINK_END,
-    Action,
-    Plain,
-    asked,
-    failed,
-    in_answer,
-    last_answer,
-    tags_are_right,
-    unfenced,
-    without_think,
-)
-from rec_gym.loop.lists import Lines, Titles
-from rec_gym.loop.orders import Order
-from rec_gym.tables import named, read_fields, unknown
+from rec_gym.loop.actions.base import _JSON_CHARS, MAX_CHARS, MAX_CHARS_LIMIT, Action, asked, failed
+from rec_gym.loop.actions.tags import THINK, THINK_END, in_answer, last_answer, tags_are_right, unfenced, without_think
+from rec_gym.ranking import Rankings
+from rec_gym.tables import check_fields
 
 _DECODER = json.JSONDecoder(strict=False)  # models write raw newlines inside JSON strings
 _QUERY_BEGINS = re.compile(r'\{\s*"query"\s*:\s*"')
+
+
+@dataclass(frozen=True)
+class Plain:
+    """The whole text is the query; one leading closed `<think>...</think>` is removed and said.
+
+    Parses: `ok`, `think_removed`; not ok: `empty`, `unclosed_think`.
+
+    Args:
+        max_chars: characters of the query that count; a longer one is clipped.
+    """
+
+    max_chars: int = MAX_CHARS
+    name: ClassVar[str] = "plain"
+    writes: ClassVar[str] = "query"  # or "queries", "titles", "order": what a completion is, and which baselines fit
+    counted: ClassVar[tuple[str, ...]] = ()  # names of `Action.counts`
+    instruction: ClassVar[str] = "Reply with the query and nothing else."
+
+    def __post_init__(self) -> None:
+        check_fields(self, f"the action format {self.name!r}")
+        if not 1 <= self.max_chars <= MAX_CHARS_LIMIT:
+            raise ValueError(f"max_chars must lie in [1, {MAX_CHARS_LIMIT}], not {self.max_chars}")
+
+    def parse(self, completion: str, request: str, candidates: Sequence[str] = ()) -> Action:
+        """Understands a completion.
+
+        Args:
+            completion: what the policy wrote.
+            request: the request's own text.
+            candidates: titles of the request's candidates, where the task has some.
+        """
+        text, word = without_think(completion)
+        if word == "unclosed_think" or not text:
+            return failed(word if word == "unclosed_think" else "empty")
+        return asked(text, word, self.max_chars)
+
+    @property
+    def max_json_chars(self) -> int:
+        """Characters of JSON that are read: decoding costs more for a character than anything else that parsing does."""
+        return _JSON_CHARS * self.max_chars
+
+    def compose(self, query: str, request: str) -> str:
+        """The completion that asks `query`: the inverse of `parse`, for baselines and tests."""
+        return query
+
+    def instruct(self) -> str:
+        """What a prompt says about the form of the answer."""
+        return self.instruction
+
+    @property
+    def merges(self) -> bool:
+        """Whether a ranking is made from those of several questions, even where a completion asks only one."""
+        return False
+
+    def depth_of(self, k: int) -> int:
+        """Places of each question's ranking that are looked at where the merged ranking has k."""
+        return k
+
+    def merge(self, rankings: Sequence[Rankings], k: int) -> Rankings:
+        """One ranking of k places for each completion, from those of its questions.
+
+        Args:
+            rankings: for each question of a completion its rankings, one a completion.
+            k: places at the most.
+        """
+        raise NotImplementedError(f"the action format {self.name!r} asks one query a completion")
 
 
 @dataclass(frozen=True)
@@ -148,36 +196,3 @@ class Answer(Plain):
         if not isinstance(query, str):
             return failed("query_not_text")
         return asked(query.strip(), word, self.max_chars) if query.strip() else failed("empty")
-
-
-ACTIONS: dict[str, type[Plain]] = {format_.name: format_ for format_ in (Plain, Append, Answer, Lines, Titles, Order)}
-
-
-def make_action(spec: str | Mapping[str, object] | Plain) -> Plain:
-    """An action format from its name or a table such as `{name = "answer", strict = true}`.
-
-    Raises:
-        ValueError: an unknown format or option (near names are suggested), or a value of the wrong type.
-    """
-    if isinstance(spec, Plain):
-        return spec
-    name, options = named(spec, "an action format")
-    if name not in ACTIONS:
-        raise ValueError(unknown("action format", name, ACTIONS))
-    return read_fields(options, ACTIONS[name], f"the action format {name!r}")
-
-
-__all__ = [
-    "ACTIONS",
-    "MAX_CHARS",
-    "MAX_CHARS_LIMIT",
-    "STOPPED",
-    "Action",
-    "Answer",
-    "Append",
-    "Lines",
-    "Order",
-    "Plain",
-    "Titles",
-    "make_action",
-]

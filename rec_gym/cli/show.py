@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from rec_gym.cards import Card, card_of, cards, make_task, recipe_of_task
+from rec_gym.cards import Card, card_of, cards
+from rec_gym.making import make_task, recipe_of_task
 
 if TYPE_CHECKING:
     from rec_gym.loop.task import Task
@@ -75,8 +76,8 @@ def _needs(card: Card) -> str:
 
 def _missing(card: Card, task_id: str, overrides: Mapping[str, Any]) -> str:
     """Why the data are not counted: they would have to be named or fetched first; empty if they are at hand."""
-    from rec_gym.datasets.sources import total_size
     from rec_gym.datasets.store import sources_of
+    from rec_gym.fetching.sources import total_size
 
     if card.embedded or overrides.get("data_dir"):
         return ""
@@ -108,7 +109,7 @@ def _print_sizes(task_id: str, overrides: Mapping[str, Any]) -> None:
 
 def _policies(task: Task) -> list[str]:
     """The baselines without an argument that can be asked for."""
-    from rec_gym.policies.specs import POLICIES, fitting_policies
+    from rec_gym.policies.registry import POLICIES, fitting_policies
 
     wanting = set() if task.dataset.history.values.size else {"last-title", "all-titles"}
     wanting |= set() if task.dataset.has_oracle or task.action.writes in ("titles", "order") else {"oracle"}

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from rec_gym.columns import Ragged
+from rec_gym.loop.actions.order import order_text
 from rec_gym.loop.candidates import request_words
-from rec_gym.loop.orders import order_text
 from rec_gym.policies.base import Baseline
 from rec_gym.ranking import NOT_RANKED
 

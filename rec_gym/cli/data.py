@@ -27,8 +27,8 @@ def prepare_task(task_id: str, overrides: Mapping[str, Any], mirror: str) -> Non
         ValueError: a mirror and a folder with the data are named, or `make_task` refuses the overrides.
         FetchError: the data cannot be fetched.
     """
-    from rec_gym.cards import make_task, recipe_of_task
-    from rec_gym.datasets.fetch import mirrored
+    from rec_gym.fetching.download import mirrored
+    from rec_gym.making import make_task, recipe_of_task
 
     if mirror and overrides.get("data_dir"):
         raise ValueError(
@@ -97,8 +97,8 @@ def list_cache(context: typer.Context) -> None:
     from rich.table import Table
 
     from rec_gym.cache import cache_home
-    from rec_gym.datasets.sources import as_size
     from rec_gym.evaluation.report import print_table
+    from rec_gym.fetching.sources import as_size
 
     found = entries()
     if not found:
@@ -125,7 +125,7 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Remove folders of the cache. What is needed again is fetched, converted or built again."""
-    from rec_gym.datasets.sources import as_size
+    from rec_gym.fetching.sources import as_size
 
     if bool(names) + everything + (older_than is not None) != 1:
         raise ValueError("say what to remove: names that `rec-gym cache` shows, or --all, or --older-than DAYS")
@@ -171,7 +171,7 @@ def _remove(entry: Entry) -> None:
 def _holds(path: Path) -> str:
     """What a folder was made from, as its manifest says."""
     from rec_gym.cache import MANIFEST
-    from rec_gym.datasets.fetch import MANIFEST as DOWNLOAD
+    from rec_gym.fetching.plan import MANIFEST as DOWNLOAD
 
     try:
         if (path / DOWNLOAD).is_file() and not (path / MANIFEST).is_file():
@@ -203,6 +203,6 @@ def _size(folder: Path) -> int:
 
 
 def _size_text(folder: Path) -> str:
-    from rec_gym.datasets.sources import as_size
+    from rec_gym.fetching.sources import as_size
 
     return as_size(_size(folder))

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
-from rec_gym.loop.action_base import Action, Plain, failed, without_think
-from rec_gym.ranking import NOT_RANKED, Rankings
-from rec_gym.recommenders.fusion import RRF_CONSTANT, reciprocal_rank_fusion
+from rec_gym.fusion import RRF_CONSTANT, reciprocal_rank_fusion, taking_turns
+from rec_gym.loop.actions.base import Action, failed
+from rec_gym.loop.actions.query import Plain
+from rec_gym.loop.actions.tags import without_think
+from rec_gym.ranking import Rankings
 
 # "- ", "* ", "1. ", "2) ", "(3) ": a sign and a blank, so that "3 lamps" and "-40 degrees" stay as they are.
 _BULLET = re.compile(r"(?:[-*+•‣◦–—]|\(?[0-9]{1,3}[.):])\s+")
@@ -150,30 +150,3 @@ class Titles(Several):
     def merge(self, rankings: Sequence[Rankings], k: int) -> Rankings:
         """One ranking for each completion, the titles taking turns; see `Plain.merge`."""
         return taking_turns(rankings, k)
-
-
-def taking_turns(rankings: Sequence[Rankings], k: int) -> Rankings:
-    """Merges rankings: the first items of all in the given order, then the second ones, and so on.
-
-    An item that several hold stands where it came first; the score of place r (from 1) is 1 / r.
-
-    Args:
-        rankings: each [n, any depth]; rankings of one query stand at the same row.
-        k: places at the most.
-    """
-    depth = max(ranking.depth for ranking in rankings)
-    turns = np.full((len(rankings[0]), depth, len(rankings)), NOT_RANKED, np.int32)
-    for place, ranking in enumerate(rankings):
-        turns[:, : ranking.depth, place] = ranking.items
-    k = min(k, depth * len(rankings))
-    items = np.full((len(turns), k), NOT_RANKED, np.int32)
-    for row, dealt in enumerate(turns.reshape(len(turns), -1)):
-        distinct = list(dict.fromkeys(dealt[dealt != NOT_RANKED].tolist()))[:k]
-        items[row, : len(distinct)] = distinct
-    return by_place(items)
-
-
-def by_place(items: np.ndarray) -> Rankings:
-    """Rankings whose scores are 1 over the place; padding is int32 -1 at the end of a row."""
-    scores = np.where(items != NOT_RANKED, 1.0 / np.arange(1, items.shape[1] + 1), 0.0)
-    return Rankings(items, scores.astype(np.float32))

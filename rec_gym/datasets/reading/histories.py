@@ -13,7 +13,7 @@ import pyarrow as pa
 from rec_gym.catalog import ID_COLUMN
 from rec_gym.columns import IdIndex
 from rec_gym.dataset import TEST, TRAIN, VAL, Dataset, carve_val
-from rec_gym.datasets.judgements import catalog_of, dataset_of
+from rec_gym.datasets.reading.judgements import catalog_of, dataset_of
 
 POPULARITY = "popularity"
 LEAST = 4

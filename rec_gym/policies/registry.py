@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from rec_gym.loop.task import Task
 from rec_gym.policies.base import Baseline, Policy
-from rec_gym.policies.orders import FirstStage, GivenOrder
+from rec_gym.policies.candidates import FirstStage, GivenOrder
 from rec_gym.policies.references import RM3, Oracle
-from rec_gym.policies.simple import AppendText, HistoryTitles, RandomWords, Raw
+from rec_gym.policies.request import AppendText, HistoryTitles, RandomWords, Raw
 from rec_gym.resolving import Interface, check, has_method, lookup, makes, split_path, takes
 from rec_gym.tables import unknown
 

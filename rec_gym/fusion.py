@@ -175,3 +175,30 @@ def best_first(items: np.ndarray, scores: np.ndarray, k: int) -> Rankings:
     bits = np.where(falling > 0, falling | -(1 << 31), -falling)
     best = np.where(ranked, bits, 0).astype(np.int32).view(np.float32)
     return Rankings(np.where(ranked, keys & 0xFFFFFFFF, NOT_RANKED).astype(np.int32), best)
+
+
+def taking_turns(rankings: Sequence[Rankings], k: int) -> Rankings:
+    """Merges rankings: the first items of all in the given order, then the second ones, and so on.
+
+    An item that several hold stands where it came first; the score of place r (from 1) is 1 / r.
+
+    Args:
+        rankings: each [n, any depth]; rankings of one query stand at the same row.
+        k: places at the most.
+    """
+    depth = max(ranking.depth for ranking in rankings)
+    turns = np.full((len(rankings[0]), depth, len(rankings)), NOT_RANKED, np.int32)
+    for place, ranking in enumerate(rankings):
+        turns[:, : ranking.depth, place] = ranking.items
+    k = min(k, depth * len(rankings))
+    items = np.full((len(turns), k), NOT_RANKED, np.int32)
+    for row, dealt in enumerate(turns.reshape(len(turns), -1)):
+        distinct = list(dict.fromkeys(dealt[dealt != NOT_RANKED].tolist()))[:k]
+        items[row, : len(distinct)] = distinct
+    return by_place(items)
+
+
+def by_place(items: np.ndarray) -> Rankings:
+    """Rankings whose scores are 1 over the place; padding is int32 -1 at the end of a row."""
+    scores = np.where(items != NOT_RANKED, 1.0 / np.arange(1, items.shape[1] + 1), 0.0)
+    return Rankings(items, scores.astype(np.float32))

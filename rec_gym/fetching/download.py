@@ -20,18 +20,20 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
-from rec_gym.cache import cache_home, write_json
+from rec_gym.cache import cache_home
 from rec_gym.columns import first_few
-from rec_gym.datasets import hub, web
-from rec_gym.datasets.archives import unpack
-from rec_gym.datasets.sources import (
+from rec_gym.disk import explained
+from rec_gym.fetching import hub, web
+from rec_gym.fetching.archives import unpack
+from rec_gym.fetching.plan import MANIFEST, Download, damage_of, read_plan, sha256, write_plan
+from rec_gym.fetching.sources import (
     FetchError,
     HubFile,
     NotThereError,
@@ -43,13 +45,9 @@ from rec_gym.datasets.sources import (
     inside,
     total_size,
 )
-from rec_gym.disk import explained
-from rec_gym.progress import Bar
 
 __all__ = ["FetchError", "HubFile", "Source", "WebFile", "download_folder", "fetch", "mirrored"]
 
-MANIFEST = "rec-gym-download.json"
-"""In the folder of a download: where each file came from, its size and its SHA-256."""
 
 _HALVES, _UNPACKED = ".rec-gym", "unpacked"  # in it: what is on its way, and what is not all unpacked yet
 _CHUNK = 1 << 20
@@ -79,12 +77,12 @@ def fetch(sources: Sequence[Source], name: str, get_data: str = "") -> Path:
             left, a client that is not installed); the message says what to do. The next call goes on from there.
     """
     folder = download_folder(sources, name)
-    if _damage(folder) is None:
+    if damage_of(folder) is None:
         return folder
     with explained(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
     with _locked(folder.with_name(f".{folder.name}.lock"), name):
-        damage = _damage(folder)
+        damage = damage_of(folder)
         if damage is None:
             return folder
         partial = partial_folder(folder)
@@ -120,23 +118,12 @@ def mirrored(url: str) -> Iterator[None]:
         _mirror.reset(token)
 
 
-@dataclass
-class _Download:
-    """One file to fetch, and what it became: `{path: {size, sha256}}`; None until it is whole."""
-
-    source: Source
-    files: dict[str, dict[str, object]] | None = None
-
-    def is_whole(self, folder: Path) -> bool:
-        return self.files is not None and all(_has(folder / name, file["size"]) for name, file in self.files.items())
-
-
 def _fill(partial: Path, sources: Sequence[Source], name: str, folder: Path) -> None:
     """Fetches into `partial` what is not whole there yet."""
-    earlier = _read_plan(partial, sources)
-    plan = earlier or [_Download(source) for source in _resolve(sources)]
+    earlier = read_plan(partial, sources)
+    plan = earlier or [Download(source) for source in _resolve(sources)]
     if not earlier:
-        _write_plan(partial, sources, plan)
+        write_plan(partial, sources, plan)
     missing = [download for download in plan if not download.is_whole(partial)]
     _announce(plan, missing, name, folder)
     _check_space(partial, [download.source for download in missing])
@@ -147,7 +134,7 @@ def _fill(partial: Path, sources: Sequence[Source], name: str, folder: Path) -> 
             for path in download.files or ():
                 (partial / path).unlink(missing_ok=True)  # it is damaged; a client might take it for whole
             download.files = _get(download.source, partial)
-            _write_plan(partial, sources, plan)
+            write_plan(partial, sources, plan)
     except NotThereError:
         (partial / MANIFEST).unlink(missing_ok=True)
         if not earlier:
@@ -165,7 +152,7 @@ def _tidy(partial: Path, wanted: set[str]) -> None:
             path.unlink()
 
 
-def _check_hub(missing: Sequence[_Download]) -> None:
+def _check_hub(missing: Sequence[Download]) -> None:
     """One question before an earlier plan is gone on with: of a file itself, the client asks for a minute in vain."""
     for download in missing:
         if isinstance(download.source, HubFile):
@@ -195,7 +182,7 @@ def _get(source: Source, partial: Path) -> dict[str, dict[str, object]]:
     files = [hub.get(source, partial, mirror)] if isinstance(source, HubFile) else _get_web(source, partial, mirror)
     described: dict[str, dict[str, object]] = {}
     for path in files:
-        digest = _sha256(path)
+        digest = sha256(path)
         if isinstance(source, HubFile) and source.sha256 and digest != source.sha256:
             path.unlink()
             raise FetchError(
@@ -235,7 +222,7 @@ def _get_web(source: WebFile, partial: Path, mirror: str) -> list[Path]:
 # What is said
 
 
-def _announce(plan: Sequence[_Download], missing: Sequence[_Download], name: str, folder: Path) -> None:
+def _announce(plan: Sequence[Download], missing: Sequence[Download], name: str, folder: Path) -> None:
     done = len(plan) - len(missing)
     rest = f" ({done} of {len(plan)} are here already)" if done else ""
     what = "file" if len(missing) == 1 else "files"
@@ -269,7 +256,7 @@ def _explained(folder: Path, partial: Path, sources: Sequence[Source], name: str
     try:
         yield
     except UnreachableError as error:
-        plan = _read_plan(partial, sources) or [_Download(source) for source in sources]
+        plan = read_plan(partial, sources) or [Download(source) for source in sources]
         missing = [download.source for download in plan if not download.is_whole(partial)]
         raise FetchError(
             f"the data of {name} are not here and cannot be fetched: {error}. Missing: "
@@ -303,56 +290,3 @@ def _check_space(partial: Path, missing: Sequence[Source]) -> None:
 
 
 # The manifest
-
-
-def _read_plan(folder: Path, sources: Sequence[Source]) -> list[_Download] | None:
-    """The plan that an earlier call began; None if there is none for these sources."""
-    try:
-        stored = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if stored["sources"] != [identity(source) for source in sources]:
-            return None
-        return [_Download(_decode(entry["source"]), entry["files"]) for entry in stored["downloads"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _write_plan(folder: Path, sources: Sequence[Source], plan: Sequence[_Download]) -> None:
-    downloads = [{"source": _encode(download.source), "files": download.files} for download in plan]
-    write_json(folder / MANIFEST, {"sources": [identity(source) for source in sources], "downloads": downloads})
-
-
-def _damage(folder: Path) -> str | None:
-    """Why a download cannot be used as it is; None if it can."""
-    if not folder.is_dir():
-        return "it is not there"
-    try:
-        stored = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        for entry in stored["downloads"]:
-            for name, file in entry["files"].items():
-                if not _has(folder / name, file["size"]):
-                    return f"its file {name} is missing or damaged"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"its manifest cannot be read ({error})"
-    return None
-
-
-def _encode(source: Source) -> dict[str, object]:
-    return {**identity(source), "size": source.size}
-
-
-def _decode(entry: dict) -> Source:
-    fields = {key: value for key, value in entry.items() if key != "from"}
-    return HubFile(**fields) if entry["from"] == "hub" else WebFile(**fields)
-
-
-def _has(path: Path, size: object) -> bool:
-    return path.is_file() and path.stat().st_size == size
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file, Bar(f"checking {path.name}", path.stat().st_size, unit="bytes") as bar:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-            bar.advance(len(chunk))
-    return digest.hexdigest()

@@ -11,8 +11,8 @@ import typer
 from typer.core import TyperGroup
 
 from rec_gym._version import __version__
-from rec_gym.cli_data import cache_app
-from rec_gym.settings import overrides_of
+from rec_gym.cli.data import cache_app
+from rec_gym.overrides import overrides_of
 
 if TYPE_CHECKING:
     from rec_gym.loop.task import Task
@@ -84,7 +84,7 @@ def _options(
 @app.command("list")
 def list_ids() -> None:
     """List the registered ids."""
-    from rec_gym.cli_show import print_ids
+    from rec_gym.cli.show import print_ids
 
     print_ids()
 
@@ -92,7 +92,7 @@ def list_ids() -> None:
 @app.command()
 def info(task_id: TaskId, data_dir: DataDir = None, settings: Settings = None) -> None:
     """Show what an id is: its data, licence, sizes, splits, measures and baselines."""
-    from rec_gym.cli_show import print_info
+    from rec_gym.cli.show import print_info
 
     print_info(task_id, overrides_of(data_dir, settings))
 
@@ -107,7 +107,7 @@ def prepare(
     settings: Settings = None,
 ) -> None:
     """Fetch, convert and index the data of an id ahead of its first use."""
-    from rec_gym.cli_data import prepare_task
+    from rec_gym.cli.data import prepare_task
 
     prepare_task(task_id, overrides_of(data_dir, settings), mirror)
 
@@ -126,7 +126,7 @@ def play(
     settings: Settings = None,
 ) -> None:
     """Type queries yourself, and see the ranking, the reward and which relevant items moved."""
-    from rec_gym.cli_play import Game, read_lines
+    from rec_gym.cli.play import Game, read_lines
 
     task = _task(task_id, split, overrides_of(data_dir, settings))
     Game(task, top=top, seed=seed, write=typer.echo).play(read_lines(), request)
@@ -200,7 +200,7 @@ def export(
     settings: Settings = None,
 ) -> None:
     """Write the rows of a split for a trainer that reads files: prompts and request ids, never gains."""
-    from rec_gym.cli_export import export_rows
+    from rec_gym.cli.export import export_rows
 
     export_rows(task_id, output, format_, split, overrides_of(data_dir, settings))
 

@@ -1,0 +1,1 @@
+"""What loaders share: reading files, judgements, histories and published lists."""

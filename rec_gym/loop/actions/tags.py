@@ -1,0 +1,60 @@
+"""Reasoning, answers and code fences: the tags that models write around what they mean."""
+
+from __future__ import annotations
+
+import string
+
+THINK, THINK_END = "<think>", "</think>"
+
+
+ANSWER, ANSWER_END = "<answer>", "</answer>"
+
+
+_FENCE = "```"
+
+
+def without_think(completion: str) -> tuple[str, str]:
+    """The text after one leading closed `<think>`, and the parse word."""
+    text = completion.strip()
+    if not text.startswith(THINK):
+        return text, "ok"
+    _, closed, rest = text.partition(THINK_END)
+    return (rest.strip(), "think_removed") if closed else ("", "unclosed_think")
+
+
+def last_answer(completion: str) -> tuple[str, str] | None:
+    """The text of the last `<answer>` and the parse word; None where there is none."""
+    start = completion.rfind(ANSWER)
+    if start < 0:
+        return None
+    end = completion.find(ANSWER_END, start)
+    several = completion.find(ANSWER, 0, start) >= 0
+    content = completion[start + len(ANSWER) : end if end >= 0 else len(completion)].strip()
+    return content, "last_answer" if several else "ok" if end >= 0 else "unclosed_answer"
+
+
+def tags_are_right(completion: str, think_opened: bool) -> bool:
+    """The paper's check: each of the four tags exactly once, in order.
+
+    Args:
+        completion: what the policy wrote.
+        think_opened: the prompt has already written `<think>`, so that a completion need not.
+    """
+    if think_opened and THINK not in completion:
+        completion = THINK + completion
+    tags = (THINK, THINK_END, ANSWER, ANSWER_END)
+    places = [completion.find(tag) for tag in tags]
+    return all(completion.count(tag) == 1 for tag in tags) and places == sorted(places)
+
+
+def unfenced(content: str) -> str | None:
+    """What a code fence holds; None where there is no fence."""
+    if not content.startswith(_FENCE):
+        return None
+    inside = content.removeprefix(_FENCE).lstrip(string.ascii_letters)  # the fence may name a language
+    return inside.strip().removesuffix(_FENCE).strip()
+
+
+def in_answer(content: str, think_opened: bool) -> str:
+    """A completion in Rec-R1's tags, without reasoning."""
+    return f"{'' if think_opened else THINK}{THINK_END}\n{ANSWER}{content}{ANSWER_END}"
