@@ -187,8 +187,8 @@ class HFPolicy:
             tokens = self.model.generate(
                 input_ids=prompts[prompt_of],
                 attention_mask=attention[prompt_of],
-                past_key_values=self.cache(prompts, attention, prompt_of),
                 generation_config=config,
+                cache=self.cache(prompts, attention, prompt_of),
             )
         completions = tokens[:, prompts.shape[1] :]
         ends = torch.isin(completions, torch.tensor(self.ends, device=self.device)).long()

@@ -33,7 +33,7 @@ _LAZY = {
     "Catalog": "rec_gym.catalog",
     "Dataset": "rec_gym.dataset",
     "Episode": "rec_gym.loop.episode",
-    "Outcomes": "rec_gym.loop.episode",
+    "Outcomes": "rec_gym.loop.outcomes",
     "Rankings": "rec_gym.ranking",
     "Recommender": "rec_gym.recommenders.base",
     "RecommenderEnv": "rec_gym.env",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import gymnasium
 import pytest
-from loopback import Loopback
+from helpers.loopback import Loopback
 
 # One cache for the whole run, workers included, that no earlier run has filled. Set before rec_gym is imported.
 MADE_HERE = "" if "REC_GYM_HOME" in os.environ else tempfile.mkdtemp(prefix="rec-gym-tests-")
@@ -22,7 +22,7 @@ os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
 os.environ["NO_PROXY"] = "127.0.0.1,localhost"
 os.environ["no_proxy"] = "127.0.0.1,localhost"
 
-from word_overlap import WordOverlap  # noqa: E402
+from helpers.word_overlap import WordOverlap  # noqa: E402
 
 import rec_gym  # noqa: E402
 from rec_gym.cards import _registered, cards  # noqa: E402
@@ -47,8 +47,8 @@ def registered_ids() -> Iterator[None]:
     """Ids that a test registers end with it, and so do the tasks that adapters keep for their process."""
     before = set(cards())
     yield
-    if "rec_gym.adapters.export" in sys.modules:
-        sys.modules["rec_gym.adapters.export"]._tasks.clear()
+    if "rec_gym.adapters.rows" in sys.modules:
+        sys.modules["rec_gym.adapters.rows"]._tasks.clear()
     for name in cards().keys() - before:
         del _registered[name], gymnasium.registry[name]
 

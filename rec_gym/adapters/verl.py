@@ -3,7 +3,7 @@
     reward.custom_reward_function.path=pkg://rec_gym.adapters.verl reward.custom_reward_function.name=compute_score
 
 `rec-gym export ID --format verl` writes the rows. verl may also load this file by its path and send the function to other
-processes: everything that a process keeps is in `rec_gym.adapters.export`, so that the function alone can be pickled.
+processes: everything that a process keeps is in `rec_gym.adapters.rows`, so that the function alone can be pickled.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def compute_score(
         data_source: the id of the task; not looked at where `extra_info` holds the task.
         solution_str: the completion, without special tokens.
         ground_truth: the request id.
-        extra_info: of the row, with `task` (see `rec_gym.adapters.export`); in a task of several turns verl adds the
+        extra_info: of the row, with `task` (see `rec_gym.adapters.rows`); in a task of several turns verl adds the
             rewards of the tool.
         _verl: what verl passes along, such as the address of a reward model.
 

@@ -236,7 +236,3 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a title must not fail where the output takes ASCII only
     app()
-
-
-if __name__ == "__main__":
-    main()
