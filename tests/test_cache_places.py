@@ -9,12 +9,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 from test_cache_damage import said_once
 
+from benchmarks.attacks import disks
 from benchmarks.attacks.shop import HARMS, LOADER, harm, ranked, shop
 from rec_gym import disk
 from rec_gym.cache import cache_home, prepared_folder, write_json
@@ -79,22 +81,15 @@ def silent(message):
 @pytest.fixture
 def small_disk(tmp_path):
     """Makes a file system of a few megabytes that holds the cache folder."""
-    if not IS_ROOT or sys.platform != "linux":
-        pytest.skip("only root can mount a small disk")
-    mounted = []
+    with ExitStack() as mounted:
 
-    def mount(kilobytes: int) -> Path:
-        place = tmp_path / f"disk{len(mounted)}"
-        place.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k,mode=755", "tmpfs", str(place)]
-        if subprocess.run(command, capture_output=True).returncode:
-            pytest.skip("a small disk cannot be mounted here")
-        mounted.append(place)
-        return place
+        def mount(kilobytes: int) -> Path:
+            try:
+                return mounted.enter_context(disks.small_disk(Path(tempfile.mkdtemp(dir=tmp_path)), kilobytes))
+            except disks.NoSmallDiskError as error:
+                pytest.skip(str(error))
 
-    yield mount
-    for place in mounted:
-        subprocess.run(["umount", "-l", str(place)], check=True)
+        yield mount
 
 
 FILL = """

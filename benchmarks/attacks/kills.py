@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import random
 import shutil
 import sys
@@ -82,9 +83,17 @@ class Victim:
         assert not ended.signal, f"{self.job} ends with signal {ended.signal} after a kill"
         assert not ended.error, f"{self.job} fails after a kill: {ended.error[0]} {ended.message}"
         assert ended.value == self.expected.value, f"{self.job} reads something else after a kill"
-        assert not leftovers(self.home), f"{self.job} leaves {leftovers(self.home)} after a kill"
+        self._check_leftovers()
         counts["whole afterwards, same score"] += 1
         return counts
+
+    def _check_leftovers(self) -> None:
+        """Results are written without a lock: what a killed process was writing is removed a day later."""
+        if self.job == "results" and leftovers(self.home):
+            for path in (self.home / "results").rglob("*"):
+                os.utime(path, (0, 0))
+            self.worker.run(self.job, self.home, **self.arguments)
+        assert not leftovers(self.home), f"{self.job} leaves {leftovers(self.home)} after a kill"
 
     def _begin(self, draw: random.Random) -> None:
         """From nothing, or from files of which one is damaged; results are there already, or not."""

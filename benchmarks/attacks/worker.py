@@ -57,7 +57,7 @@ class Worker:
 
     def __init__(self, *, with_kernels: bool = True) -> None:
         # faiss, BLAS and Arrow have threads, which a fork would lose.
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.attacks.worker", "with" if with_kernels else "without"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT, env=environment,
@@ -115,7 +115,8 @@ def _do(order: dict[str, Any], write: int) -> None:
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
     logging.getLogger("rec_gym").addHandler(handler)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    for stream in (1, 2):  # orders and ends go through the one, and progress is of no interest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     answer: dict[str, Any]
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
