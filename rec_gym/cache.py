@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,6 +29,7 @@ TRUST = "REC_GYM_TRUST_CACHE"
 T = TypeVar("T")
 
 _BLOCK = 1 << 20
+_ABANDONED = 24 * 3600  # seconds after which nobody is at work any more on what was being written without a lock
 _CHECKSUM = "xxh3_128"
 _BUSY = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM)
 
@@ -73,10 +75,12 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
 
     A block that raises leaves `target` as it was; so does a process that is killed (a folder that was just being
     replaced may then be missing, but is never half there). What takes its place is on the disk by then, so that a
-    machine that loses its power does not leave a name without a content.
+    machine that loses its power does not leave a name without a content. What a killed process leaves is a hidden
+    folder beside `target`; a later call removes it when it is a day old.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(target)
     holder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         temporary = holder / target.name
@@ -280,7 +284,21 @@ def _is_trusted() -> bool:
 
 def _remove_leftovers(folder: Path) -> None:
     """Removes what killed builders of `folder` left beside it; called under its lock, so that no builder is alive."""
-    prefix = f".{folder.name}."
-    for path in folder.parent.iterdir():
-        if path.name.startswith(prefix) and "." not in path.name[len(prefix) :] and path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
+    for path in _holders(folder):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Removes what was being written in the place of `target` long ago: files have no lock that would tell at once."""
+    for holder in _holders(target):
+        with suppress(OSError):  # a living writer may remove its own
+            paths = [holder, *holder.rglob("*")]
+            if max(path.stat().st_mtime for path in paths) < time.time() - _ABANDONED:
+                shutil.rmtree(holder, ignore_errors=True)
+
+
+def _holders(target: Path) -> list[Path]:
+    """The temporary folders in which `target` is, or was, being written."""
+    prefix = f".{target.name}."
+    beside = [path for path in target.parent.iterdir() if path.name.startswith(prefix)]
+    return [path for path in beside if "." not in path.name[len(prefix) :] and path.is_dir()]

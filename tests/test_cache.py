@@ -130,6 +130,26 @@ def test_a_killed_process_leaves_no_half_file(tmp_path):
     assert target.read_text() == "whole"
 
 
+def test_what_a_killed_process_was_writing_is_removed_a_day_later(tmp_path):
+    target = tmp_path / "file.txt"
+    kill_while_writing("file", target)
+    (left,) = tmp_path.iterdir()
+    atomic_text(target)
+    assert left.exists()  # it may belong to a process that is at work
+    os.utime(left, (0, 0))
+    atomic_text(target)
+    assert left.exists()  # something in it is new
+    os.utime(left / "file.txt", (0, 0))
+    atomic_text(tmp_path / "file.txt.other")
+    atomic_text(target)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file.txt", "file.txt.other"]
+
+
+def atomic_text(target):
+    with atomic_path(target) as path:
+        path.write_text("whole")
+
+
 def build_content(folder):
     (folder / "content").write_text("whole")
     (folder / "deeper").mkdir()

@@ -9,12 +9,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
-from test_cache_damage import HARMS, harm, loader, ranked, said_once, shop  # noqa: F401
+from test_cache_damage import said_once
 
+from benchmarks.attacks import disks
+from benchmarks.attacks.shop import HARMS, LOADER, harm, ranked, shop
 from rec_gym import disk
 from rec_gym.cache import cache_home, prepared_folder, write_json
 from rec_gym.datasets.store import open_dataset
@@ -38,10 +41,11 @@ if user:  # may read what it likes, so that it finds an interpreter below anothe
     assert libc.capset(header, rights) == 0
 logging.basicConfig(format="%(message)s")
 sys.path.insert(0, sys.argv[1])
-from test_cache_damage import BM25, Dense, open_dataset, ranked, shop
-if len(sys.argv) > 3:
-    sys.path.insert(0, sys.argv[3])
-    print(open_dataset("few_words:load", {}))
+from benchmarks.attacks.shop import LOADER, ranked, shop
+from rec_gym.datasets.store import open_dataset
+from rec_gym.recommenders.bm25 import BM25
+from rec_gym.recommenders.dense import Dense
+print(open_dataset(LOADER, {}))
 print(ranked(BM25(threads=1).fit(shop())), ranked(Dense().fit(shop())))
 """
 
@@ -52,9 +56,9 @@ def home(tmp_path, monkeypatch) -> Path:
     return tmp_path / "home"
 
 
-def run(home: Path, user: int = 0, *more: str, **environment: str) -> subprocess.CompletedProcess:
+def run(home: Path, user: int = 0, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(user), *more],
+        [sys.executable, "-c", SCRIPT, str(Path(__file__).parents[1]), str(user)],
         capture_output=True, text=True, timeout=300, env=os.environ | {"REC_GYM_HOME": str(home)} | environment,
     )  # fmt: skip
 
@@ -77,22 +81,15 @@ def silent(message):
 @pytest.fixture
 def small_disk(tmp_path):
     """Makes a file system of a few megabytes that holds the cache folder."""
-    if not IS_ROOT or sys.platform != "linux":
-        pytest.skip("only root can mount a small disk")
-    mounted = []
+    with ExitStack() as mounted:
 
-    def mount(kilobytes: int) -> Path:
-        place = tmp_path / f"disk{len(mounted)}"
-        place.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k,mode=755", "tmpfs", str(place)]
-        if subprocess.run(command, capture_output=True).returncode:
-            pytest.skip("a small disk cannot be mounted here")
-        mounted.append(place)
-        return place
+        def mount(kilobytes: int) -> Path:
+            try:
+                return mounted.enter_context(disks.small_disk(Path(tempfile.mkdtemp(dir=tmp_path)), kilobytes))
+            except disks.NoSmallDiskError as error:
+                pytest.skip(str(error))
 
-    yield mount
-    for place in mounted:
-        subprocess.run(["umount", "-l", str(place)], check=True)
+        yield mount
 
 
 FILL = """
@@ -263,11 +260,11 @@ def test_a_user_without_a_home_is_told_of_the_variable(monkeypatch):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems take UTF-8 only")
 @pytest.mark.parametrize("name", [b"caf\xc3\xa9 \xe9\x9d\xb4", b"caf\xe9"], ids=["utf-8", "latin-1"])
-def test_a_home_of_any_name(tmp_path, monkeypatch, loader, name):  # noqa: F811
+def test_a_home_of_any_name(tmp_path, monkeypatch, name):
     home = tmp_path / os.fsdecode(name)
     monkeypatch.setenv("REC_GYM_HOME", str(home))
-    first = ranked(BM25().fit(shop())), ranked(Dense(index="flat").fit(shop())), len(open_dataset(loader, {}))
-    again = ranked(BM25().fit(shop())), ranked(Dense(index="flat").fit(shop())), len(open_dataset(loader, {}))
+    first = ranked(BM25().fit(shop())), ranked(Dense(index="flat").fit(shop())), len(open_dataset(LOADER, {}))
+    again = ranked(BM25().fit(shop())), ranked(Dense(index="flat").fit(shop())), len(open_dataset(LOADER, {}))
     assert first == again
     pytest.importorskip("faiss", reason="faiss is not installed (extra dense)")
     assert ranked(Dense(index="hnsw").fit(shop())) == ranked(Dense(index="hnsw").fit(shop()))
@@ -297,13 +294,12 @@ def test_a_locale_without_utf_8(tmp_path, compiled):
 
 
 @pytest.fixture
-def shared(tmp_path, loader):  # noqa: F811
-    """A cache that root has prepared, in a place that others can reach; the loader lies beside it."""
+def shared():
+    """A cache that root has prepared, in a place that others can reach."""
     if not IS_ROOT or sys.platform != "linux":
         pytest.skip("only root can become another user")
     place = Path(tempfile.mkdtemp(prefix="rec-gym-shared-", dir="/tmp"))
     place.chmod(0o755)
-    shutil.copy(tmp_path / "few_words.py", place)
     yield place
     shutil.rmtree(place)
 
@@ -312,10 +308,10 @@ def shared(tmp_path, loader):  # noqa: F811
 def test_another_user_scores_with_a_cache_that_is_not_his(shared, compiled):
     home = shared / "home"
     shutil.copytree(compiled, home / "kernels")
-    own = run(home, 0, str(shared))
+    own = run(home)
     assert own.returncode == 0, own.stderr
     before = sorted(path for path in home.rglob("*"))
-    other = run(home, NOBODY, str(shared), HOME="/nonexistent")
+    other = run(home, NOBODY, HOME="/nonexistent")
     assert other.returncode == 0, other.stderr
     assert other.stdout == own.stdout
     assert len(other.stderr.splitlines()) == 1
@@ -326,7 +322,7 @@ def test_another_user_scores_with_a_cache_that_is_not_his(shared, compiled):
     os.chown(shared / "nobody", NOBODY, NOBODY)
     with_home = {"HOME": str(shared / "nobody"), "XDG_CACHE_HOME": ""}
     for _ in range(2):
-        other = run(home, NOBODY, str(shared), **with_home)
+        other = run(home, NOBODY, **with_home)
         assert (other.returncode, other.stdout, other.stderr) == (0, own.stdout, "")
     (kept,) = (shared / "nobody").glob(".cache/rec_gym/kernels/slp1-*")
     assert kept.stat().st_uid == NOBODY

@@ -18,7 +18,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from itertools import groupby
@@ -144,11 +144,14 @@ def _fill(partial: Path, sources: Sequence[Source], name: str, folder: Path) -> 
 
 
 def _tidy(partial: Path, wanted: set[str]) -> None:
-    """Removes all else: notes of the clients, and files that an earlier plan named; a loader might read those."""
+    """Removes all else: notes of the clients, files that an earlier plan named, and what a killed process was writing."""
     for leftovers in (partial / _HALVES, hub.leftovers(partial)):
         shutil.rmtree(leftovers, ignore_errors=True)
-    for path in partial.rglob("*"):
-        if not path.is_dir() and path.relative_to(partial).as_posix() not in wanted:
+    for path in sorted(partial.rglob("*"), reverse=True):  # what is in a folder comes before the folder
+        if path.is_dir():
+            with suppress(OSError):  # it is not empty
+                path.rmdir()
+        elif path.relative_to(partial).as_posix() not in wanted:
             path.unlink()
 
 

@@ -372,6 +372,13 @@ class TestProcesses:
         assert nothing_but_whole_files(fetched(source)) == {"a.bin": DATA}
         assert loopback.fetched("a.bin") == ["", f"bytes={done}-"]
 
+    def test_killed_while_the_manifest_was_written(self, loopback):
+        source = WebFile(loopback.add("/a.bin", DATA), "a.bin")
+        holder = partial_folder(download_folder([source], "shop")) / f".{fetch.MANIFEST}.abcdefgh"
+        holder.mkdir(parents=True)
+        (holder / fetch.MANIFEST).write_text("{")
+        assert {path.name for path in fetched(source).iterdir()} == {"a.bin", fetch.MANIFEST}
+
     @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
     def test_killed_in_the_middle_of_a_hub_file(self, loopback):
         # The client writes pieces of 10 MiB; the answer stops for long enough behind the first one.
