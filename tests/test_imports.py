@@ -14,7 +14,7 @@ HEAVY = {"torch", "faiss", "numba", "pyarrow", "scipy", "pandas", "matplotlib", 
 
 # Floors from the ground up: a module imports from its own floor or from those below it.
 FLOORS = [
-    {"_version", "settings", "tables", "columns", "catalog", "dataset", "ranking", "cache", "progress"},
+    {"_version", "settings", "tables", "columns", "catalog", "dataset", "ranking", "cache", "progress", "words"},
     {"measures"},
     {"recommenders", "datasets"},
     {"loop"},
