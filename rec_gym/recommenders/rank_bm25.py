@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import rank_bm25
@@ -13,6 +14,15 @@ from rec_gym.ranking import NOT_RANKED, Rankings
 from rec_gym.recommenders.base import check_fitted, fitted_copy
 
 _WORD = re.compile(r"\w+")
+_COMMON = 8  # a word is common if one of so many items holds it
+
+
+class _Shares(NamedTuple):
+    """The items that hold a word, and what it adds to the scores of the items `where`, float64."""
+
+    holders: np.ndarray
+    where: np.ndarray | slice
+    scores: np.ndarray
 
 
 class RankBM25:
@@ -33,7 +43,7 @@ class RankBM25:
     def __init__(self, fields: Sequence[str] = (), k1: float = 1.5, b: float = 0.75, epsilon: float = 0.25) -> None:
         self.fields, self.k1, self.b, self.epsilon = tuple(fields), k1, b, epsilon
         self._engine: rank_bm25.BM25Okapi | None = None
-        self._shares: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # no more than the catalogue has words
+        self._shares: dict[str, _Shares] = {}  # no more than the catalogue has words
 
     def fit(self, catalog: Catalog) -> RankBM25:
         """Indexes the catalogue in memory.
@@ -59,10 +69,10 @@ class RankBM25:
             matched = np.zeros(self._engine.corpus_size, bool)
             words = [word for word in _words(query) if word in self._engine.idf]
             for word in words:  # in their order, as the library adds them up
-                holders, shares = self._shares_of(word)
-                values[holders] += shares
+                shares = self._shares_of(word)
+                values[shares.where] += shares.scores
             for word in set(words):
-                matched[self._shares_of(word)[0]] = True
+                matched[self._shares_of(word).holders] = True
             # A score of 0 may be earned too (idf can be 0), so a match is looked up, not read off the score.
             matches = np.flatnonzero(matched)
             kept = np.setdiff1d(matches, exclude[row]) if exclude is not None else matches
@@ -70,15 +80,18 @@ class RankBM25:
             items[row, : len(order)], scores[row, : len(order)] = order, values[order]
         return Rankings(items, scores)
 
-    def _shares_of(self, word: str) -> tuple[np.ndarray, np.ndarray]:
-        """The items that hold a word, and what it adds to the score of each, as the library computes it.
+    def _shares_of(self, word: str) -> _Shares:
+        """What a word adds to the scores, as the library computes it.
 
         The library looks at every item for every word of a query; here each word of the catalogue is paid for once.
         """
         assert self._engine is not None
         if word not in self._shares:
             holders = np.flatnonzero([word in counts for counts in self._engine.doc_freqs])
-            self._shares[word] = holders, np.asarray(self._engine.get_scores([word]), np.float64)[holders]
+            # Adding to all items is quicker than to a good part of them; it adds 0 to those without the word.
+            where = slice(None) if len(holders) * _COMMON > self._engine.corpus_size else holders
+            scores = np.asarray(self._engine.get_scores([word]), np.float64)
+            self._shares[word] = _Shares(holders, where, scores[where])
         return self._shares[word]
 
     def searched(self, queries: Sequence[str]) -> list[str]:
