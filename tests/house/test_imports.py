@@ -14,14 +14,9 @@ HEAVY = {"torch", "faiss", "numba", "pyarrow", "scipy", "pandas", "matplotlib", 
 
 # Floors from the ground up: a module imports from its own floor or from those below it.
 FLOORS = [
-<<<<<<< HEAD:tests/house/test_imports.py
     {"_version", "tables", "resolving", "words", "draws", "progress", "disk", "cache", "overrides"},
     {"columns", "catalog", "request_columns", "dataset", "ranking", "fusion"},
     {"measures", "fetching"},
-=======
-    {"_version", "settings", "tables", "columns", "catalog", "dataset", "ranking", "cache", "progress", "words"},
-    {"measures"},
->>>>>>> cliff:tests/test_imports.py
     {"recommenders", "datasets"},
     {"loop"},
     {"rendering", "spaces", "card_checks", "cards", "making"},
