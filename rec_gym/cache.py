@@ -148,7 +148,7 @@ def prepared(
             except DamagedError as error:
                 if folder.exists():
                     damaged(f"{folder} is built anew: {error.reason}")
-            _remove_leftovers(folder)
+            remove_leftovers(folder)
             with atomic_path(folder) as temporary:
                 temporary.mkdir()
                 build(temporary)
@@ -162,6 +162,12 @@ def prepared_folder(
 ) -> Path:
     """As `prepared`, for a folder that the caller opens: returns `folder`, complete and verified."""
     return prepared(folder, manifest, build, damaged, lambda complete: complete)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what killed builders of `folder` left beside it; called under its lock, so that no builder is alive."""
+    for path in _holders(folder):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def is_prepared(folder: Path, manifest: Mapping[str, object]) -> bool:
@@ -280,12 +286,6 @@ def _is_trusted() -> bool:
     if value not in ("", "0", "1"):
         raise ValueError(f"{TRUST} is 1 (checksums of the cache are not compared) or 0, not {value!r}")
     return value == "1"
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Removes what killed builders of `folder` left beside it; called under its lock, so that no builder is alive."""
-    for path in _holders(folder):
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def _remove_abandoned(target: Path) -> None:

@@ -490,6 +490,16 @@ def test_vectors_begun_by_a_killed_process_are_not_anothers(home, monkeypatch, c
     assert not list(home.rglob("*.parts"))
 
 
+def test_a_folder_of_chunks_that_was_being_made_is_removed(home):
+    """Killed in the middle of making it."""
+    Dense().fit(shop())
+    (folder,) = home.glob("indexes/dense-*")
+    shutil.rmtree(folder)
+    (home / "indexes" / f".{folder.name}.parts.abcdefgh" / f"{folder.name}.parts").mkdir(parents=True)
+    Dense().fit(shop())
+    assert {path.name for path in folder.parent.iterdir()} == {folder.name, f".{folder.name}.lock"}
+
+
 def test_a_folder_of_chunks_without_its_probe_is_begun_anew(home, caplog):
     """As an earlier version left it when it was killed."""
     Dense().fit(shop())

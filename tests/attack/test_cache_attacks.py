@@ -87,6 +87,6 @@ def test_a_signal_is_told_from_an_error(worker, tmp_path):
 
 def test_what_a_kill_left_is_noticed(worker, tmp_path, monkeypatch):
     victim = kills.Victim(worker, tmp_path / "index", "index", {"items": 40})
-    monkeypatch.setattr(victim, "_begin", lambda draw: (victim.home / "indexes" / ".other.abc").mkdir())
+    monkeypatch.setattr(victim, "_begin", lambda draw: (victim.home / ".other.abc").mkdir(exist_ok=True))
     with pytest.raises(AssertionError, match=r"leaves .*\.other\.abc"):
         victim.check(random.Random(0))

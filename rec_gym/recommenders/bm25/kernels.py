@@ -371,7 +371,7 @@ def _is_below(first, first_begin, first_end, second, second_begin, second_end):
 
 @njit(
     types.void(_uint8s, _int64s, _uint8s, _int64s, types.Array(types.int64, 1, "C")),
-    cache=True,
+    cache=_KEEP,
     **_settings,
 )
 def find_terms(characters, offsets, asked, asked_offsets, ids):

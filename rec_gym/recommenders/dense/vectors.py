@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import xxhash
 
-from rec_gym.cache import DamagedError, atomic_path, cache_home, check_folder, prepared, reading
+from rec_gym.cache import DamagedError, atomic_path, cache_home, check_folder, prepared, reading, remove_leftovers
 from rec_gym.catalog import Catalog
 from rec_gym.disk import check_space, create_array, save_array
 from rec_gym.progress import Bar
@@ -116,6 +116,7 @@ def prepare_vectors(
         if reason:
             _logger.warning("%s is begun anew: %s", parts, reason)
             shutil.rmtree(parts)
+        remove_leftovers(parts)
         _encode(catalog, encoder, fields, prefix, parts, kept)
         _assemble(parts, target / _VECTORS, shape)
         save_array(target / _PROBE, kept.probe)
