@@ -24,6 +24,8 @@ FLOORS = [
     {"cli", "demo"},
 ]
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
+ARCHITECTURE = Path(__file__).parents[2] / "docs" / "architecture.md"
+BEGIN, END = "<!-- floors -->", "<!-- /floors -->"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 
@@ -48,6 +50,20 @@ def test_imports_run_downwards(path):
     assert room in LEVEL, f"{room} stands on no floor yet; give it one"
     upwards = {name for name in imported(path) if LEVEL[name] > LEVEL[room]}
     assert not upwards, f"{room} must not import from {upwards}"
+
+
+def floors_as_markdown() -> str:
+    """The floors as docs/architecture.md lists them, one a line."""
+    lines = [f"{level}. {', '.join(f'`{name}`' for name in sorted(names))}" for level, names in enumerate(FLOORS, 1)]
+    return "\n".join(lines)
+
+
+def test_the_architecture_page_shows_these_floors():
+    page = ARCHITECTURE.read_text(encoding="utf-8")
+    assert (page.count(BEGIN), page.count(END)) == (1, 1)
+    shown = page.partition(BEGIN)[2].partition(END)[0].strip()
+    expected = floors_as_markdown()
+    assert shown == expected, f"between the marks of {ARCHITECTURE.name} must stand:\n{expected}"
 
 
 def test_nothing_but_the_command_line_imports_an_adapter():
