@@ -188,7 +188,7 @@ def test_a_query_that_is_too_long_in_json_is_clipped(name, query):
 
 
 def test_json_is_read_up_to_a_limit_only(monkeypatch):
-    from rec_gym.loop import actions
+    from rec_gym.loop.actions import query
 
     read = []
 
@@ -197,7 +197,7 @@ def test_json_is_read_up_to_a_limit_only(monkeypatch):
             read.append(len(text))
             return super().raw_decode(text, idx)
 
-    monkeypatch.setattr(actions, "_DECODER", Decoder(strict=False))
+    monkeypatch.setattr(query, "_DECODER", Decoder(strict=False))
     for value in ([[]] * 300_000, dict.fromkeys(map(str, range(100_000)), 1), {"query": ["a"] * 300_000}):
         assert make_action("answer").parse(f"<answer>{json.dumps(value)}</answer>", "request").parse == (
             "bare" if isinstance(value, list) else "bad_json"

@@ -82,7 +82,7 @@ def test_the_adapters_pay_the_same(task, expected, monkeypatch):
     monkeypatch.setitem(rows_module._tasks, description, task)
     rows = verl.compute_scores(["shop"] * 3, texts, ids, [{"task": description}] * 3)
     assert [row["score"] for row in rows] == list(expected.values())
-    assert [row[verl.OTHER_TERMS] for row in rows] == pytest.approx([0.4, 0.1, 1.2])
+    assert [row[rows_module.OTHER_TERMS] for row in rows] == pytest.approx([0.4, 0.1, 1.2])
     labels = [json.dumps({"task": description, "request_id": name}) for name in ids]
     rows = openrlhf.score([f"prompt{text}" for text in texts], ["prompt"] * 3, labels)
     assert [row["score"] for row in rows] == list(expected.values())
