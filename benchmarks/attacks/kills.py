@@ -33,7 +33,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 def downloads(pause: float = 0.002) -> Iterator[dict[str, Any]]:
     """Arguments of the job `fetch`, for files that a server on this machine has while the block lasts."""
     sys.path.append(str(CHECKOUT / "tests"))  # the server is that of the tests
-    from loopback import Loopback
+    from helpers.loopback import Loopback
 
     content = random.Random(0).randbytes(600_000)
     archive = io.BytesIO()
