@@ -10,9 +10,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from rec_gym.datasets.sources import WebFile
+
 from benchmarks.attacks.shop import LOADER, contents, ranked, shop
 from rec_gym.cache import cache_home
-from rec_gym.datasets.sources import WebFile
 from rec_gym.datasets.store import open_dataset
 from rec_gym.evaluation import compare, evaluate
 from rec_gym.evaluation.report import save_csv, save_json
