@@ -1,4 +1,4 @@
-"""What the worst completions cost: no text may cost more than 20 times an ordinary one.
+"""What the worst completions cost: no text should cost more than 20 times an ordinary one.
 
     python -m benchmarks.worst_cases [--rewrites FILE] [--quick] [--page]
 
@@ -27,7 +27,6 @@ from benchmarks.pages import DOCS, write_section
 from rec_gym.loop.task import Task
 
 LIMIT = 20  # times an ordinary completion
-BATCH = 16  # completions, of the one kind and of the other alike: each batch has a cost of its own
 SEARCH, HISTORY = "RecR1-CornerShop-BM25-v0", "RecR1-CornerShopHistory-BM25-v0"
 RECOMMENDERS: dict[str, tuple[str, Any]] = {
     "bm25": (SEARCH, {"name": "bm25", "threads": 1}),
@@ -68,14 +67,14 @@ def ordinary_queries(path: Path | None, task: Task) -> Iterator[str]:
         yield from draw.sample(queries, len(queries))
 
 
-def ordinary_completions(task: Task, queries: Iterator[str], draw: random.Random) -> list[str]:
+def ordinary_completions(task: Task, queries: Iterator[str], draw: random.Random, batch: int) -> list[str]:
     """A batch of ordinary completions in the form that the task asks for."""
     if task.candidates is not None:
-        orders = (draw.sample(range(1, 21), 20) for _ in range(BATCH))
+        orders = (draw.sample(range(1, 21), 20) for _ in range(batch))
         texts = [" > ".join(f"[{place}]" for place in order) for order in orders]
     else:
         lines = LINES.get(task.action.writes, 1)
-        texts = ["\n".join(itertools.islice(queries, lines)) for _ in range(BATCH)]
+        texts = ["\n".join(itertools.islice(queries, lines)) for _ in range(batch)]
     return [task.action.compose(text, "") for text in texts]
 
 
@@ -87,15 +86,15 @@ def cost(task: Task, texts: Sequence[str]) -> float:
     return 1000 * (time.process_time() - start) / len(texts)
 
 
-def measure(task: Task, queries: Iterator[str], rounds: int) -> dict[str, float]:
+def measure(task: Task, queries: Iterator[str], rounds: int, batch: int) -> dict[str, float]:
     """The cost of each worst case, and of ordinary completions (under the name `ordinary`); medians over rounds."""
     draw = random.Random(1)
     times: dict[str, list[float]] = {}
-    cost(task, ordinary_completions(task, queries, draw))
+    cost(task, ordinary_completions(task, queries, draw, batch))
     for _, (name, make) in itertools.product(range(rounds), WORST.items()):
-        times.setdefault("ordinary", []).append(cost(task, ordinary_completions(task, queries, draw)))
-        times.setdefault(name, []).append(cost(task, [make(draw) for _ in range(BATCH)]))
-        composed = [task.action.compose(make(draw), "") for _ in range(BATCH)]
+        times.setdefault("ordinary", []).append(cost(task, ordinary_completions(task, queries, draw, batch)))
+        times.setdefault(name, []).append(cost(task, [make(draw) for _ in range(batch)]))
+        composed = [task.action.compose(make(draw), "") for _ in range(batch)]
         times.setdefault(f"{name}, composed", []).append(cost(task, composed))
     return {name: statistics.median(values) for name, values in times.items()}
 
@@ -125,13 +124,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="three rounds")
     parser.add_argument("--rounds", type=int, default=7, help="rounds of which the median is taken")
+    parser.add_argument(
+        "--batch", type=int, default=16, help="completions in a batch; the larger, the higher the ratios"
+    )
     parser.add_argument("--recommenders", nargs="+", choices=RECOMMENDERS, default=list(RECOMMENDERS))
     parser.add_argument("--out", type=Path, default=Path("."), help="folder for worst_cases.json")
     parser.add_argument("--page", action="store_true", help="write the table into docs/worst-cases.md too")
     options = parser.parse_args(arguments)
     rows = []
     for recommender, action, task in tasks(options.recommenders):
-        times = measure(task, ordinary_queries(options.rewrites, task), 3 if options.quick else options.rounds)
+        times = measure(
+            task, ordinary_queries(options.rewrites, task), 3 if options.quick else options.rounds, options.batch
+        )
         ordinary = times.pop("ordinary")
         ratios = sorted(((name, value / ordinary) for name, value in times.items()), key=lambda pair: -pair[1])
         rows.append({"recommender": recommender, "action": action, "ordinary ms": ordinary, "ratios": ratios})

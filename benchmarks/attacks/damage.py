@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import random
 import shutil
 from collections import Counter
@@ -11,6 +12,8 @@ from typing import Any
 
 from benchmarks.attacks.shop import HARMS, ITEMS, harm, leftovers
 from benchmarks.attacks.worker import Ended, Worker
+from rec_gym.cache import MANIFEST
+from rec_gym.recommenders.bm25 import compilation
 
 # The jobs whose files are damaged, and the folder of the cache where those files are.
 KEPT = {"index": "indexes", "vectors": "indexes", "dataset": "datasets", "prepare": "."}
@@ -86,7 +89,9 @@ def targets(worker: Worker, home: Path) -> list[Target]:
 
 def kernels(worker: Worker, home: Path, compiled: Path) -> Target:
     """The same with compiled kernels; `compiled` is a cache folder that holds them, `worker` has not loaded any."""
-    shutil.copytree(compiled / "kernels", home / "kernels" / "kernels")
+    for manifest in (compiled / "kernels").glob(f"*/{MANIFEST}"):  # older code and other versions may lie beside ours
+        if json.loads(manifest.read_bytes())["made"] == compilation._made_from():
+            shutil.copytree(manifest.parent, home / "kernels" / "kernels" / manifest.parent.name)
     return Target(worker, home / "kernels", "kernels")
 
 

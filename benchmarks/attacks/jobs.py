@@ -10,13 +10,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rec_gym.datasets.sources import WebFile
-
 from benchmarks.attacks.shop import LOADER, contents, ranked, shop
 from rec_gym.cache import cache_home
 from rec_gym.datasets.store import open_dataset
 from rec_gym.evaluation import compare, evaluate
 from rec_gym.evaluation.report import save_csv, save_json
+from rec_gym.fetching.sources import WebFile
 from rec_gym.loop.task import Task
 from rec_gym.recommenders.bm25 import BM25, compilation
 from rec_gym.recommenders.dense import Dense
@@ -69,7 +68,7 @@ def kernels(items: int) -> Any:
 
 def fetch(sources: list[dict[str, Any]]) -> Any:
     """Fetches files; reads all of them."""
-    from rec_gym.datasets.fetch import fetch as fetched  # with its clients
+    from rec_gym.fetching.download import fetch as fetched  # with its clients
 
     folder = fetched([WebFile(**source) for source in sources], "shop")
     files = sorted(path for path in folder.rglob("*") if path.is_file())

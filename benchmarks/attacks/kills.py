@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks.attacks.shop import harm, leftovers
 from benchmarks.attacks.worker import CHECKOUT, Worker
+from rec_gym.cache import MANIFEST
 
 # Sizes at which a job lasts long enough to be killed in the middle of its writes.
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -88,10 +89,12 @@ class Victim:
         return counts
 
     def _check_leftovers(self) -> None:
-        """Results are written without a lock: what a killed process was writing is removed a day later."""
-        if self.job == "results" and leftovers(self.home):
+        """What a kill left beside a file or folder that was whole by then is removed when that is written again."""
+        if leftovers(self.home):
             for path in (self.home / "results").rglob("*"):
-                os.utime(path, (0, 0))
+                os.utime(path, (0, 0))  # results are written without a lock, so that only age tells
+            for path in self.home.rglob(MANIFEST):
+                path.unlink()
             self.worker.run(self.job, self.home, **self.arguments)
         assert not leftovers(self.home), f"{self.job} leaves {leftovers(self.home)} after a kill"
 

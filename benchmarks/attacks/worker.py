@@ -132,8 +132,7 @@ def _do(order: dict[str, Any], write: int) -> None:
 
 def main() -> None:
     """Waits for orders."""
-    import rec_gym.datasets.fetch  # noqa: F401
-
+    import rec_gym.fetching.download  # noqa: F401
     from benchmarks.attacks.jobs import shop
     from rec_gym.recommenders.bm25.compilation import load_kernels
 

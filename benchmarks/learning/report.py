@@ -44,6 +44,7 @@ from rec_gym.evaluation import Difference
 
 PAGE = DOCS / "results.md"
 IMAGES = "images"
+WITH_TORCH = {"dense", "sb3", "train"}  # extras that install torch
 NOT_RUN = "**Not run yet.**"
 OTHER_SETTINGS = "**Made with other settings than the command below:**"
 SHOWN = {DATA: "DATA", MODELS: "runs/learning/models", FOLDS: "runs/learning/cranfield/folds", MINILM: "MINILM"}
@@ -235,13 +236,20 @@ def repeat(experiment: Experiment) -> str:
     firsts = {run.arm: run for run in reversed(experiment.runs) if not run.same_as}
     outputs = {arm: f"runs/learning/{experiment.name}/{run.name}" for arm, run in firsts.items()}
     commands = [shown(firsts[arm].command, outputs[arm]) for arm in experiment.arms if arm in firsts]
-    install = [f"pip install -e '.[{experiment.extra}]'"]
+    install = [install_line(experiment.extra)]
     install += [f"pip install {experiment.packages}"] if experiment.packages else []
     makes = [shown(command, "") for _, command in experiment.prepares]
     again = sorted({source(experiment, run)[0].name for run in experiment.runs if run.same_as})
     shared = f" (those of {', '.join(again)} are used again)" if again else ""
     text = "\n".join([*install, line, *makes, *commands])
     return f"All runs{shared}, and the first of each kind alone:\n\n```bash\n{text}\n```"
+
+
+def install_line(extras: str) -> str:
+    """How extras are installed in a clone; the constraints keep torch small."""
+    if not WITH_TORCH.intersection(extras.split(",")):
+        return f"pip install -e '.[{extras}]'"
+    return f"pip install -c constraints.txt -e '.[{extras}]'  # without -c, torch pulls in several gigabytes"
 
 
 def shown(command: Sequence[str], output: str) -> str:

@@ -190,9 +190,11 @@ def is_measure_name(text: str) -> bool:
 
 
 def similar_names(text: str) -> list[str]:
-    """The names of measures, with the cut-off of `text` where it has a right one."""
-    cutoff = _split(text)[2]
-    return [f"{name}@{cutoff}" if cutoff and _CUTOFF.fullmatch(cutoff) else name for name in MEASURES]
+    """The names of all measures, with the cut-off of `text` where it has a right one, and its parameters where they fit."""
+    _, parameters, cutoff = _split(text)
+    at = f"@{cutoff}" if cutoff and _CUTOFF.fullmatch(cutoff) else ""
+    known = {name: parameter_names(definition) for name, definition in MEASURES.items()}
+    return [f"{name}({parameters or ','.join(takes)}){at}" if takes else f"{name}{at}" for name, takes in known.items()]
 
 
 def _split(text: str) -> tuple[str, str | None, str | None]:
@@ -221,8 +223,8 @@ def _formula(definition: Definition, name: str, parameters: tuple[Parameter, ...
     make, known = formula_class(definition), parameter_names(definition)
     written = f"{name}({','.join(known)})" if known else name
     if len(parameters) != len(known):
-        given = ", ".join(map(str, parameters)) or "none"
-        raise ValueError(f"the measure {name} takes {len(known)} parameters, not {given}: write {written}")
+        wrong = ", ".join(map(str, parameters)) or "none"
+        raise ValueError(f"the measure {name} is written {written}; the parameters here are: {wrong}")
     options = dict(zip(known, parameters, strict=True))
     check_arguments(make, options, f"the measure {written}")
     return make(**options)
