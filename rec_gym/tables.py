@@ -228,4 +228,6 @@ def _described(annotation: Any) -> str:
         return f"a list, each {_described(arguments[0])}" if arguments else "a list"
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return "a table"
+    if origin is Callable:
+        return "a function"
     return getattr(annotation, "__name__", str(annotation))

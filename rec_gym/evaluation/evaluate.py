@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -15,6 +15,7 @@ from rec_gym.columns import is_number
 from rec_gym.draws import seeded_order
 from rec_gym.loop.outcomes import Outcomes
 from rec_gym.loop.task import Task
+from rec_gym.measures import Measure
 from rec_gym.policies.base import Policy
 from rec_gym.progress import Bar
 from rec_gym.tables import unknown
@@ -114,7 +115,7 @@ def evaluate(
     policy: Policy,
     *,
     name: str = "",
-    measures: Sequence[str] = MEASURES,
+    measures: Sequence[str | Measure | Callable[..., np.ndarray]] = MEASURES,
     samples: int = 1,
     shuffles: int | None = None,
     requests: int | None = None,
@@ -163,7 +164,7 @@ def evaluate(
     table = task.dataset.table
     card = cards().get(task.name)
     # The measures that were asked for come first, in the order in which they were asked for.
-    wanted = dict.fromkeys([*map(str, measures), *map(str, measured.measures)])
+    wanted = dict.fromkeys(map(str, [*map(Measure.parse, measures), *measured.measures]))
     return Evaluation(
         name=name,
         reference=str(getattr(policy, "reference", "")),

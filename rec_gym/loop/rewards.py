@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, reduce
 from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
 from rec_gym.loop.text_stats import LENGTH, TEXT_STATS
-from rec_gym.measures import MEASURES, Measure
+from rec_gym.measures import Measure, is_measure_name, similar_names
 from rec_gym.tables import check_fields, check_keys, named, read_fields, unknown
 
 MEASURE_TERM, UNPARSED_TERM, FORMAT = "measure", "unparsed", "format"
@@ -197,13 +197,11 @@ class Term:
         check_fields(self, what)
         if not self.max > 0:
             raise ValueError(f"max of {what} must be above 0, not {self.max}")
-        stem, at, cutoff = self.name.partition("@")
-        if self.name not in (FORMAT, *TEXT_STATS) and stem not in MEASURES:
-            known = [FORMAT, *TEXT_STATS, *(f"{measure}{at}{cutoff}" for measure in MEASURES)]
-            raise ValueError(unknown("term", self.name, known))
+        if self.name not in (FORMAT, *TEXT_STATS) and not is_measure_name(self.name):
+            raise ValueError(unknown("term", self.name, [FORMAT, *TEXT_STATS, *similar_names(self.name)]))
         _ = self.measure  # its cut-off may be wrong
 
-    @property
+    @cached_property
     def measure(self) -> Measure | None:
         """The measure that is paid, if the term names one."""
         return None if self.name in (FORMAT, *TEXT_STATS) else Measure.parse(self.name)
@@ -214,7 +212,7 @@ class Term:
             return parse_ok.astype(np.float64)
         if self.name == LENGTH:
             return np.minimum(stats[LENGTH], self.max) / self.max
-        return stats[self.name] if self.name in TEXT_STATS else values[Measure.parse(self.name)]
+        return stats[self.name] if self.measure is None else values[self.measure]
 
     def bounds(self, positive: bool) -> Bounds:
         """Where the term lies for a completion that was scored.
@@ -266,6 +264,22 @@ class Reward:
         gates = [step.measure for step in self.transforms if isinstance(step, Gate)]
         terms = [term.measure for term in self.terms if term.measure]
         return tuple(dict.fromkeys([self.measure, *gates, *terms]))
+
+    def check_ranges(self) -> None:
+        """Checks that all measures lie in [0, 1], as `range`, gates and terms take for granted.
+
+        Custom code that a measure names is imported here.
+
+        Raises:
+            ValueError: a measure's range is wider.
+        """
+        for measure in self.measures:
+            low, high = measure.range
+            if not 0.0 <= low <= high <= 1.0:
+                raise ValueError(
+                    f"a reward is made of measures in [0, 1], and {measure} lies in [{low}, {high}]: report it with "
+                    "measures=, or define a measure that scales it to [0, 1]"
+                )
 
     @property
     def compares(self) -> bool:
@@ -349,13 +363,15 @@ def _hull(values: Sequence[float]) -> Bounds:
 class _Table:
     """The keys of a reward table, with their types and defaults."""
 
-    measure: str | Measure
+    measure: str | Measure | Callable[..., np.ndarray]
     transforms: Sequence[str | Mapping[str, object]] = ()
     terms: Mapping[str, float | Mapping[str, object]] = field(default_factory=dict)
     unparsed: float = 0.0
 
 
-def make_reward(spec: str | Mapping[str, object] | Measure | Reward, cutoff: int | None = None) -> Reward:
+def make_reward(
+    spec: str | Mapping[str, object] | Measure | Callable[..., np.ndarray] | Reward, cutoff: int | None = None
+) -> Reward:
     """A reward from its name or table.
 
     Args:
@@ -368,13 +384,13 @@ def make_reward(spec: str | Mapping[str, object] | Measure | Reward, cutoff: int
     """
     if isinstance(spec, Reward):
         return spec
-    if isinstance(spec, str | Measure):
+    if isinstance(spec, str | Measure) or callable(spec):
         spec = {"measure": spec}
     if not isinstance(spec, Mapping):
         raise ValueError(f"a reward is a measure's name or a table, such as {{'measure': 'ndcg@10'}}, not {spec!r}")
     table = read_fields(spec, _Table, "a reward")
     measure = Measure.parse(table.measure)
-    measure = Measure(measure.name, cutoff) if cutoff is not None else measure
+    measure = replace(measure, cutoff=cutoff) if cutoff is not None else measure
     return Reward(
         measure,
         tuple(_make_transform(step, measure) for step in table.transforms),

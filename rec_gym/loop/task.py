@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Self
 
@@ -12,7 +12,6 @@ from rec_gym.columns import Ragged, first_few
 from rec_gym.dataset import ALL, TRAIN, Dataset
 from rec_gym.loop.actions import Action, Order, Plain, make_action
 from rec_gym.loop.candidates import Candidates, CandidateSettings, make_candidates
-from rec_gym.loop.constraints import share_that_meets
 from rec_gym.loop.constructors import argument_names, made_again, noting
 from rec_gym.loop.engine import Engine
 from rec_gym.loop.episode import Episode
@@ -22,7 +21,7 @@ from rec_gym.loop.rewards import Reward, make_reward
 from rec_gym.loop.search import Lists, Search
 from rec_gym.loop.text_stats import text_stats
 from rec_gym.loop.turns import Turns
-from rec_gym.measures import CONSTRAINTS, Judged, Measure
+from rec_gym.measures import LIST, Judged, Listed, Measure
 from rec_gym.ranking import NOT_RANKED, Rankings
 from rec_gym.recommenders.base import Recommender
 from rec_gym.tables import check_arguments, checked, unknown
@@ -45,8 +44,8 @@ class Task:
         dataset: the requests and their gains.
         recommender: the black box; fitted to `dataset.catalog`.
         split: the requests that may be scored; `all` is for evaluation.
-        reward: a measure's name or a table, see `rec_gym.loop.rewards`.
-        measures: further measures to report beside those that the reward needs.
+        reward: a measure's name, a function that measures, or a table, see `rec_gym.loop.rewards`.
+        measures: further measures to report beside those that the reward needs, by name or as functions.
         cutoffs: `{split: k}` that replaces the cut-off of the reward's measure; `default` for the other splits.
         action: an action format's name or a table, see `rec_gym.loop.actions`.
         candidates: a table of settings of the candidates that a completion puts into order, see
@@ -72,8 +71,8 @@ class Task:
         recommender: Recommender,
         *,
         split: str = TRAIN,
-        reward: str | Mapping[str, object] | Reward = "ndcg@100",
-        measures: Sequence[str | Measure] = (),
+        reward: str | Mapping[str, object] | Callable[..., np.ndarray] | Reward = "ndcg@100",
+        measures: Sequence[str | Measure | Callable[..., np.ndarray]] = (),
         cutoffs: Mapping[str, int] | None = None,
         action: str | Mapping[str, object] | Plain = "plain",
         candidates: Mapping[str, object] | CandidateSettings | None = None,
@@ -95,8 +94,9 @@ class Task:
         self.rows_in_split = dataset.rows(split)
         self.reward = make_reward(reward, _cutoff(cutoffs, split))
         self.measures = tuple(dict.fromkeys([*self.reward.measures, *map(Measure.parse, measures)]))
-        if any(measure.name == CONSTRAINTS for measure in self.measures) and not dataset.has_constraints:
-            raise ValueError("constraints@k needs a dataset whose requests keep hard constraints; this one has none")
+        self.reward.check_ranges()
+        for measure in self.measures:
+            measure.check(dataset)
         self.action = make_action(action)
         self.prompt = make_prompt(prompt, self.action.writes, dataset.is_history)
         self.observation, self.exclude_history = observation, exclude_history
@@ -361,18 +361,16 @@ class Task:
             offered = ranks.values != NOT_RANKED  # an order holds every candidate, so what it lacks was not offered
             ranks, gains = ranks.where(offered), gains.where(offered)
             ideal = gains.with_values(gains.values[np.lexsort((-gains.values, gains.row_of))])
-        judged = Judged(ranks, gains, ideal, None if rankings is None else rankings.lengths)
-        values: dict[Measure, np.ndarray] = {}
-        for measure in self.measures:
-            values[measure] = np.zeros(size)
-            if measure.name == CONSTRAINTS and rankings is not None and measure.cutoff:
-                values[measure][places] = share_that_meets(self.dataset, rows, rankings, measure.cutoff)
-            else:
-                values[measure][places] = measure(judged)
+        judged = Judged(ranks, gains, ideal)
+        if rankings is not None:
+            judged = Listed(ranks, gains, ideal, rankings.lengths, rankings=rankings, dataset=self.dataset, rows=rows)
+        values = {measure: np.zeros(size) for measure in self.measures}
+        for measure, column in values.items():
+            column[places] = measure(judged)
         return values
 
     def _search(self, rows: np.ndarray, actions: list[Action]) -> Search:
-        needs_list = any(measure.needs_list for measure in self.measures)
+        needs_list = any(measure.needs == LIST for measure in self.measures)
         return Search(self.engine, self.action, self.candidates, self.depth, needs_list, rows, actions)
 
     def _measure_given(self, rows: np.ndarray) -> np.ndarray:

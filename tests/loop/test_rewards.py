@@ -228,7 +228,7 @@ def with_term(name, value):
         ("ndgc@10", "unknown measure 'ndgc@10'"),
         ({"measure": "ndcg@10", "transform": []}, "a reward has no such option: unknown option 'transform'; did you mean 'transforms'"),
         ({"transforms": []}, "a reward needs 'measure'"),
-        ({"measure": 5}, "measure of a reward must be text or Measure, not 5"),
+        ({"measure": 5}, "measure of a reward must be text or Measure or a function, not 5"),
         ({"measure": "ndcg@10", "unparsed": "-1"}, "unparsed of a reward must be a finite number, not '-1'"),
         ({"measure": "ndcg@10", "unparsed": -INF}, "unparsed of a reward must be a finite number, not -inf"),
         ({"measure": "ndcg@10", "transforms": "log_rank"}, "transforms of a reward must be a list"),

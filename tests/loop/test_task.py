@@ -107,7 +107,10 @@ def test_request_ids_are_text(task, request_ids):
         ({"reward": None}, "reward of a task must be .*, not None"),
         ({"reward": 5}, "reward of a task must be .*, not 5"),
         ({"action": None}, "action of a task must be .*, not None"),
-        ({"measures": "ndcg@10"}, "measures of a task must be a list, each text or Measure, not 'ndcg@10'"),
+        (
+            {"measures": "ndcg@10"},
+            "measures of a task must be a list, each text or Measure or a function, not 'ndcg@10'",
+        ),
         ({"observation": "text"}, "unknown observation 'text'; choose from: request, prompt"),
         ({"observation": 5}, "observation of a task must be text, not 5"),
         ({"turn_reward": "sum"}, "unknown turn_reward 'sum'; choose from: gain, last, best"),

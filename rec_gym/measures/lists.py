@@ -1,4 +1,4 @@
-"""Hard constraints of a request, such as a budget, checked on the ranking itself."""
+"""Measures of the ranking itself."""
 
 from __future__ import annotations
 
@@ -11,37 +11,40 @@ import pyarrow as pa
 
 from rec_gym.columns import is_text
 from rec_gym.dataset import Dataset
-from rec_gym.ranking import NOT_RANKED, Rankings
+from rec_gym.measures.base import Definition, Listed, ListMeasure
+from rec_gym.ranking import NOT_RANKED
 
 _COMPARE: dict[str, Callable] = {"<=": operator.le, ">=": operator.ge, "==": operator.eq}
 
 
-def share_that_meets(dataset: Dataset, rows: np.ndarray, rankings: Rankings, k: int) -> np.ndarray:
+class Constraints(ListMeasure):
     """The share of the top k places that hold an item which meets every hard constraint of its request.
 
     Like precision it divides by k, so that a short ranking cannot win; a request without constraints is met by any item.
     A missing value and NaN meet no constraint. Numbers are compared exactly, texts by their code points.
-
-    Args:
-        dataset: where the constraints and the items' columns are.
-        rows: the request of each ranking, int [n].
-        rankings: [n, at least min(k, ranked items)].
-        k: the cut-off.
-
-    Returns:
-        float64 [n] in [0, 1].
     """
-    items = rankings.items[:, :k]
-    meets = items != NOT_RANKED
-    wanted = [dataset.constraints(int(row)) for row in rows]
-    places = np.maximum(items, 0).ravel()
-    names = {name for constraints in wanted for name, _, _ in constraints}
-    columns = {name: _Column(dataset.catalog.table[name].take(pa.array(places))) for name in names}
-    for i, constraints in enumerate(wanted):
-        here = slice(i * items.shape[1], (i + 1) * items.shape[1])
-        for name, sign, value in constraints:
-            meets[i] &= columns[name].meets(here, sign, value)
-    return meets.sum(axis=1) / k
+
+    without_cutoff = None
+
+    def check(self, dataset: Dataset) -> None:
+        """Refuses a dataset in which no request has a hard constraint."""
+        if not dataset.has_constraints:
+            raise ValueError("constraints@k needs a dataset whose requests keep hard constraints; this one has none")
+
+    def __call__(self, listed: Listed, cutoff: int | None) -> np.ndarray:
+        """The measure of each request, float64 [n] in [0, 1]."""
+        assert cutoff is not None  # stated by `without_cutoff`
+        items = listed.top(cutoff).items
+        meets = items != NOT_RANKED
+        constraints = [listed.dataset.constraints(int(row)) for row in listed.rows]
+        places = pa.array(np.maximum(items, 0).ravel())
+        names = {name for conditions in constraints for name, _, _ in conditions}
+        columns = {name: _Column(listed.catalog.table[name].take(places)) for name in names}
+        for i, conditions in enumerate(constraints):
+            here = slice(i * items.shape[1], (i + 1) * items.shape[1])
+            for name, sign, value in conditions:
+                meets[i] &= columns[name].meets(here, sign, value)
+        return meets.sum(axis=1) / cutoff
 
 
 class _Column:
@@ -67,3 +70,6 @@ def _whole(sign: str, value: float) -> float:
     if sign == "==":
         return int(value) if value.is_integer() else math.nan
     return math.floor(value) if sign == "<=" else math.ceil(value)
+
+
+LIST_MEASURES: dict[str, Definition] = {"constraints": Constraints}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rec_gym.catalog import Catalog
 from rec_gym.columns import Ragged
 from rec_gym.dataset import Dataset
-from rec_gym.loop.constraints import share_that_meets
+from rec_gym.measures import Listed, Measure
 from rec_gym.ranking import NOT_RANKED, Rankings
 
 COMPARE = {"<=": operator.le, ">=": operator.ge, "==": operator.eq}
@@ -39,6 +39,13 @@ TRIPLES = st.tuples(st.sampled_from([*COLUMNS, "title", "item_id"]), st.sampled_
 def build(*constraints):
     request = {"id": "q", "text": "x", "split": "test", "targets": ["a"], "constraints": list(constraints)}
     return Dataset.from_requests(SHOP, [request])
+
+
+def share_that_meets(dataset, items, k):
+    empty = Ragged.from_rows([[]], np.float64)
+    rankings = Rankings(items, np.zeros(items.shape, np.float32))
+    listed = Listed(empty, empty, empty, rankings=rankings, dataset=dataset, rows=np.array([0]))
+    return Measure("constraints", k)(listed)
 
 
 def fits(column, value):
@@ -70,7 +77,7 @@ def test_a_constraint_is_refused_or_measured_as_python_compares(constraints, ord
         return
     dataset = build(*constraints)
     items = np.array([[*order, NOT_RANKED, NOT_RANKED]], np.int32)
-    share = share_that_meets(dataset, np.array([0]), Rankings(items, np.zeros(items.shape, np.float32)), k)
+    share = share_that_meets(dataset, items, k)
     assert share[0] == sum(all(is_met(item, c) for c in constraints) for item in order[:k]) / k
 
 
@@ -82,7 +89,7 @@ def test_a_constraint_is_refused_or_measured_as_python_compares(constraints, ord
 def test_what_fits_its_column_is_taken(constraint):
     dataset = build(constraint)
     items = np.arange(SIZE, dtype=np.int32)[None]
-    share = share_that_meets(dataset, np.array([0]), Rankings(items, np.zeros(items.shape, np.float32)), SIZE)
+    share = share_that_meets(dataset, items, SIZE)
     assert share[0] * SIZE == sum(is_met(item, constraint) for item in range(SIZE))
 
 
