@@ -89,7 +89,8 @@ def test_the_adapters_pay_the_same(task, expected, monkeypatch):
 
 
 def test_stable_baselines3_pays_the_same(task, expected):
-    sb3 = pytest.importorskip("rec_gym.adapters.sb3")
+    pytest.importorskip("sb3_contrib")
+    from rec_gym.adapters import sb3
     from rec_gym.adapters.query_edits import QueryEdits
 
     env = sb3.QueryEditVecEnv(task, QueryEdits(["lamp", "desk"], slots=1), num_envs=1)

@@ -13,7 +13,7 @@ from rec_gym.measures import evaluate
 
 ITEMS = [f"i{n}" for n in range(15)]
 runs = st.lists(st.sampled_from(ITEMS), unique=True, min_size=1, max_size=15)
-grades = st.dictionaries(st.sampled_from(ITEMS), st.integers(0, 4), min_size=1).filter(lambda g: any(g.values()))
+grades = st.dictionaries(st.sampled_from(ITEMS), st.integers(0, 4)).map(lambda others: {**others, "i0": 1})
 cases = st.lists(st.tuples(runs, grades), min_size=1, max_size=8)
 
 
