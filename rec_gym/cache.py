@@ -289,7 +289,7 @@ def _is_trusted() -> bool:
 
 
 def _remove_abandoned(target: Path) -> None:
-    """Removes what was being written in the place of `target` long ago: files have no lock that would tell at once."""
+    """Removes what was being written in place of `target` long ago: files have no lock that would tell at once."""
     for holder in _holders(target):
         with suppress(OSError):  # a living writer may remove its own
             paths = [holder, *holder.rglob("*")]

@@ -12,15 +12,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium as gym
 
 from rec_gym.card_checks import check_settings, check_tables
 from rec_gym.tables import unknown
-
-if TYPE_CHECKING:
-    pass
 
 _registered: dict[str, Card] = {}
 

@@ -184,7 +184,7 @@ def taking_turns(rankings: Sequence[Rankings], k: int) -> Rankings:
 
     Args:
         rankings: each [n, any depth]; rankings of one query stand at the same row.
-        k: places at the most.
+        k: at most this many places.
     """
     depth = max(ranking.depth for ranking in rankings)
     turns = np.full((len(rankings[0]), depth, len(rankings)), NOT_RANKED, np.int32)

@@ -6,26 +6,20 @@ import json
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rec_gym.making import make_task
-from rec_gym.resolving import absolute, is_path
-
-if TYPE_CHECKING:
-    from rec_gym.loop.task import Task
 import numpy as np
 
 from rec_gym.loop.outcomes import Outcomes
 from rec_gym.loop.rewards import FORMAT, MEASURE_TERM, UNPARSED_TERM
 from rec_gym.loop.task import Task
 from rec_gym.loop.text_stats import TEXT_STATS
+from rec_gym.making import make_task
+from rec_gym.resolving import absolute, is_path
 
 _PATHS = ("data_dir", "card")
 
-
 _tasks: dict[str, Task] = {}
-
-
 _making = threading.Lock()
 
 

@@ -1,4 +1,4 @@
-"""Episodes and outcomes: the values that the loop passes on."""
+"""Where an episode stands: a small frozen value that is passed from turn to turn."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MAX_CHARS = 10_000
-# A bag-of-words engine takes 32,767 words at the most; a text of this many characters holds no more.
+# A bag-of-words engine takes at most 32,767 words; a text of this many characters holds no more.
 MAX_CHARS_LIMIT = 65_534
 # Characters of JSON that are read for each one that counts: it may be written as `\u00e9`, and other keys may come first.
 _JSON_CHARS = 8

@@ -78,7 +78,7 @@ class Plain:
 
         Args:
             rankings: for each question of a completion its rankings, one a completion.
-            k: places at the most.
+            k: at most this many places.
         """
         raise NotImplementedError(f"the action format {self.name!r} asks one query a completion")
 
