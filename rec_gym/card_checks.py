@@ -184,11 +184,12 @@ def _check_task(table: _Table, own: Sequence[str], what: str) -> None:
             make_reward(settings["reward"], cutoff)
         for measure in settings.get("measures", ()):
             Measure.parse(measure)
-        action = make_action(settings.get("action", "plain"))
+        if "action" in settings:
+            make_action(settings["action"])
         if "candidates" in settings:
             make_candidates(settings["candidates"])
         if "prompt" in settings:
-            make_prompt(settings["prompt"], action.writes, False)
+            make_prompt(settings["prompt"])
 
 
 def _check_protocols(protocols: _Table) -> None:

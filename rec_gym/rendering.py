@@ -30,8 +30,7 @@ def render_outcome(task: Task, outcomes: Outcomes, place: int, shown: int = SHOW
         shown: items of the ranking to list; relevant ones are marked with `*` and their gain.
     """
     request = task.dataset.request(outcomes.request_ids[place])
-    asked = "Order" if task.candidates is not None else "Query"
-    lines = [f"{asked}: {outcomes.queries[place]!r} (parse: {outcomes.parse[place]})"]
+    lines = [f"{task.action.writes.capitalize()}: {outcomes.queries[place]!r} (parse: {outcomes.parse[place]})"]
     if outcomes.searched[place] != outcomes.queries[place]:
         lines.append(f"Searched: {outcomes.searched[place]}")
     items = outcomes.rankings.items[place]

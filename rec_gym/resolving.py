@@ -110,6 +110,20 @@ def absolute(path: str) -> str:
     return f"{Path(source).expanduser().resolve()}:{name}" if colon and source.endswith(".py") else path
 
 
+def path_of(value: Any) -> str:
+    """The path that names a class or function at the top level of a module, or an object that a module names so.
+
+    Raises:
+        ValueError: no module holds it under its name.
+    """
+    module, name = getattr(value, "__module__", ""), getattr(value, "__qualname__", "")
+    loaded = sys.modules.get(module)
+    if not name or getattr(loaded, name, None) is not value:
+        raise ValueError(f"{value!r} is not at the top level of a module")
+    file = next((file for file, (_, known) in _files.items() if known is loaded), None)
+    return f"{module if file is None else file}:{name}"
+
+
 def lookup(source: str, name: str) -> Any:
     """What a module or a file holds under a name; see `resolve`."""
     path = f"{source}:{name}"

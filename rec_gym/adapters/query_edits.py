@@ -131,7 +131,7 @@ def check_fits(task: Task) -> None:
     Raises:
         ValueError: completions of the task put candidates into order.
     """
-    if task.action.writes == "order":
+    if task.action.needs_candidates:
         raise ValueError(
             "query edits write words, and completions of this task put candidates into order; take another task"
         )

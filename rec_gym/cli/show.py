@@ -112,7 +112,7 @@ def _policies(task: Task) -> list[str]:
     from rec_gym.policies.registry import POLICIES, fitting_policies
 
     wanting = set() if task.dataset.history.values.size else {"last-title", "all-titles"}
-    wanting |= set() if task.dataset.has_oracle or task.action.writes in ("titles", "order") else {"oracle"}
+    wanting |= set() if task.dataset.has_oracle or not task.action.needs_oracle_query else {"oracle"}
     return [name for name in fitting_policies(task) if not POLICIES[name].argument and name not in wanting]
 
 

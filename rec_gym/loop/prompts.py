@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rec_gym.loop.actions.query import Plain
-from rec_gym.tables import check_fields, read_fields, unknown
+from rec_gym.registry import Registry
+from rec_gym.resolving import FORM, Interface
+from rec_gym.tables import check_fields, read_fields
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
@@ -56,66 +57,58 @@ _SELLER = "You help shoppers to find products."
 
 SEARCH = Prompt(f"{_SAYS}Write the query that finds the products that fit best. {_READS}", _WRITER)
 HISTORY = Prompt(f"{_BOUGHT}Write the query that finds what this shopper buys next. {_READS}", _WRITER)
-# The variant for requests in words, and the one for purchase histories.
-_VARIANTS = {
-    "query": (SEARCH, HISTORY),
-    "queries": (
-        Prompt(f"{_SAYS}Write queries that together find the products that fit best. {_READS_EACH}", _WRITER),
-        Prompt(f"{_BOUGHT}Write queries that together find what this shopper buys next. {_READS_EACH}", _WRITER),
-    ),
-    "titles": (
-        Prompt(f"{_SAYS}Write titles of products that fit best, as a shop would list them.\n{{instruction}}", _SELLER),
-        Prompt(
-            f"{_BOUGHT}Write titles of products that this shopper buys next, as a shop would list them.\n{{instruction}}",
-            _SELLER,
-        ),
-    ),
-    "order": (
-        Prompt(
-            f"{_SAYS}The shop offers:\n{{candidates}}\n\n"
-            "Put these products into the order in which they fit what the shopper says.\n{instruction}",
-            _SELLER,
-        ),
-        Prompt(
-            f"{_BOUGHT}The shop offers:\n{{candidates}}\n\n"
-            "Put these products into the order in which this shopper would buy them next.\n{instruction}",
-            _SELLER,
-        ),
-    ),
-}
+SEVERAL_SEARCH = Prompt(f"{_SAYS}Write queries that together find the products that fit best. {_READS_EACH}", _WRITER)
+SEVERAL_HISTORY = Prompt(
+    f"{_BOUGHT}Write queries that together find what this shopper buys next. {_READS_EACH}", _WRITER
+)
+TITLES_SEARCH = Prompt(
+    f"{_SAYS}Write titles of products that fit best, as a shop would list them.\n{{instruction}}", _SELLER
+)
+TITLES_HISTORY = Prompt(
+    f"{_BOUGHT}Write titles of products that this shopper buys next, as a shop would list them.\n{{instruction}}",
+    _SELLER,
+)
+ORDER_SEARCH = Prompt(
+    f"{_SAYS}The shop offers:\n{{candidates}}\n\n"
+    "Put these products into the order in which they fit what the shopper says.\n{instruction}",
+    _SELLER,
+)
+ORDER_HISTORY = Prompt(
+    f"{_BOUGHT}The shop offers:\n{{candidates}}\n\n"
+    "Put these products into the order in which this shopper would buy them next.\n{instruction}",
+    _SELLER,
+)
 PROFILE = Prompt(
     f"{_BOUGHT}Write a profile of this shopper, in plain text of a few sentences: what kind of products they look for, with "
     "which properties, and what they are likely to buy next. The shop compares the text with the descriptions of its "
     "products.\nReply with the profile and nothing else.",
     "You describe shoppers to a shop that recommends products.",
 )
-PROMPTS = {"search": SEARCH, "history": HISTORY, "profile": PROFILE}
+PROMPT = Interface("a prompt", lambda value: isinstance(value, Prompt), "a rec_gym.loop.prompts.Prompt")
+PROMPTS: Registry[Prompt] = Registry(
+    PROMPT, {"search": SEARCH, "history": HISTORY, "profile": PROFILE}, more=f"a table of templates, or {FORM}"
+)
 
 
-def make_prompt(spec: str | Mapping[str, str] | Prompt | None, writes: str, is_history: bool) -> Prompt:
-    """A prompt from its name or a table of templates; None chooses by what completions and requests are.
-
-    Args:
-        spec: the prompt.
-        writes: what a completion is, see `Plain.writes`.
-        is_history: whether the requests are purchase histories.
+def make_prompt(spec: str | Mapping[str, str] | Prompt) -> Prompt:
+    """A prompt from its name or path, or from a table of templates.
 
     Raises:
-        ValueError: an unknown name or template (near names are suggested), or a template that is no text.
+        ValueError: an unknown name or template (near names are suggested), or a template that is not text.
     """
     if isinstance(spec, Prompt):
         return spec
-    if spec is None:
-        return _VARIANTS[writes][is_history]
     if isinstance(spec, str):
-        if spec not in PROMPTS:
-            raise ValueError(unknown("prompt", spec, PROMPTS, more="a table of templates"))
-        return PROMPTS[spec]
+        return PROMPTS.find(spec)
     if not isinstance(spec, Mapping):
         raise ValueError(f"a prompt is a name or a table of templates, such as {{'user': '{{request}}'}}, not {spec!r}")
     return read_fields(spec, Prompt, "a prompt")
 
 
-def prompt_values(request: str, query_language: str, action: Plain) -> dict[str, str]:
-    """What the templates of a prompt are filled with."""
-    return {"request": request, "query_language": query_language, "instruction": action.instruct(), "candidates": ""}
+def register_prompt(name: str, prompt: Prompt) -> None:
+    """Gives a custom prompt a name, by which `prompt=` finds it in this process.
+
+    Raises:
+        ValueError: the name is taken or not of the right form, or the object is not a prompt.
+    """
+    PROMPTS.register(name, prompt)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from rec_gym.columns import Ragged
-from rec_gym.fusion import by_place
-from rec_gym.loop.actions.base import Action
-from rec_gym.loop.actions.query import Plain
+from rec_gym.loop.actions.base import Action, ActionFormat
 from rec_gym.loop.candidates import Candidates
 from rec_gym.loop.engine import Engine
 from rec_gym.ranking import NOT_RANKED, Rankings
@@ -21,8 +19,8 @@ class Search:
 
     Args:
         engine: the recommender, as the task asks it.
-        format_: the action format, which merges the rankings of several questions.
-        candidates: what an order puts into order, where the task has some.
+        action_format: how rankings come about, see `ActionFormat.rank`.
+        candidates: the candidate lists of the requests, where the task has some.
         depth: places of a ranking that are looked at.
         needs_list: whether a measure looks at the list itself.
         rows: the request of each action.
@@ -32,18 +30,18 @@ class Search:
     def __init__(
         self,
         engine: Engine,
-        format_: Plain,
+        action_format: ActionFormat,
         candidates: Candidates | None,
         depth: int,
         needs_list: bool,
         rows: np.ndarray,
         actions: Sequence[Action],
     ) -> None:
-        self.engine, self.format, self.candidates, self.depth = engine, format_, candidates, depth
-        self.rows, self.actions = rows, list(actions)
-        # A merged ranking, or an order of candidates, is a list: ranks cannot be had without it.
-        self.merges = format_.merges or candidates is not None
-        self.needs_list = self.merges or needs_list or not engine.ranks_items
+        self.engine, self.format, self.depth = engine, action_format, depth
+        self.rows = rows
+        self.actions: Sequence[Action] = actions
+        self._candidates = candidates
+        self.needs_list = action_format.needs_list or needs_list or not engine.ranks_items
 
     def ranks(self) -> tuple[Ragged, Rankings | None]:
         """Ranks of the relevant items of each action's request, and the rankings if a list had to be made for them."""
@@ -55,14 +53,33 @@ class Search:
         inverse = places[0]
         return self.engine.rank_of(queries, rows, relevant.take(rows), self.depth).take(inverse), None
 
+    @property
+    def most(self) -> int:
+        """Places that a ranking can have."""
+        return self.depth if self._candidates is not None else len(self.engine.dataset.catalog)
+
     def rankings(self, k: int = 0) -> Rankings:
         """The rankings of all actions to depth k, by default the task's."""
-        if self.candidates is not None:
-            return self._ordered(self.candidates)
-        k = k or self.depth
-        queries, rows, places = self._questions(by_row=self.engine.excludes)
-        found = self.engine.rank(queries, rows, min(self.format.depth_of(k), len(self.engine.dataset.catalog)))
-        return self._merged(found, places, k) if self.merges else found.take(places[0])
+        return self.format.rank(self, k or self.depth)
+
+    def ask(self, k: int) -> Rankings:
+        """The top k of the first question of each action; see `Asking.ask`."""
+        found, places = self._asked(k)
+        return found.take(places[0])
+
+    def ask_each(self, k: int) -> Iterator[tuple[np.ndarray, list[Rankings]]]:
+        """The top k of all questions; see `Asking.ask_each`."""
+        found, places = self._asked(k)
+        counts = (np.stack(places) >= 0).sum(axis=0)
+        for count in np.unique(counts).tolist():
+            here = np.flatnonzero(counts == count)
+            yield here, [found.take(places[turn][here]) for turn in range(count)]
+
+    def candidates(self) -> list[np.ndarray]:
+        """The candidates of each action's request; see `Asking.candidates`."""
+        if self._candidates is None:
+            raise ValueError(f"the action format {self.format.name!r} asks for candidates, and this task has none")
+        return self._candidates.of(self.rows)
 
     def clipped(self, rankings: Rankings | None) -> np.ndarray:
         """Of which actions the recommender used a part only, bool [n].
@@ -106,28 +123,10 @@ class Search:
                 places[turn][number] = seen[key]
         return [query for query, _ in seen], np.array(rows, np.int64), places
 
-    def _merged(self, found: Rankings, places: list[np.ndarray], k: int) -> Rankings:
-        """One ranking for each action from those of its questions; actions of equally many questions are merged at once."""
-        items = np.full((len(self.actions), k), NOT_RANKED, np.int32)
-        scores = np.zeros((len(self.actions), k), np.float32)
-        clipped = np.zeros(len(self.actions), bool)
-        counts = (np.stack(places) >= 0).sum(axis=0)
-        for count in np.unique(counts).tolist():
-            here = np.flatnonzero(counts == count)
-            parts = [found.take(places[turn][here]) for turn in range(count)]
-            merged = self.format.merge(parts, k)
-            items[here, : merged.depth], scores[here, : merged.depth] = merged.items, merged.scores
-            for part in parts:
-                clipped[here] |= False if part.clipped is None else part.clipped
-        return Rankings(items, scores, clipped)
-
-    def _ordered(self, candidates: Candidates) -> Rankings:
-        """The candidates in the order of each action; the recommender is not asked."""
-        given = candidates.of(self.rows)
-        items = np.full((len(self.actions), self.depth), NOT_RANKED, np.int32)
-        for row, (action, offered) in enumerate(zip(self.actions, given, strict=True)):
-            items[row, : len(offered)] = offered[list(action.order)]
-        return by_place(items)
+    def _asked(self, k: int) -> tuple[Rankings, list[np.ndarray]]:
+        """The rankings of the distinct questions, and where those of each action are among them."""
+        queries, rows, places = self._questions(by_row=self.engine.excludes)
+        return self.engine.rank(queries, rows, min(k, len(self.engine.dataset.catalog))), places
 
 
 class Lists:
@@ -145,7 +144,7 @@ class Lists:
     def __init__(self, search: Search, known: Rankings | None, places: np.ndarray, size: int) -> None:
         self._search: Search | None = search
         self._known, self._depth = known, search.depth
-        self._most = search.depth if search.candidates else len(search.engine.dataset.catalog)
+        self._most = search.most
         self._places, self._size = places, size
         self._words: list[str] | None = None
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from rec_gym.columns import Ragged, first_few
 from rec_gym.dataset import ALL, TRAIN, Dataset
-from rec_gym.loop.actions import Action, Order, Plain, make_action
+from rec_gym.loop.actions import Action, ActionFormat, make_action
 from rec_gym.loop.candidates import Candidates, CandidateSettings, make_candidates
 from rec_gym.loop.constructors import argument_names, made_again, noting
 from rec_gym.loop.engine import Engine
 from rec_gym.loop.episode import Episode
 from rec_gym.loop.outcomes import Outcomes, spread_ranks
-from rec_gym.loop.prompts import Prompt, make_prompt, prompt_values
+from rec_gym.loop.prompts import Prompt, make_prompt
 from rec_gym.loop.rewards import Reward, make_reward
 from rec_gym.loop.search import Lists, Search
 from rec_gym.loop.text_stats import text_stats
@@ -74,7 +74,7 @@ class Task:
         reward: str | Mapping[str, object] | Callable[..., np.ndarray] | Reward = "ndcg@100",
         measures: Sequence[str | Measure | Callable[..., np.ndarray]] = (),
         cutoffs: Mapping[str, int] | None = None,
-        action: str | Mapping[str, object] | Plain = "plain",
+        action: str | Mapping[str, object] | ActionFormat = "plain",
         candidates: Mapping[str, object] | CandidateSettings | None = None,
         prompt: str | Mapping[str, str] | Prompt | None = None,
         observation: str = "request",
@@ -98,7 +98,7 @@ class Task:
         for measure in self.measures:
             measure.check(dataset)
         self.action = make_action(action)
-        self.prompt = make_prompt(prompt, self.action.writes, dataset.is_history)
+        self.prompt = self.action.prompt(dataset.is_history) if prompt is None else make_prompt(prompt)
         self.observation, self.exclude_history = observation, exclude_history
         self.turns = Turns(turns, turn_reward, feedback_k)
         self.engine = Engine(recommender, dataset, exclude_history)
@@ -180,7 +180,8 @@ class Task:
         texts = self._texts(rows)
         offered = self._candidate_titles(rows)
         actions = [self.action.parse(*read) for read in zip(completions, texts, offered, strict=True)]
-        stats = text_stats([action.written for action in actions], texts)
+        written = [action.written for action in actions]
+        stats = text_stats(written, texts) | self.reward.text_stats(written, texts)
         for place, name in enumerate(self.action.counted):
             stats[name] = np.array([a.counts[place] if a.counts else 0 for a in actions], np.float64)
         return self._outcomes(list(request_ids), rows, actions, stats)
@@ -302,24 +303,29 @@ class Task:
     def _prompt_values(self, episodes: Sequence[Episode]) -> list[dict[str, str]]:
         """What the templates of the prompt are filled with, for each episode."""
         rows = self._rows([episode.request_id for episode in episodes])
-        made = []
+        values = []
         for episode, text, titles in zip(episodes, self._texts(rows), self._candidate_titles(rows), strict=True):
             situation = self.turns.describe(self.dataset.catalog, episode, text)
-            values = prompt_values(situation, self.recommender.query_language, self.action)
-            if isinstance(self.action, Order):
-                values["candidates"] = self.action.list_candidates(titles) or "(no candidates)"
-            made.append(values)
-        return made
+            offered = self.action.list_candidates(titles) or "(no candidates)" if self.action.needs_candidates else ""
+            values.append(
+                {
+                    "request": situation,
+                    "query_language": self.recommender.query_language,
+                    "instruction": self.action.instruct(),
+                    "candidates": offered,
+                }
+            )
+        return values
 
     def _check_candidates(self) -> None:
-        orders = self.action.writes == "order"
-        if orders and self.candidates is None:
-            raise ValueError("the action format 'order' needs candidates, such as candidates={'k': 20}")
-        if self.candidates is not None and not orders:
-            raise ValueError(f"candidates are put into order with action='order', not {self.action.name!r}")
-        if orders and self.turns.limit > 1:
+        name, wanted = self.action.name, self.action.needs_candidates
+        if wanted and self.candidates is None:
+            raise ValueError(f"the action format {name!r} needs candidates, such as candidates={{'k': 20}}")
+        if self.candidates is not None and not wanted:
+            raise ValueError(f"candidates are put into order with action='order', not {name!r}")
+        if self.candidates is not None and self.turns.limit > 1:
             raise ValueError("a task with candidates has one turn: an order shows the policy nothing new")
-        if self.reward.compares and not orders:
+        if self.reward.compares and self.candidates is None:
             raise ValueError("only_if_improved compares with the given order of candidates; this task has none")
 
     def _outcomes(
@@ -378,7 +384,7 @@ class Task:
         assert self.candidates is not None
         distinct, inverse = np.unique(rows, return_inverse=True)
         given = self.candidates.of(distinct)
-        actions = [Action("", "", "ok", True, order=tuple(range(len(items)))) for items in given]
+        actions = [self.action.unchanged(len(items)) for items in given]
         ranks, rankings = self._search(distinct, actions).ranks()
         places = np.arange(len(distinct))
         return self._measure(distinct, ranks, rankings, places, len(distinct))[self.reward.measure][inverse]

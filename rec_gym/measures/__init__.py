@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,14 +35,14 @@ from rec_gym.measures.base import (
 )
 from rec_gym.measures.lists import LIST_MEASURES
 from rec_gym.measures.ranks import RANK_MEASURES
+from rec_gym.registry import Registry
 from rec_gym.request_columns import GAIN_RULE, check_list, is_gain
-from rec_gym.resolving import FORM, is_path, resolve
+from rec_gym.resolving import FORM, is_path
 from rec_gym.tables import check_arguments, unknown
 
-MEASURES: dict[str, Definition] = {**RANK_MEASURES, **LIST_MEASURES}
+MEASURES: Registry[Definition] = Registry(MEASURE, {**RANK_MEASURES, **LIST_MEASURES})
 
 _PARTS = re.compile(r"(?P<name>.*?)(?:\((?P<parameters>[^()]*)\))?(?:@(?P<cutoff>[^@()/\\:]*))?", re.DOTALL)
-_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _CUTOFF = re.compile(r"[1-9][0-9]*")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 _WORD = re.compile(r"[^\W\d][\w.-]*")
@@ -89,7 +88,9 @@ class Measure:
         if isinstance(text, Measure):
             return text
         if not isinstance(text, str):
-            return cls(_path_of(text))
+            if not is_definition(text):
+                raise ValueError(f"{text!r} is not a measure; name one, or pass {MEASURE.wanted}")
+            return cls(MEASURES.name_of(text))
         name, parameters, cutoff = _split(text)
         if not is_measure_name(text) or (cutoff is not None and not _CUTOFF.fullmatch(cutoff)):
             raise ValueError(unknown("measure", text, similar_names(text), more=_MORE))
@@ -107,8 +108,7 @@ class Measure:
         """How the measure is computed; custom code is imported when this is first asked for."""
         if self.name not in MEASURES and not is_path(self.name):
             raise ValueError(unknown("measure", self.name, MEASURES, more=_MORE))
-        definition = MEASURES[self.name] if self.name in MEASURES else resolve(self.name, MEASURE)
-        formula = _formula(definition, self.name, self.parameters)
+        formula = _formula(MEASURES.find(self.name), self.name, self.parameters)
         if self.cutoff is None and formula.without_cutoff is None:
             raise ValueError(f"{self} needs a cut-off, such as {self}@10")
         return formula
@@ -167,20 +167,14 @@ def register_measure(name: str, definition: Definition) -> None:
     """Gives a custom measure a name, by which rewards, terms, gates and `measures=` find it in this process.
 
     Args:
-        name: small letters, digits, `-` and `_`, the first one a letter.
+        name: lower-case letters, digits, `-` and `_`, beginning with a letter.
         definition: a function `(judged, cutoff) -> float64 [n]` or `(rankings, gains, catalog, requests) -> float64 [n]`,
             whose values lie in [0, 1], or a class under `RankMeasure` or `ListMeasure`.
 
     Raises:
-        ValueError: the name is taken or not of this form, or the definition is something else.
+        ValueError: the name is taken or not of the right form, or the definition is something else.
     """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ValueError(f"a measure's name is small letters, digits, '-' and '_', such as 'f1', not {name!r}")
-    if name in MEASURES:
-        raise ValueError(f"there is a measure {name!r} already; choose another name")
-    if not is_definition(definition):
-        raise ValueError(f"{definition!r} is not a measure; pass {MEASURE.wanted}")
-    MEASURES[name] = definition
+    MEASURES.register(name, definition)
 
 
 def is_measure_name(text: str) -> bool:
@@ -233,16 +227,6 @@ def _formula(definition: Definition, name: str, parameters: tuple[Parameter, ...
 def parameter_names(definition: Definition) -> list[str]:
     """The parameters of a measure, in the order in which its name holds them."""
     return list(inspect.signature(formula_class(definition)).parameters)
-
-
-def _path_of(definition: object) -> str:
-    """The path that names a function or class which defines a measure."""
-    if not is_definition(definition):
-        raise ValueError(f"{definition!r} is not a measure; name one, or pass {MEASURE.wanted}")
-    module, name = (getattr(definition, key, "") for key in ("__module__", "__qualname__"))
-    if getattr(sys.modules.get(module), name, None) is not definition:
-        raise ValueError(f"{definition!r} is not at the top level of a module; give it a name with register_measure")
-    return f"{module}:{name}"
 
 
 def evaluate(

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from rec_gym.loop.actions.base import QUERIES, QUERY, TITLES
 from rec_gym.loop.task import Task
 
 # A policy is a callable from rows (`Task.rows_of`) to completions, one a row. It may carry an attribute `reference`,
@@ -22,12 +23,12 @@ class Baseline(ABC):
         task: the task whose rows it answers.
 
     Attributes:
-        fits: what its answers are, of what action formats write (`Plain.writes`).
+        fits: what its answers are, of what action formats write (`ActionFormat.writes`).
         reference: why its score is a reference and no policy's, such as `"reads the catalogue"`; empty for one that
             sees what a policy may see.
     """
 
-    fits: ClassVar[tuple[str, ...]] = ("query", "queries", "titles")
+    fits: ClassVar[tuple[str, ...]] = (QUERY, QUERIES, TITLES)
     reference: ClassVar[str] = ""
 
     def __init__(self, task: Task) -> None:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from rec_gym.columns import Ragged
+from rec_gym.loop.actions.base import ORDER
 from rec_gym.loop.actions.order import order_text
 from rec_gym.loop.candidates import request_words
 from rec_gym.policies.base import Baseline
@@ -18,7 +19,7 @@ _DEPTH = 10_000  # places of a list in which candidates are looked up, where ran
 class GivenOrder(Baseline):
     """Leaves the candidates in the order in which they are given: what doing nothing earns."""
 
-    fits: ClassVar[tuple[str, ...]] = ("order",)
+    fits: ClassVar[tuple[str, ...]] = (ORDER,)
 
     def queries(self, rows: list[dict[str, Any]], places: np.ndarray) -> list[str]:
         """The order for each row; see `Baseline.queries`."""
@@ -31,7 +32,7 @@ class FirstStage(Baseline):
     Candidates that the recommender does not rank stay behind the others, in the given order.
     """
 
-    fits: ClassVar[tuple[str, ...]] = ("order",)
+    fits: ClassVar[tuple[str, ...]] = (ORDER,)
     reference: ClassVar[str] = "asks the recommender"
 
     def queries(self, rows: list[dict[str, Any]], places: np.ndarray) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -12,7 +13,8 @@ import numpy as np
 
 from rec_gym.catalog import Catalog
 from rec_gym.columns import first_few
-from rec_gym.loop.actions.order import order_text
+from rec_gym.dataset import Dataset
+from rec_gym.loop.actions.base import ORDER, QUERIES, QUERY, TITLES
 from rec_gym.loop.candidates import request_words
 from rec_gym.loop.task import Task
 from rec_gym.policies.base import Baseline
@@ -24,21 +26,21 @@ _WORD_LENGTHS = range(2, 21)
 
 
 class Oracle(Baseline):
-    """Answers with what the dataset knows to be right.
+    """Answers with what the dataset knows to be right, in the form that the action format makes of it.
 
-    That is the oracle query of a request; where completions name titles, those of its relevant items by falling gain; and
-    where they order candidates, the order by falling gain.
+    That is the oracle query of a request; where completions name titles, those of its relevant items by decreasing gain;
+    and where they order candidates, the order by decreasing gain.
 
     Raises:
         ValueError: the task asks queries, and the dataset knows no oracle query, or not for every request of the split.
     """
 
-    fits: ClassVar[tuple[str, ...]] = ("query", "queries", "titles", "order")
+    fits: ClassVar[tuple[str, ...]] = (QUERY, QUERIES, TITLES, ORDER)
     reference: ClassVar[str] = "knows the relevant items"
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        if task.action.writes not in ("query", "queries"):
+        if not task.action.needs_oracle_query:
             return
         if not task.dataset.has_oracle:
             raise ValueError("the policy 'oracle' needs a dataset that knows an oracle query; this one knows none")
@@ -49,25 +51,34 @@ class Oracle(Baseline):
 
     def queries(self, rows: list[dict[str, Any]], places: np.ndarray) -> list[str]:
         """The answer to each row; see `Baseline.queries`."""
-        if self.task.action.writes == "titles":
-            return ["\n".join(self._titles(place)) for place in places.tolist()]
-        if self.task.action.writes == "order":
-            return [self._order(row, place) for row, place in zip(rows, places.tolist(), strict=True)]
-        return self.task.dataset.column("oracle", places).tolist()
+        dataset, best = self.task.dataset, self.task.action.best
+        return [best(_Known(dataset, row, place)) for row, place in zip(rows, places.tolist(), strict=True)]
 
-    def _titles(self, place: int) -> list[str]:
-        """Titles of the relevant items by falling gain, as many as a completion may name."""
-        dataset = self.task.dataset
-        best = dataset.relevant[place][np.argsort(-dataset.relevant_gains[place], kind="stable")]
-        titles = dict.fromkeys(dataset.catalog.titles(best))
-        return list(titles)[: getattr(self.task.action, "max_queries", None)]
 
-    def _order(self, row: dict[str, Any], place: int) -> str:
-        """The candidates by falling gain; equals stay in the given order."""
-        dataset = self.task.dataset
+@dataclass(frozen=True)
+class _Known:
+    """What a dataset knows of one request; see `rec_gym.loop.actions.Truth`."""
+
+    dataset: Dataset
+    row: Mapping[str, Any]
+    place: int
+
+    @property
+    def query(self) -> str:
+        return self.dataset.column("oracle", np.array([self.place]))[0]
+
+    @property
+    def titles(self) -> list[str]:
+        best = self.dataset.relevant[self.place]
+        best = best[np.argsort(-self.dataset.relevant_gains[self.place], kind="stable")]
+        return list(dict.fromkeys(self.dataset.catalog.titles(best)))
+
+    @property
+    def order(self) -> list[int]:
+        dataset, place = self.dataset, self.place
         known = dict(zip(dataset.relevant[place].tolist(), dataset.relevant_gains[place].tolist(), strict=True))
-        gains = [known.get(item, 0.0) for item in dataset.catalog.positions(row["candidate_ids"]).tolist()]
-        return order_text(np.argsort(-np.array(gains), kind="stable").tolist())
+        candidates = dataset.catalog.positions(self.row["candidate_ids"]).tolist()
+        return np.argsort(-np.array([known.get(item, 0.0) for item in candidates]), kind="stable").tolist()
 
 
 class RM3(Baseline):

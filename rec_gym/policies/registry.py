@@ -23,7 +23,7 @@ class NamedPolicy(NamedTuple):
         make: called with the task, the argument (an empty text if there is none) and the seed.
         argument: how the argument is written in messages; empty if none is taken.
         summary: what it asks.
-        fits: the action formats that it can answer in, by what they write (`Plain.writes`).
+        fits: the action formats that it can answer in, by what they write (`ActionFormat.writes`).
     """
 
     make: Callable[[Task, str, int], Policy]

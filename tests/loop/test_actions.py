@@ -154,9 +154,9 @@ def test_a_megabyte_is_clipped_and_said(name):
         (None, "an action format is a name or a table with 'name', not None"),
         ({"name": "plain", "strict": True}, "has no such option: unknown option 'strict'; choose from: max_chars"),
         ({"name": "answer", "strickt": True}, "unknown option 'strickt'; did you mean 'strict'"),
-        ({"name": "answer", "strict": "no"}, "strict of the action format 'answer' must be true or false, not 'no'"),
+        ({"name": "answer", "strict": "no"}, "strict of action format 'answer' must be true or false, not 'no'"),
         ({"strict": True}, "an action format is a name or a table with 'name'"),
-        ({"name": "plain", "max_chars": "5"}, "max_chars of the action format 'plain' must be a whole number, not '5'"),
+        ({"name": "plain", "max_chars": "5"}, "max_chars of action format 'plain' must be a whole number, not '5'"),
         ({"name": "plain", "max_chars": 0}, "max_chars must lie in"),
         ({"name": "plain", "max_chars": 10**6}, "max_chars must lie in"),
     ],
@@ -167,9 +167,9 @@ def test_wrong_settings_list_the_right_ones(spec, message):
 
 
 def test_formats_that_are_built_in_python_are_checked_too():
-    with pytest.raises(ValueError, match="max_chars of the action format 'append' must be a whole number, not 5.0"):
+    with pytest.raises(ValueError, match="max_chars of action format 'append' must be a whole number, not 5.0"):
         Append(max_chars=5.0)
-    with pytest.raises(ValueError, match="think_opened of the action format 'answer' must be true or false, not 1"):
+    with pytest.raises(ValueError, match="think_opened of action format 'answer' must be true or false, not 1"):
         Answer(think_opened=1)
 
 

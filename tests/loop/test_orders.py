@@ -171,9 +171,9 @@ def test_lines(text, word, queries):
     ("spec", "message"),
     [
         ({"name": "lines", "max_queries": 0}, "max_queries must be at least 1"),
-        ({"name": "lines", "max_queries": 2.5}, "max_queries of the action format 'lines' must be a whole number"),
+        ({"name": "lines", "max_queries": 2.5}, "max_queries of action format 'lines' must be a whole number"),
         ({"name": "lines", "constant": -1}, "constant must be at least 0"),
-        ({"name": "lines", "constant": float("nan")}, "constant of the action format 'lines' must be a finite number"),
+        ({"name": "lines", "constant": float("nan")}, "constant of action format 'lines' must be a finite number"),
         ({"name": "titles", "per_title": 0}, "per_title must be at least 1"),
         ({"name": "order", "k": 5}, "unknown option 'k'; choose from: max_chars, strict, think_opened"),
     ],

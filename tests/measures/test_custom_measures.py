@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.registries import keep
 
 import rec_gym
-from rec_gym import measures
 from rec_gym.evaluation import evaluate as evaluate_policy
 from rec_gym.measures import MEASURES, ListMeasure, Measure, RankMeasure, evaluate, parameter_names, register_measure
 from rec_gym.policies import make_policy
@@ -69,7 +69,7 @@ def task():
 
 @pytest.fixture
 def registry(monkeypatch):
-    monkeypatch.setattr(measures, "MEASURES", dict(MEASURES))
+    keep(monkeypatch, MEASURES)
 
 
 def score(task, **settings):
@@ -122,7 +122,7 @@ def test_a_function_is_a_measure_in_python(task):
     policy = make_policy("raw", task)
     evaluation = evaluate_policy(task, policy, measures=[found_share, "rbp(0.80)@10"], requests=5, progress=False)
     assert list(evaluation.measures)[:2] == [f"{HERE}:found_share", "rbp(0.8)@10"]
-    with pytest.raises(ValueError, match="not at the top level of a module; give it a name with register_measure"):
+    with pytest.raises(ValueError, match="not at the top level of a module; register it by a name as a measure"):
         task.replace(measures=[lambda judged, cutoff: None])
     with pytest.raises(ValueError, match="is not a measure; name one, or pass a class under"):
         task.replace(reward=no_measure)
@@ -171,15 +171,15 @@ def test_preconditions_are_checked_when_a_task_is_made(task):
 @pytest.mark.parametrize(
     ("name", "definition", "message"),
     [
-        ("ndcg", found_share, "there is a measure 'ndcg' already"),
-        ("ndcg@10", found_share, "a measure's name is small letters"),
-        ("my measure", found_share, "a measure's name is small letters"),
-        ("a:b", found_share, "a measure's name is small letters"),
-        ("", found_share, "a measure's name is small letters"),
-        (5, found_share, "a measure's name is small letters"),
-        ("mine", no_measure, "is not a measure; pass a class under RankMeasure"),
-        ("mine", RankMeasure, "is not a measure"),
-        ("mine", "ndcg", "is not a measure"),
+        ("ndcg", found_share, "the name 'ndcg' is taken by another measure"),
+        ("ndcg@10", found_share, "the name of a measure is lower-case letters"),
+        ("my measure", found_share, "the name of a measure is lower-case letters"),
+        ("a:b", found_share, "the name of a measure is lower-case letters"),
+        ("", found_share, "the name of a measure is lower-case letters"),
+        (5, found_share, "the name of a measure is lower-case letters"),
+        ("mine", no_measure, "not a measure; name a class under RankMeasure"),
+        ("mine", RankMeasure, "not a measure; name"),
+        ("mine", "ndcg", "not a measure; name"),
     ],
 )
 def test_what_cannot_be_registered(registry, name, definition, message):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from rec_gym.fusion import RRF_CONSTANT, reciprocal_rank_fusion, taking_turns
-from rec_gym.loop.actions.base import Action, failed
-from rec_gym.loop.actions.query import Plain
+from rec_gym.loop.actions.base import QUERIES, TITLES, Action, ActionFormat, Asking, Truth, failed
 from rec_gym.loop.actions.tags import without_think
-from rec_gym.ranking import Rankings
+from rec_gym.loop.prompts import SEVERAL_HISTORY, SEVERAL_SEARCH, TITLES_HISTORY, TITLES_SEARCH, Prompt
+from rec_gym.ranking import NOT_RANKED, Rankings
 
 # "- ", "* ", "1. ", "2) ", "(3) ": a sign and a blank, so that "3 lamps" and "-40 degrees" stay as they are.
 _BULLET = re.compile(r"(?:[-*+•‣◦–—]|\(?[0-9]{1,3}[.):])\s+")
@@ -25,7 +28,7 @@ def without_bullet(line: str) -> str:
 
 
 @dataclass(frozen=True)
-class Several(Plain):
+class Several(ActionFormat):
     """What the formats share that read one text a line.
 
     Bullets and numbering are removed, empty lines do not count, a line that stands there twice counts once.
@@ -39,6 +42,8 @@ class Several(Plain):
     """
 
     max_queries: int = 5
+    # Always: the score of an item must not depend on how many lines a completion, or its neighbour, has.
+    needs_list: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -46,7 +51,7 @@ class Several(Plain):
             raise ValueError(f"max_queries must be at least 1, not {self.max_queries}")
 
     def parse(self, completion: str, request: str, candidates: Sequence[str] = ()) -> Action:
-        """Understands a completion; see `Plain.parse`."""
+        """Understands a completion; see `ActionFormat.parse`."""
         text, word = without_think(completion)
         if word == "unclosed_think":
             return failed(word)
@@ -69,11 +74,6 @@ class Several(Plain):
             counts=(len(kept), duplicates, left_out),
         )
 
-    @property
-    def merges(self) -> bool:
-        """Always: the score of an item must not depend on how many lines a completion, or its neighbour, has."""
-        return True
-
     def compose(self, query: str, request: str) -> str:
         """The completion that asks the lines of `query`; one that begins like a bullet is given a bullet before it."""
         lines = [line.strip() for line in query.split("\n")]
@@ -82,6 +82,32 @@ class Several(Plain):
     def instruct(self) -> str:
         """What a prompt says about the form of the answer."""
         return self.instruction.replace("{limit}", str(self.max_queries))
+
+    @abstractmethod
+    def depth_of(self, k: int) -> int:
+        """Places of each line's ranking that are looked at where the merged ranking has k."""
+
+    @abstractmethod
+    def merge(self, rankings: Sequence[Rankings], k: int) -> Rankings:
+        """One ranking of at most k places for each completion.
+
+        Args:
+            rankings: for the first, second, ... line of the completions its rankings, one per completion.
+            k: places in a ranking.
+        """
+
+    def rank(self, asking: Asking, k: int) -> Rankings:
+        """One ranking for each action, from those of its lines; see `ActionFormat.rank`."""
+        size = len(asking.actions)
+        items = np.full((size, k), NOT_RANKED, np.int32)
+        scores = np.zeros((size, k), np.float32)
+        clipped = np.zeros(size, bool)
+        for places, parts in asking.ask_each(self.depth_of(k)):
+            merged = self.merge(parts, k)
+            items[places, : merged.depth], scores[places, : merged.depth] = merged.items, merged.scores
+            for part in parts:
+                clipped[places] |= False if part.clipped is None else part.clipped
+        return Rankings(items, scores, clipped)
 
 
 @dataclass(frozen=True)
@@ -98,7 +124,7 @@ class Lines(Several):
     constant: float = RRF_CONSTANT
     depth: int = 1000
     name: ClassVar[str] = "lines"
-    writes: ClassVar[str] = "queries"
+    writes: ClassVar[str] = QUERIES
     counted: ClassVar[tuple[str, ...]] = ("queries", "duplicates", "left_out")
     instruction: ClassVar[str] = "Reply with one query a line, {limit} at the most, and nothing else."
 
@@ -114,8 +140,12 @@ class Lines(Several):
         return self.depth
 
     def merge(self, rankings: Sequence[Rankings], k: int) -> Rankings:
-        """One ranking for each completion by reciprocal rank fusion; see `Plain.merge`."""
+        """One ranking for each completion by reciprocal rank fusion; see `Several.merge`."""
         return reciprocal_rank_fusion(rankings, k, constant=self.constant)
+
+    def prompt(self, is_history: bool) -> Prompt:
+        """The prompt of a task that names none; see `ActionFormat.prompt`."""
+        return SEVERAL_HISTORY if is_history else SEVERAL_SEARCH
 
 
 @dataclass(frozen=True)
@@ -134,7 +164,8 @@ class Titles(Several):
     max_queries: int = 20
     per_title: int = 1
     name: ClassVar[str] = "titles"
-    writes: ClassVar[str] = "titles"
+    writes: ClassVar[str] = TITLES
+    needs_oracle_query: ClassVar[bool] = False
     counted: ClassVar[tuple[str, ...]] = ("titles", "duplicates", "left_out")
     instruction: ClassVar[str] = "Reply with one title a line, {limit} at the most, the best first, and nothing else."
 
@@ -148,5 +179,13 @@ class Titles(Several):
         return min(k, self.per_title)
 
     def merge(self, rankings: Sequence[Rankings], k: int) -> Rankings:
-        """One ranking for each completion, the titles taking turns; see `Plain.merge`."""
+        """One ranking for each completion, the titles taking turns; see `Several.merge`."""
         return taking_turns(rankings, k)
+
+    def prompt(self, is_history: bool) -> Prompt:
+        """The prompt of a task that names none; see `ActionFormat.prompt`."""
+        return TITLES_HISTORY if is_history else TITLES_SEARCH
+
+    def best(self, truth: Truth) -> str:
+        """The titles of the best items, as many as a completion may name."""
+        return "\n".join(truth.titles[: self.max_queries])

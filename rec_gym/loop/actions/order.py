@@ -8,10 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from rec_gym.loop.actions.base import Action, failed
+import numpy as np
+
+from rec_gym.fusion import by_place
+from rec_gym.loop.actions.base import ORDER, Action, ActionFormat, Asking, Truth, failed
 from rec_gym.loop.actions.lists import without_bullet
-from rec_gym.loop.actions.query import Plain
 from rec_gym.loop.actions.tags import in_answer, last_answer, tags_are_right, unfenced, without_think
+from rec_gym.loop.prompts import ORDER_HISTORY, ORDER_SEARCH, Prompt
+from rec_gym.ranking import NOT_RANKED, Rankings
 
 _CHAIN = re.compile(r"\[\s*[0-9]{1,9}\s*\](?:\s*>\s*\[\s*[0-9]{1,9}\s*\])+")
 _BRACKETED = re.compile(r"\[\s*([0-9]{1,9})\s*\]")
@@ -28,7 +32,7 @@ Entry = int | str  # the place of a candidate (from 0) that a number names, or a
 
 
 @dataclass(frozen=True)
-class Order(Plain):
+class Order(ActionFormat):
     """An order of the candidates: `[3] > [1] > [2]`, numbers or titles, plain or in `<answer>`.
 
     Understood are chains in square brackets (the last one of a text that holds several), numbers between commas, blanks
@@ -54,14 +58,17 @@ class Order(Plain):
     strict: bool = False
     think_opened: bool = False
     name: ClassVar[str] = "order"
-    writes: ClassVar[str] = "order"
+    writes: ClassVar[str] = ORDER
+    needs_candidates: ClassVar[bool] = True
+    needs_list: ClassVar[bool] = True
+    needs_oracle_query: ClassVar[bool] = False
     counted: ClassVar[tuple[str, ...]] = ("missing", "unknown", "duplicates")
     instruction: ClassVar[str] = (
         "Reply with the numbers of all candidates, the best first, such as [2] > [3] > [1], and nothing else."
     )
 
     def parse(self, completion: str, request: str, candidates: Sequence[str] = ()) -> Action:
-        """Understands a completion; see `Plain.parse`."""
+        """Understands a completion; see `ActionFormat.parse`."""
         if not candidates:
             return Action("", "", "no_candidates", True)
         if self.strict:
@@ -87,7 +94,27 @@ class Order(Plain):
         """The candidates as the prompt and the observation show them."""
         if self.strict:
             return "\n\n".join(f"Item_{number}: , {title}" for number, title in enumerate(titles, 1))
-        return "\n".join(f"[{number}] {title}" for number, title in enumerate(titles, 1))
+        return super().list_candidates(titles)
+
+    def prompt(self, is_history: bool) -> Prompt:
+        """The prompt of a task that names none; see `ActionFormat.prompt`."""
+        return ORDER_HISTORY if is_history else ORDER_SEARCH
+
+    def best(self, truth: Truth) -> str:
+        """The candidates by decreasing gain."""
+        return order_text(truth.order)
+
+    def unchanged(self, count: int) -> Action:
+        """The action that leaves the candidates as they are given."""
+        order = tuple(range(count))
+        return Action(order_text(order), "", "ok", True, order=order)
+
+    def rank(self, asking: Asking, k: int) -> Rankings:
+        """The candidates in the order of each action; the recommender is not asked."""
+        items = np.full((len(asking.actions), asking.depth), NOT_RANKED, np.int32)
+        for row, (action, offered) in enumerate(zip(asking.actions, asking.candidates(), strict=True)):
+            items[row, : len(offered)] = offered[list(action.order)]
+        return by_place(items)
 
     def _parse_strictly(self, completion: str, candidates: Sequence[str]) -> Action:
         answer = last_answer(completion)

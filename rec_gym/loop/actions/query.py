@@ -8,17 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from rec_gym.loop.actions.base import _JSON_CHARS, MAX_CHARS, MAX_CHARS_LIMIT, Action, asked, failed
+from rec_gym.loop.actions.base import Action, ActionFormat, asked, failed
 from rec_gym.loop.actions.tags import THINK, THINK_END, in_answer, last_answer, tags_are_right, unfenced, without_think
-from rec_gym.ranking import Rankings
-from rec_gym.tables import check_fields
 
 _DECODER = json.JSONDecoder(strict=False)  # models write raw newlines inside JSON strings
 _QUERY_BEGINS = re.compile(r'\{\s*"query"\s*:\s*"')
 
 
 @dataclass(frozen=True)
-class Plain:
+class Plain(ActionFormat):
     """The whole text is the query; one leading closed `<think>...</think>` is removed and said.
 
     Parses: `ok`, `think_removed`; not ok: `empty`, `unclosed_think`.
@@ -27,64 +25,23 @@ class Plain:
         max_chars: characters of the query that count; a longer one is clipped.
     """
 
-    max_chars: int = MAX_CHARS
     name: ClassVar[str] = "plain"
-    writes: ClassVar[str] = "query"  # or "queries", "titles", "order": what a completion is, and which baselines fit
-    counted: ClassVar[tuple[str, ...]] = ()  # names of `Action.counts`
     instruction: ClassVar[str] = "Reply with the query and nothing else."
 
-    def __post_init__(self) -> None:
-        check_fields(self, f"the action format {self.name!r}")
-        if not 1 <= self.max_chars <= MAX_CHARS_LIMIT:
-            raise ValueError(f"max_chars must lie in [1, {MAX_CHARS_LIMIT}], not {self.max_chars}")
-
     def parse(self, completion: str, request: str, candidates: Sequence[str] = ()) -> Action:
-        """Understands a completion.
-
-        Args:
-            completion: what the policy wrote.
-            request: the request's own text.
-            candidates: titles of the request's candidates, where the task has some.
-        """
+        """Understands a completion; see `ActionFormat.parse`."""
         text, word = without_think(completion)
         if word == "unclosed_think" or not text:
             return failed(word if word == "unclosed_think" else "empty")
         return asked(text, word, self.max_chars)
 
-    @property
-    def max_json_chars(self) -> int:
-        """Characters of JSON that are read: decoding costs more for a character than anything else that parsing does."""
-        return _JSON_CHARS * self.max_chars
-
     def compose(self, query: str, request: str) -> str:
-        """The completion that asks `query`: the inverse of `parse`, for baselines and tests."""
+        """The completion that asks `query`."""
         return query
-
-    def instruct(self) -> str:
-        """What a prompt says about the form of the answer."""
-        return self.instruction
-
-    @property
-    def merges(self) -> bool:
-        """Whether a ranking is made from those of several questions, even where a completion asks only one."""
-        return False
-
-    def depth_of(self, k: int) -> int:
-        """Places of each question's ranking that are looked at where the merged ranking has k."""
-        return k
-
-    def merge(self, rankings: Sequence[Rankings], k: int) -> Rankings:
-        """One ranking of k places for each completion, from those of its questions.
-
-        Args:
-            rankings: for each question of a completion its rankings, one a completion.
-            k: at most this many places.
-        """
-        raise NotImplementedError(f"the action format {self.name!r} asks one query a completion")
 
 
 @dataclass(frozen=True)
-class Append(Plain):
+class Append(ActionFormat):
     """The request's own text, then what the policy wrote; an empty completion asks the request as it is.
 
     Parses: `ok`, `think_removed`, `nothing_added`; not ok: `unclosed_think`, `empty` (the request has no text either).
@@ -94,7 +51,7 @@ class Append(Plain):
     instruction: ClassVar[str] = "Reply with words to add to the request, and nothing else."
 
     def parse(self, completion: str, request: str, candidates: Sequence[str] = ()) -> Action:
-        """Understands a completion; see `Plain.parse`."""
+        """Understands a completion; see `ActionFormat.parse`."""
         text, word = without_think(completion)
         if word == "unclosed_think":
             return failed(word)
@@ -110,7 +67,7 @@ class Append(Plain):
 
 
 @dataclass(frozen=True)
-class Answer(Plain):
+class Answer(ActionFormat):
     """Rec-R1's format: `<think>...</think><answer>{"query": "..."}</answer>`.
 
     Tolerant by default: reasoning before the answer, code fences, text around it, a missing `</answer>` (stop strings
@@ -136,7 +93,7 @@ class Answer(Plain):
     )
 
     def parse(self, completion: str, request: str, candidates: Sequence[str] = ()) -> Action:
-        """Understands a completion; see `Plain.parse`."""
+        """Understands a completion; see `ActionFormat.parse`."""
         if self.strict and not tags_are_right(completion, self.think_opened):
             return failed("bad_tags")
         answer = last_answer(completion)
