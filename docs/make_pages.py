@@ -15,7 +15,7 @@ from typing import Any
 
 from rec_gym.cards import Card, cards
 from rec_gym.datasets.store import get_data
-from rec_gym.recommenders import load_object
+from rec_gym.resolving import resolve
 
 DOCS = Path(__file__).parent
 BEGIN, END = "<!-- made by make_pages.py: begin -->", "<!-- made by make_pages.py: end -->"
@@ -179,7 +179,7 @@ def _data(card: Card) -> Iterator[str]:
         first = "The data are fetched on first use, see [data](../data.md). " if fetched else ""
         yield f"{first}{_coded(_angled(_flowing(how)))}\n"
     yield "Options of the loader, given to `gym.make` or `make_task`:\n"
-    meanings = dict(_documented(load_object(content["loader"])))
+    meanings = dict(_documented(resolve(content["loader"])))
     rows = [(f"`{key}`", f"`{_literal(value)}`", meanings.get(key, "")) for key, value in card.options.items()]
     yield _table(("option", "default", "meaning"), rows)
 

@@ -113,12 +113,14 @@ def check_settings(content: _Table, path: str) -> None:
         ValueError: a setting is unknown (near names are suggested) or wrong; the message names the file and the table.
     """
     from rec_gym.loop.papers import PROTOCOLS
+    from rec_gym.resolving import is_path
 
     own = [slot.name for slot in fields(_Env)]
     with _said_of(path):
         for name in content.get("protocols", {}):
-            if name not in PROTOCOLS:
-                raise ValueError(f"[protocols.{name}]: {unknown('protocol', name, PROTOCOLS)}")
+            if not is_path(name):
+                with _said_of(f"[protocols.{name}]"):
+                    PROTOCOLS.find(name)
         _check_task(content.get("settings", {}), ["protocol"], "[settings]")
         for number, env in enumerate(content["env"], 1):
             _check_task(env, own, _env_label(env, number))
@@ -139,13 +141,13 @@ def check_recommender(spec: str | _Table) -> None:
     Raises:
         ValueError: its name or a setting is unknown (near names are suggested), or a setting is of the wrong type.
     """
-    from rec_gym.recommenders import RECOMMENDERS, factory_of, recommender_name
+    from rec_gym.recommenders import RECOMMENDERS, recommender_name
     from rec_gym.resolving import is_path
 
     name, settings = recommender_name(spec)
     if name not in RECOMMENDERS and is_path(name):
         return
-    check_arguments(factory_of(name), settings, f"recommender {name!r}", complete=False)
+    check_arguments(RECOMMENDERS.find(name), settings, f"recommender {name!r}", complete=False)
     for key in INNER.get(name, {}):
         inner = settings.get(key, ())
         for part in [inner] if isinstance(inner, str | Mapping) else inner:

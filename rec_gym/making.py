@@ -110,7 +110,7 @@ def _protocol_settings(protocol: dict[str, Any], is_history: bool, orders: bool)
 
     if not protocol:
         return {}
-    return {"cutoffs": protocol["cutoffs"], **PROTOCOLS[protocol["name"]](is_history, orders)}
+    return {"cutoffs": protocol["cutoffs"], **PROTOCOLS.find(protocol["name"])(is_history, orders)}
 
 
 def _located(card: Card, options: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class Registry(Mapping[str, T], Generic[T]):
     ) -> None:
         self.interface, self._more = interface, more
         self._entries: dict[str, T | str] = dict(entries)
-        self._built_in = frozenset(entries)
+        self._places: dict[str, tuple[str, str] | None] = {}  # where what was registered is defined
 
     def __getitem__(self, name: str) -> T:
         entry = self._entries[name]
@@ -48,10 +48,15 @@ class Registry(Mapping[str, T], Generic[T]):
         """The noun of the kind, without its article."""
         return self.interface.what.partition(" ")[2]
 
-    def register(self, name: str, entry: T) -> None:
+    def register(self, name: str, entry: T, source: object = None) -> None:
         """Gives a name to an entry in this process.
 
-        A class or function that has been defined anew, as when a notebook's cell is run again, replaces the older one.
+        A class or function that has been defined again, as when a notebook's cell is run again, replaces the older one.
+
+        Args:
+            name: lower-case letters, digits, `-` and `_`, beginning with a letter.
+            entry: the entry.
+            source: the class or function that it was made of; by default the entry is one itself.
 
         Raises:
             ValueError: the name is taken or not of the right form, or the entry is something else than the kind.
@@ -62,9 +67,10 @@ class Registry(Mapping[str, T], Generic[T]):
                 f"not {name!r}"
             )
         check(entry, name, self.interface)
-        if name in self._built_in or (name in self._entries and not _same_source(self._entries[name], entry)):
+        place = _place(entry if source is None else source)
+        if name in self and (place is None or self._places.get(name) != place):
             raise ValueError(f"the name {name!r} is taken by another {self.kind}; choose a different one")
-        self._entries[name] = entry
+        self._entries[name], self._places[name] = entry, place
 
     def find(self, name: str) -> T:
         """The entry of a name or of a path; the code that a path names is imported.
@@ -118,6 +124,7 @@ def _path_or_none(entry: object) -> str | None:
         return None
 
 
-def _same_source(before: object, after: object) -> bool:
-    places = [(getattr(value, "__module__", None), getattr(value, "__qualname__", None)) for value in (before, after)]
-    return places[0] == places[1] and None not in places[0]
+def _place(source: object) -> tuple[str, str] | None:
+    """Module and name of a class or function; None for other objects."""
+    module, name = getattr(source, "__module__", None), getattr(source, "__qualname__", None)
+    return (module, name) if isinstance(module, str) and isinstance(name, str) else None

@@ -11,8 +11,9 @@ import pytest
 
 import rec_gym
 from rec_gym.policies import make_policy
-from rec_gym.recommenders import RECOMMENDER, RecommenderError, load_object, make_recommender
+from rec_gym.recommenders import RecommenderError, make_recommender
 from rec_gym.recommenders.dense.encoder import ENCODER, open_encoder
+from rec_gym.recommenders.registry import RECOMMENDER
 from rec_gym.resolving import absolute, is_path, resolve, split_path
 
 CODE = '''
@@ -163,7 +164,7 @@ def test_a_function_says_what_it_makes(file, catalog):
 def test_errors_suggest_what_was_meant(file, path, error, message):
     before = list(sys.path)
     with pytest.raises(error, match=message):
-        load_object(path)
+        resolve(path)
     assert sys.path == before
     sys.modules.pop("engines", None)
 
@@ -171,7 +172,7 @@ def test_errors_suggest_what_was_meant(file, path, error, message):
 def test_a_module_that_lacks_something_itself_says_so(file):
     file.write_text("import surely_not_installed\n")
     with pytest.raises(ModuleNotFoundError, match="surely_not_installed"):
-        load_object("engines.py:First")
+        resolve("engines.py:First")
 
 
 def test_paths_are_told_from_names_and_models():

@@ -111,9 +111,7 @@ def _policies(task: Task) -> list[str]:
     """The baselines without an argument that can be asked for."""
     from rec_gym.policies.registry import POLICIES, fitting_policies
 
-    wanting = set() if task.dataset.history.values.size else {"last-title", "all-titles"}
-    wanting |= set() if task.dataset.has_oracle or not task.action.needs_oracle_query else {"oracle"}
-    return [name for name in fitting_policies(task) if not POLICIES[name].argument and name not in wanting]
+    return [name for name in fitting_policies(task) if not POLICIES[name].argument.startswith(":")]
 
 
 def _print_baselines(baselines: Any) -> None:

@@ -6,6 +6,11 @@ included, because a policy is trained on them.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
+from rec_gym.registry import Registry
+from rec_gym.resolving import Interface, takes
+
 _SYSTEM = (
     "You are a helpful AI assistant. You first think about the reasoning process in the mind and then provide the user "
     "with the answer."
@@ -75,4 +80,24 @@ def paper(is_history: bool, orders: bool) -> dict[str, object]:
     return settings
 
 
-PROTOCOLS = {"paper": paper}
+Protocol = Callable[[bool, bool], Mapping[str, object]]
+
+PROTOCOL = Interface(
+    "a protocol",
+    lambda value: takes(value, "is_history", "orders"),
+    "a function (is_history, orders) that returns a table of a task's settings",
+)
+PROTOCOLS: Registry[Protocol] = Registry(PROTOCOL, {"paper": paper})
+
+
+def register_protocol(name: str, protocol: Protocol) -> None:
+    """Gives a custom protocol a name, by which `[protocols.NAME]` of a card finds it in this process.
+
+    Args:
+        name: lower-case letters, digits, `-` and `_`, beginning with a letter.
+        protocol: a function `(is_history, orders)` that returns settings of `Task`; see `paper`.
+
+    Raises:
+        ValueError: the name is taken or not of the right form, or the function takes other parameters.
+    """
+    PROTOCOLS.register(name, protocol)

@@ -1,6 +1,6 @@
 """Policies: callables from rows to completions. Baselines that need no training, and a user's own by name."""
 
 from rec_gym.policies.base import Baseline, Policy
-from rec_gym.policies.registry import POLICIES, make_policy
+from rec_gym.policies.registry import POLICIES, make_policy, register_policy
 
-__all__ = ["POLICIES", "Baseline", "Policy", "make_policy"]
+__all__ = ["POLICIES", "Baseline", "Policy", "make_policy", "register_policy"]

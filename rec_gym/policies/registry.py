@@ -12,6 +12,7 @@ from rec_gym.policies.base import Baseline, Policy
 from rec_gym.policies.candidates import FirstStage, GivenOrder
 from rec_gym.policies.references import RM3, Oracle
 from rec_gym.policies.request import AppendText, HistoryTitles, RandomWords, Raw
+from rec_gym.registry import Registry
 from rec_gym.resolving import Interface, check, has_method, lookup, makes, split_path, takes
 from rec_gym.tables import unknown
 
@@ -23,7 +24,7 @@ class NamedPolicy(NamedTuple):
         make: called with the task, the argument (an empty text if there is none) and the seed.
         argument: how the argument is written in messages; empty if none is taken.
         summary: what it asks.
-        fits: the action formats that it can answer in, by what they write (`ActionFormat.writes`).
+        fits: the action formats that it can answer in, by what they write (`ActionFormat.writes`); empty for all.
     """
 
     make: Callable[[Task, str, int], Policy]
@@ -32,7 +33,7 @@ class NamedPolicy(NamedTuple):
     fits: tuple[str, ...] = Baseline.fits
 
 
-POLICIES: dict[str, NamedPolicy] = {
+_BUILT_IN: dict[str, NamedPolicy] = {
     "raw": NamedPolicy(lambda task, arg, seed: Raw(task), "", "the request's text"),
     "last-title": NamedPolicy(lambda task, arg, seed: HistoryTitles(task, 1), "", "the last title of the history"),
     "all-titles": NamedPolicy(lambda task, arg, seed: HistoryTitles(task), "", "the titles of the history"),
@@ -51,6 +52,34 @@ POLICIES: dict[str, NamedPolicy] = {
         lambda task, arg, seed: Oracle(task), "", "the right query, titles or order; knows the gains", Oracle.fits
     ),
 }
+
+
+_NAMED = Interface("a policy", lambda value: isinstance(value, NamedPolicy), "a NamedPolicy")
+POLICIES: Registry[NamedPolicy] = Registry(_NAMED, _BUILT_IN)
+
+
+def register_policy(name: str, policy: Any, summary: str = "", fits: tuple[str, ...] = ()) -> None:
+    """Gives a custom policy a name, by which `make_policy` and `--policy` find it in this process.
+
+    Args:
+        name: lower-case letters, digits, `-` and `_`, beginning with a letter.
+        policy: a function whose first parameter is `rows`, a class with `__call__(rows)`, or a function annotated
+            `-> Policy`; see `make_policy`.
+        summary: what it asks, in a few words; by default the first line of its docstring.
+        fits: what its completions are, of what action formats write (`ActionFormat.writes`); by default the attribute
+            `fits` of the policy, or else anything.
+
+    Raises:
+        ValueError: the name is taken or not of the right form, or the policy is something else.
+    """
+    check(policy, name, POLICY)
+
+    def make(task: Task, argument: str, seed: int) -> Policy:
+        return _made(policy, name, [argument] if argument else [], task, seed)
+
+    described = summary or (inspect.getdoc(policy) or "a custom policy").partition("\n")[0]
+    named = NamedPolicy(make, "[:ARG]", described, fits or tuple(getattr(policy, "fits", ())))
+    POLICIES.register(name, named, source=policy)
 
 
 def make_policy(spec: str, task: Task, *, seed: int = 0) -> Policy:
@@ -76,7 +105,7 @@ def make_policy(spec: str, task: Task, *, seed: int = 0) -> Policy:
             raise ValueError(f"the policy {name!r} takes no argument; write {name!r} alone")
         if not argument and known.argument.startswith(":"):
             raise ValueError(f"the policy {name!r} needs an argument; write {name}{known.argument}")
-        if task.action.writes not in known.fits:
+        if not _answers(known, task):
             raise ValueError(
                 f"the policy {name!r} does not fit the action format {task.action.name!r}; those that do: "
                 f"{', '.join(fitting_policies(task))}"
@@ -92,8 +121,20 @@ def make_policy(spec: str, task: Task, *, seed: int = 0) -> Policy:
 
 
 def fitting_policies(task: Task) -> list[str]:
-    """Names of the policies that can answer in a task's action format."""
-    return [name for name, known in POLICIES.items() if task.action.writes in known.fits]
+    """Names of the policies that can answer a task: in its action format, and from what its data hold."""
+    return [name for name, known in POLICIES.items() if _answers(known, task) and _can_be_made(known, task)]
+
+
+def _answers(known: NamedPolicy, task: Task) -> bool:
+    return not known.fits or task.action.writes in known.fits
+
+
+def _can_be_made(known: NamedPolicy, task: Task) -> bool:
+    try:
+        known.make(task, "text" if known.argument.startswith(":") else "", 0)
+    except ValueError:  # the data lack what it needs, such as histories
+        return False
+    return True
 
 
 def _count(argument: str) -> int:

@@ -2,145 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import weakref
-from collections.abc import Mapping
-from threading import RLock
-from typing import Any
-from weakref import WeakValueDictionary
-
-import numpy as np
-
-from rec_gym.catalog import Catalog
-from rec_gym.columns import Ragged
 from rec_gym.recommenders.base import Fits, FitsHistories, Recommender, RecommenderError
-from rec_gym.resolving import FORM, is_path, maker_of
-from rec_gym.resolving import resolve as load_object
-from rec_gym.tables import check_arguments, named, unknown
-
-# Modules are loaded when their recommender is asked for.
-RECOMMENDERS = {
-    "bm25": "rec_gym.recommenders.bm25:BM25",
-    "rank_bm25": "rec_gym.recommenders.rank_bm25:RankBM25",
-    "random": "rec_gym.recommenders.trivial:RandomRecommender",
-    "popularity": "rec_gym.recommenders.trivial:PopularityRecommender",
-    "dense": "rec_gym.recommenders.dense:Dense",
-    "hybrid": "rec_gym.recommenders.hybrid:Hybrid",
-    "rerank": "rec_gym.recommenders.rerank:Rerank",
-    "item-knn": "rec_gym.recommenders.item_knn:ItemKNN",
-}
-
-RECOMMENDER = maker_of("a recommender", "rank", "Recommender")
-
-_fitted: WeakValueDictionary[str, Recommender] = WeakValueDictionary()
-_lock = RLock()  # a hybrid makes its parts while it is made
-
-
-def make_recommender(
-    name: str, options: Mapping[str, object], catalog: Catalog, histories: Ragged | None = None
-) -> Recommender:
-    """A recommender fitted to a catalogue; those with the same name, options and data are one object a process.
-
-    Args:
-        name: one of `RECOMMENDERS`, or `package.module:Name` or `FILE.py:Name` for custom code, which is imported: a
-            class with `rank`, or a function annotated `-> Recommender`. Anything else is refused before it is called.
-        options: its settings.
-        catalog: what it ranks.
-        histories: item positions of the train histories, for those that learn from them (`FitsHistories`). They are
-            what the shoppers brought, never what a request asks for.
-
-    Raises:
-        ValueError: an unknown name or setting (near ones are suggested), a setting of the wrong type; or the recommender
-            learns from histories, and there are none.
-    """
-    options = {key: _plain(value) for key, value in options.items()}
-    factory = factory_of(name)
-    made = _made(factory, name, options)
-    learns = isinstance(made, FitsHistories) and made.uses_histories
-    if learns and (histories is None or histories.values.size == 0):
-        raise ValueError(
-            f"recommender {name!r} learns from purchase histories, and these data have none in train; "
-            "choose another recommender, or a data set of histories"
-        )
-    seen = _digest(histories) if learns and histories is not None else None
-    parts = [name, _identity(factory), options, catalog.content_hash, seen]
-    key = json.dumps(parts, sort_keys=True, default=_identity)
-    with _lock:
-        fitted = _fitted.get(key)
-        if fitted is None:
-            if learns and isinstance(made, FitsHistories) and histories is not None:
-                fitted = made.fit_histories(catalog, histories)
-            else:
-                fitted = made.fit(catalog) if isinstance(made, Fits) else made
-            _fitted[key] = fitted
-            # They are told by their identity, so that they must live as long as what they made.
-            weakref.finalize(fitted, _keep, factory, options)
-        return fitted
-
-
-def recommender_name(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Name and settings of a recommender that is given as data.
-
-    Raises:
-        ValueError: it is an object, or a table without `name`.
-    """
-    if not isinstance(spec, str | Mapping):
-        raise ValueError(
-            f"a recommender is a name or a table with 'name', not {spec!r}; give an object to rec_gym.Task itself"
-        )
-    return named(spec, "a recommender")
-
-
-def _digest(histories: Ragged) -> str:
-    rows = hashlib.sha256(np.ascontiguousarray(histories.offsets).tobytes())
-    rows.update(np.ascontiguousarray(histories.values).tobytes())
-    return rows.hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    """NumPy's numbers and arrays as Python's: they are data, and their values tell them apart."""
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-
-
-def _keep(factory: object, options: Mapping[str, object]) -> None:
-    """Called when a recommender is gone; until then the finaliser holds what it was made of."""
-
-
-def _identity(value: object) -> str:
-    """What tells an object from others, as long as it lives."""
-    return f"{type(value).__qualname__} {id(value)}"
-
-
-def factory_of(name: str) -> Any:
-    """The class or function that makes a recommender; it is imported, and not called.
-
-    Raises:
-        ValueError: the name is unknown (near ones are suggested), or names something else.
-    """
-    if name in RECOMMENDERS:
-        return load_object(RECOMMENDERS[name], RECOMMENDER)
-    if not is_path(name):
-        raise ValueError(unknown("recommender", name, RECOMMENDERS, more=f"{FORM} for custom code"))
-    return load_object(name, RECOMMENDER)
-
-
-def new_recommender(name: str, options: Mapping[str, object]) -> Recommender:
-    """A recommender that is not fitted yet.
-
-    Raises:
-        ValueError: an unknown name or setting (near ones are suggested), or a setting of the wrong type.
-    """
-    return _made(factory_of(name), name, options)
-
-
-def _made(factory: Any, name: str, options: Mapping[str, object]) -> Recommender:
-    check_arguments(factory, options, f"recommender {name!r}")
-    made = factory(**options)
-    if not isinstance(made, Recommender):
-        raise ValueError(f"recommender {name!r} made a {type(made).__name__} without rank() or without query_language")
-    return made
-
+from rec_gym.recommenders.registry import (
+    RECOMMENDERS,
+    make_recommender,
+    new_recommender,
+    recommender_name,
+    register_recommender,
+)
 
 __all__ = [
     "RECOMMENDERS",
@@ -148,9 +17,8 @@ __all__ = [
     "FitsHistories",
     "Recommender",
     "RecommenderError",
-    "factory_of",
-    "load_object",
     "make_recommender",
     "new_recommender",
     "recommender_name",
+    "register_recommender",
 ]

@@ -11,7 +11,6 @@ from rec_gym.catalog import Catalog
 from rec_gym.columns import Ragged
 from rec_gym.fusion import NORMALISATIONS, RRF_CONSTANT, check_weights, convex_combination, reciprocal_rank_fusion
 from rec_gym.ranking import Rankings
-from rec_gym.recommenders import make_recommender, new_recommender, recommender_name
 from rec_gym.recommenders.base import (
     Recommender,
     check_fitted,
@@ -21,6 +20,7 @@ from rec_gym.recommenders.base import (
     with_clipped,
 )
 from rec_gym.recommenders.checks import check_excluded, check_queries
+from rec_gym.recommenders.registry import make_recommender, new_recommender, recommender_name
 
 METHODS = ("rrf", "convex")
 

@@ -12,7 +12,6 @@ from rec_gym.catalog import Catalog
 from rec_gym.columns import Ragged
 from rec_gym.fusion import best_first
 from rec_gym.ranking import NOT_RANKED, Rankings
-from rec_gym.recommenders import make_recommender, new_recommender, recommender_name
 from rec_gym.recommenders.base import (
     Recommender,
     check_fitted,
@@ -23,6 +22,7 @@ from rec_gym.recommenders.base import (
 )
 from rec_gym.recommenders.checks import check_excluded, check_queries
 from rec_gym.recommenders.cross_encoder import CrossEncoderScorer
+from rec_gym.recommenders.registry import make_recommender, new_recommender, recommender_name
 from rec_gym.resolving import Interface, has_method, is_path, resolve, takes
 
 Scorer = Callable[[str, list[str]], Sequence[float] | np.ndarray]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rec_gym import Catalog, Dataset, RecommenderError, Task
 from rec_gym.columns import Ragged
-from rec_gym.recommenders import RECOMMENDERS, Recommender, load_object, make_recommender, new_recommender
+from rec_gym.recommenders import RECOMMENDERS, Recommender, make_recommender, new_recommender
 from rec_gym.recommenders.base import NotFittedError, RanksItems, SaysWhatItClips, SaysWhatItSearched, reads_histories
 from rec_gym.recommenders.hybrid import Hybrid
 from rec_gym.recommenders.rank_bm25 import RankBM25
@@ -188,7 +188,7 @@ def fit(recommender, catalog):
 
 @pytest.mark.parametrize("name", sorted(RECOMMENDERS))
 def test_fitting_keeps_every_option_and_those_that_a_subclass_adds(name, catalog):
-    base = load_object(RECOMMENDERS[name])
+    base = RECOMMENDERS[name]
     assert set(OPTIONS[name]) == set(inspect.signature(base).parameters)
 
     class Sub(base):
