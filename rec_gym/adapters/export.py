@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 FORMATS = {"verl": (".parquet",), "openrlhf": (".jsonl", ".json"), "jsonl": (".jsonl", ".json")}
 SEARCH_TOOL = "search"
 _TOOL_PROMPT = (
-    "{request}\n\nFind the products that %s with the tool `search`. The engine reads a query as: {query_language}. Look at "
-    "the titles that it finds, and search again if another query can do better."
+    "{request}\n\nUse the `search` tool to find the products that %s. The search engine treats each query as: "
+    "{query_language}. Look at the titles it returns, and search again if another query could do better."
 )
 _ROW_GROUP = 1024
 
@@ -78,8 +78,11 @@ def _with_tool(task: Task, settings: dict[str, Any]) -> Task:
     if "prompt" in settings:
         return task
     # The prompts of a task ask for the query and nothing else; a model that calls a tool is told of the tool.
-    said, wanted = ("bought, oldest first", "are bought next") if task.dataset.is_history else ("says", "fit best")
-    user = f"A shopper {said}:\n{_TOOL_PROMPT % wanted}"
+    if task.dataset.is_history:
+        shopper, wanted = "A shopper bought these products, oldest first", "this shopper will buy next"
+    else:
+        shopper, wanted = "A shopper says", "match best"
+    user = f"{shopper}:\n{_TOOL_PROMPT % wanted}"
     settings["prompt"] = {"system": "You find products in a shop.", "user": user}
     return task.replace(prompt=settings["prompt"])
 

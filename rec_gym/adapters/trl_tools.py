@@ -68,10 +68,10 @@ class SearchEnvironment:
 
     # The docstring is what the model reads of the tool, through its chat template.
     def search(self, query: str) -> str:
-        """Search the shop and see the titles of the products that fit the query best.
+        """Search the shop and get the titles of the products that match the query best.
 
         Args:
-            query: What to search for.
+            query: The search query.
 
         Returns:
             The titles, best first.
@@ -81,7 +81,7 @@ class SearchEnvironment:
         if not isinstance(query, str):
             raise TypeError(f"query is a text, not {type(query).__name__}")
         if self.episode.done or self._failure is not None:
-            return "The search is over; this query was not searched."
+            return "The search is over; this query was not run."
         text = self._task.rows_of([self.episode])[0]["text"]
         try:
             turn = self._advance(self._task.action.compose(query, text))
@@ -125,7 +125,7 @@ class SearchEnvironment:
         shown = self.episode.shown[-1] if self.episode.shown else ()
         lines = [f"{place}. {title}" for place, title in enumerate(self._task.dataset.catalog.titles(shown), 1)]
         if not turn["scored"]:
-            lines = ["The query was not understood."]
+            lines = ["The query could not be parsed."]
         elif not lines and self._task.turns.limit > 1 and self._task.turns.feedback_k:
             lines = ["No results."]
         return "\n".join([*lines, "That was the last search."] if self.episode.done else lines)
@@ -304,7 +304,7 @@ class _Talk:
 def with_tool(prompt: Prompt, limit: int) -> Prompt:
     """The prompt with the tool in place of the action format's instruction."""
     often = "once" if limit == 1 else f"up to {limit} times"
-    says = f"Call the tool search to ask the engine, {often}. Reply without a call when nothing better is to be found."
+    says = f"Call the search tool to query the search engine, {often}. Reply without a call when you cannot find anything better."
     user = prompt.user if "{instruction}" in prompt.user else f"{prompt.user}\n{{instruction}}"
     return replace(prompt, user=user.replace("{instruction}", says))
 

@@ -34,8 +34,8 @@ except ImportError as error:
     raise ImportError("the tool for verl needs verl: pip install 'rec-gym[verl]'") from error
 
 MAX_CHARS = 256  # verl's own limit, `max_tool_response_length`: from a longer response it cuts out the middle
-ENDED = "No search is left; the best one counts."
-NO_RESULTS, NOT_SHOWN = "(no results)", "(the results are not shown)"
+ENDED = "No searches left; the best one counts."
+NO_RESULTS, NOT_SHOWN = "(no results)", "(results are not shown)"
 FAILED = "The search failed."
 _log = logging.getLogger(__name__)
 
@@ -85,13 +85,13 @@ class SearchTool(BaseTool):
 
     def get_openai_tool_schema(self) -> OpenAIFunctionToolSchema:
         """The tool as the model is told of it."""
-        query = {"type": "string", "description": "What is searched for."}
+        query = {"type": "string", "description": "The search query."}
         return OpenAIFunctionToolSchema.model_validate(
             {
                 "type": "function",
                 "function": {
                     "name": SEARCH_TOOL,
-                    "description": "Searches the shop and shows the titles of the products that it finds, best first.",
+                    "description": "Searches the shop and returns the titles of the matching products, best first.",
                     "parameters": {"type": "object", "properties": {"query": query}, "required": ["query"]},
                 },
             }

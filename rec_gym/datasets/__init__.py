@@ -1,1 +1,1 @@
-"""Data sets: one loader a file, each a function `load(data_dir, **options)` that returns a `Dataset`."""
+"""Data sets: one loader per file, each a function `load(data_dir, **options)` that returns a `Dataset`."""

@@ -26,7 +26,7 @@ HOLDS = f"{QUERIES} (qid, query, item_id, ...) and {ITEMS} (item_id, category, m
 GET_DATA = f"The data set {REPOSITORY} on the Hugging Face hub has the files; a folder should hold {HOLDS}."
 
 DOMAINS = ("Games", "Baby", "Office", "Sports")
-"""The categories that Rec-R1 tests on, as the file of the items names them."""
+"""The categories that Rec-R1 tests on, as named in the item file."""
 
 _VAL_REQUESTS = 1000
 
@@ -35,13 +35,13 @@ def load(data_dir: str, domain: str = "all") -> Dataset:
     """Loads the queries in Rec-R1's splits; the catalogue is all sampled products.
 
     The source has one split, called test. As in Rec-R1, queries about Games, Baby, Office and Sports are for test; those
-    about other categories are for training, the last 1,000 of them (in the file's order) for validation. A source with
-    no more than 1,000 of these gets its validation split by hash, as any without one. A request's id is its `qid`, its
-    domain the category of its product. Of items with the same id the first counts.
+    about other categories are for training, the last 1,000 of them (in file order) for validation. A source with at most
+    1,000 of these gets its validation split by hash, like any source without one. A request's id is its `qid`, its
+    domain the category of its product. Of items with the same id, the first counts.
 
     Args:
         data_dir: the folder with the two files.
-        domain: one of the four for a test split of it alone, or `"all"`.
+        domain: one of the four, for a test split of that domain alone, or `"all"`.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -69,7 +69,7 @@ def sources(**others: object) -> Sequence[HubFile]:
 
 
 def _read_items(path: Path, notes: Counter[str]) -> Catalog:
-    """The catalogue; no more than a chunk of it is held as Python objects."""
+    """The catalogue; at most one chunk of it is held as Python objects."""
     table = TableBuilder({ID_COLUMN: str, "metadata": str, "category": str})
     for number, record in read_jsonl(path, notes):
         where = f"{path}, line {number}"
@@ -85,7 +85,7 @@ def _read_queries(path: Path, catalog: Catalog, notes: Counter[str]) -> Iterator
     seen: set[str] = set()
     for number, (name, text, item) in read_csv(path, ("qid", "query", "item_id")):
         if not name or name in seen:
-            raise ValueError(f"{path}, line {number}: the qid {name!r} is empty or stands there twice")
+            raise ValueError(f"{path}, line {number}: the qid {name!r} is empty or appears twice")
         seen.add(name)
         position = int(catalog.index.find([item])[0])
         if position < 0:

@@ -65,16 +65,16 @@ def load(
     The settings:
 
     * `"last_out"` and `"timestamp"` are the publisher's splits: each user's last two items, or what was bought after two
-      points in time. Files with histories (`_w_his`) are read where they are there; else histories are put together from
-      the interactions of all three files.
-    * `"transductive"` and `"inductive"` are Rec-R1's: rows of which every item, or no item, occurs in training. Where
-      the folder has its files (`transductive/<domain>.test.csv`) those are read; else the rows are chosen from the
-      publisher's timestamp split, in the file's order, `limit` at the most.
+      points in time. Files with histories (`_w_his`) are read if present; otherwise histories are assembled from the
+      interactions of all three files.
+    * `"transductive"` and `"inductive"` are Rec-R1's: rows of which every item, or no item, occurs in training. If the
+      folder has its files (`transductive/<domain>.test.csv`), those are read; otherwise rows are chosen from the
+      publisher's timestamp split, in file order, at most `limit`.
 
     A request's id is `<file>-<line>`, lines counted from 1 after the header (`test-17`); files without a header line are
     read as well. The catalogue is the whole category: title, store, features, description, categories, price,
-    average_rating, rating_number, and the popularity in train; of items with the same id the
-    first counts. A request whose target is not in it is left out.
+    average_rating, rating_number, and the popularity in train; of items with the same id, the first counts. A request
+    whose target is not in the catalogue is left out.
 
     Args:
         data_dir: the folder.
@@ -109,10 +109,10 @@ def load(
 def sources(
     domain: str = "All_Beauty", setting: str = "transductive", core: str = "0core", **others: object
 ) -> Sequence[HubFile]:
-    """The files of the publisher from which `load` makes a setting.
+    """The publisher's files that `load` needs for a setting.
 
     Raises:
-        ValueError: there is no such category, setting or core.
+        ValueError: unknown category, setting or core.
     """
     one_of("domain", domain, CATEGORIES)
     one_of("setting", setting, SETTINGS)
@@ -130,7 +130,7 @@ def _meta_file(folder: Path, domain: str) -> Path:
 
 
 def _benchmark_files(folder: Path, core: str, split_by: str, domain: str) -> dict[str, Path]:
-    """The three files of a split, those with histories if they are there."""
+    """The three files of a split, preferably those with histories."""
     for name in (f"{split_by}_w_his", split_by):
         place = folder / "benchmark" / core / name
         if (place / f"{domain}.test.csv").is_file():
@@ -159,7 +159,7 @@ def _read_items(path: Path, notes: Counter[str]) -> pa.Table:
 
 
 def _number(value: object, name: str, notes: Counter[str]) -> float | None:
-    """A number, also where it is written as text; the publisher writes prices such as "12.99", "None" and "from 5"."""
+    """A number, even if it is written as text; the publisher writes prices such as "12.99", "None" and "from 5"."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     text = "" if value is None else str(value).strip()
@@ -168,7 +168,7 @@ def _number(value: object, name: str, notes: Counter[str]) -> float | None:
     try:
         return number_of(text.removeprefix("$").replace(",", ""), "", name)
     except ValueError:
-        notes[f"values of {name!r} that are no number, left out"] += 1
+        notes[f"values of {name!r} that are not numbers, left out"] += 1
         return None
 
 
@@ -203,7 +203,7 @@ def _rows_from_interactions(parts: dict[str, Path], index: IdIndex) -> Iterator[
 
 def _chosen(rows: list[History], setting: str, limit: int, size: int, notes: Counter[str]) -> Iterator[History]:
     """Rec-R1's choice: all of train, and of the rest the rows whose items all occur in train, or none of them."""
-    seen = np.zeros(size + 1, bool)  # the last place is that of items which the catalogue does not hold
+    seen = np.zeros(size + 1, bool)  # the last entry is for items that are not in the catalogue
     for row in rows:
         if row.split == TRAIN:
             seen[row.history] = seen[row.target] = True
@@ -211,7 +211,7 @@ def _chosen(rows: list[History], setting: str, limit: int, size: int, notes: Cou
     taken = Counter[str]()
     for row in rows:
         items = seen[[*row.history.tolist(), row.target]]
-        if row.split == TRAIN or not len(row.history):  # one without a history is counted as in every setting
+        if row.split == TRAIN or not len(row.history):  # without a history: counted later, as in every setting
             yield row
         elif not items.all() if setting == "transductive" else items.any():
             notes[f"requests that are not {setting}, left out"] += 1

@@ -1,4 +1,4 @@
-"""BEIR folders: a corpus, queries, and relevance judgements in one file a split; BEIR's own sets are fetched by name."""
+"""BEIR folders: a corpus, queries, and relevance judgements in one file per split; BEIR's own sets are fetched by name."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from rec_gym.datasets.folders import files_in
 from rec_gym.datasets.reading.files import TableBuilder, need_file, number_of, read_jsonl, read_tsv, text_field
 from rec_gym.datasets.reading.judgements import Judgements, catalog_of, dataset_of, split_name
 from rec_gym.fetching.sources import WebFile
+from rec_gym.tables import unknown
 
 HOLDS = "corpus.jsonl (_id, title, text), queries.jsonl (_id, text) and qrels/<split>.tsv (query-id, corpus-id, score)"
 GET_DATA = (
     "Name a set of the BEIR benchmark, which is fetched (name='nfcorpus'), or a folder (data_dir=...): a set of BEIR's, "
-    f"unpacked (https://github.com/beir-cellar/beir), or one of your own that holds {HOLDS}."
+    f"unpacked (https://github.com/beir-cellar/beir), or your own, holding {HOLDS}."
 )
 
 ARCHIVES = "https://public.ukp.informatik.tu-darmstadt.de/thakur/BEIR/datasets/"
@@ -42,14 +43,14 @@ FORUMS = (
     "android", "english", "gaming", "gis", "mathematica", "physics", "programmers", "stats", "tex", "unix", "webmasters",
     "wordpress",
 )  # fmt: skip
-"""The sets that `cqadupstack` consists of, each with a corpus of its own: `name="cqadupstack/android"`."""
+"""The sets that `cqadupstack` consists of, each with its own corpus: `name="cqadupstack/android"`."""
 
 _QRELS_COLUMNS = ["query-id", "corpus-id", "score"]
 _BATCH = 1 << 16
 
 
 def sources(name: str = "", **options: object) -> list[WebFile]:
-    """The archive of the set `name`; nothing where no name is given.
+    """The archive of the set `name`; none if the name is empty.
 
     Raises:
         ValueError: BEIR has no public archive of that name.
@@ -60,7 +61,7 @@ def sources(name: str = "", **options: object) -> list[WebFile]:
     forums = FORUMS if archive == "cqadupstack" else ("",)
     if archive not in MD5 or forum not in forums:
         names = [f"cqadupstack/{one}" for one in FORUMS] + [one for one in MD5 if one != "cqadupstack"]
-        raise ValueError(f"BEIR has no public archive {name!r}; there are: {', '.join(sorted(names))}")
+        raise ValueError(unknown("BEIR archive", name, sorted(names)))
     return [WebFile(f"{ARCHIVES}{archive}.zip", ".", checksum=f"md5:{MD5[archive]}", unpack=True)]
 
 
@@ -69,11 +70,11 @@ def load(data_dir: str, name: str = "", encoding: str = "utf-8") -> Dataset:
 
     Each `qrels/<split>.tsv` is a split (`dev` becomes `val`); a request's id is its query's `_id`. A query that several
     files judge goes to the strictest of them (test, then val, then others, then train), with that file's judgements.
-    Scores become gains as they are; a negative score becomes 0. Metadata beside title and text is left out.
+    Scores are used as gains; a negative score becomes 0. Metadata other than title and text is left out.
 
     Args:
         data_dir: the folder, or one that holds it under `name`.
-        name: of a set of BEIR's, such as `"nfcorpus"` or `"cqadupstack/android"`; it is fetched where `data_dir` is empty.
+        name: a BEIR set, such as `"nfcorpus"` or `"cqadupstack/android"`; fetched if `data_dir` is empty.
         encoding: how the files are encoded.
 
     Raises:
@@ -113,7 +114,7 @@ def _read_queries(path: Path, encoding: str, judgements: Judgements, notes: Coun
         if name not in judgements.queries:
             continue
         if name in texts:
-            raise ValueError(f"{where}: the query id {name!r} stands there twice; ids must be unique")
+            raise ValueError(f"{where}: the query id {name!r} appears twice; ids must be unique")
         texts[name] = text
     return texts
 
@@ -121,7 +122,7 @@ def _read_queries(path: Path, encoding: str, judgements: Judgements, notes: Coun
 def _read_qrels(path: Path, encoding: str, judgements: Judgements, notes: Counter[str]) -> None:
     split = split_name(path.stem)
     if split == ALL:
-        raise ValueError(f"{path}: {ALL!r} names every split together; rename the file after its split")
+        raise ValueError(f"{path}: {ALL!r} is reserved for all splits together; rename the file after its split")
     header, rows = read_tsv(path, encoding)
     if [cell.strip().replace("_", "-") for cell in header] != _QRELS_COLUMNS:
         raise ValueError(f"{path}: the header line must be {_QRELS_COLUMNS} separated by tabs, not {header}")

@@ -52,9 +52,9 @@ Examples = list[tuple[Path, str | None]]
 def sources(
     locale: str = "us", domain: str = "all", splits: str = _PUBLISHED, version: str = "small", **others: object
 ) -> list[HubFile]:
-    """The files that `load` reads: the parquet shards on the hub, and the products' categories where they are needed.
+    """The files that `load` reads: the parquet shards on the hub, and the products' categories if needed.
 
-    Rec-R1's lists are on no hub, so that nothing can be fetched for them.
+    Rec-R1's lists are not on the hub, so nothing can be fetched for them.
     """
     _check(locale, version, domain, splits)
     if splits == _LISTS:
@@ -78,23 +78,22 @@ def load(
     A request's id is its `query_id`. The catalogue is the same for both versions. In `tasksource/esci`'s layout the
     file's name tells the split, and a product's text is taken from the first row that holds it.
 
-    The splits: `"published"` are ESCI's train and test; a tenth of train is carved for val. `"rec-r1"` is the paper's
-    protocol: test queries of the domain, or of Rec-R1's four; train queries of every domain but these four, the first 100
-    of them for val. `"rec-r1-lists"` reads the lists that the paper published, each target with gain 1. A query's domain
-    is the category of its first exact match that has one, by the file asin2category.json beside the parquet files; that
+    The splits: `"published"` are ESCI's train and test; a tenth of train becomes val. `"rec-r1"` is the paper's
+    protocol: test queries of the domain, or of Rec-R1's four; train queries of every domain except these four, the first
+    100 of them for val. `"rec-r1-lists"` reads the lists that the paper published, each target with gain 1. A query's domain
+    is the category of its first exact match that has one, from the file asin2category.json next to the parquet files; that
     file is needed for `"rec-r1"` and for a single domain only.
 
     Args:
         data_dir: the folder with the parquet files.
-        locale: `"us"` or `"es"`. Japanese (`"jp"`) is left out: it is written without blanks between words, so that the
-            package's recommenders could not search it.
+        locale: `"us"` or `"es"`. Japanese (`"jp"`) is left out: it is written without blanks between words, so the
+            package's recommenders cannot search it.
         version: `"small"` (the harder queries) or `"large"`.
         gains: `"graded"` (exact 1, substitute 0.1, complement 0.01, irrelevant 0) or `"exact"` (exact 1, others 0).
-        domain: `"Video_Games"`, `"Baby_Products"`, `"Office_Products"` or `"Sports_and_Outdoors"` for its queries alone;
+        domain: `"Video_Games"`, `"Baby_Products"`, `"Office_Products"` or `"Sports_and_Outdoors"` for its queries only;
             `"all"` for all.
-        splits: which queries stand in train, val and test, as its splits say: `"published"`, `"rec-r1"` or
-            `"rec-r1-lists"`.
-        duplicate_targets: of the lists only: `"count"` counts a repeated target again in the ideal DCG, as the paper's
+        splits: which queries are in train, val and test: `"published"`, `"rec-r1"` or `"rec-r1-lists"`.
+        duplicate_targets: for the lists only: `"count"` counts a repeated target again in the ideal DCG, as the paper's
             figures do.
 
     Raises:
@@ -141,7 +140,7 @@ def _find_products(folder: Path) -> list[Path]:
 
 
 def _find_files(folder: Path) -> tuple[list[Path], Examples]:
-    """Files that hold products, and files that hold judgements with the split that the file's name tells."""
+    """Files that hold products, and files that hold judgements, with the split from the file name."""
     if (folder / EXAMPLES).is_file() or (folder / PRODUCTS).is_file():
         return [need_file(folder, PRODUCTS, HOLDS)], [(need_file(folder, EXAMPLES, HOLDS), None)]
     examples: Examples = []
@@ -150,7 +149,7 @@ def _find_files(folder: Path) -> tuple[list[Path], Examples]:
         words = [re.split(r"[-_.]", path.name)[0], path.parent.name]
         split = next((word for word in words if word in _SPLITS), None)
         if split is None:
-            raise ValueError(f"{path}: its name does not tell its split; {folder} should hold {HOLDS}")
+            raise ValueError(f"{path}: its name does not state a split; {folder} should hold {HOLDS}")
         examples.append((path, split_name(split)))
     if not examples:
         need_file(folder, EXAMPLES, HOLDS)
@@ -158,7 +157,7 @@ def _find_files(folder: Path) -> tuple[list[Path], Examples]:
 
 
 def _read_products(folder: Path, paths: list[Path], locale: str, notes: Counter[str]) -> Catalog:
-    """The locale's products. Two passes, so that only one batch of text is held beside the catalogue itself."""
+    """The locale's products. Two passes, so that only one batch of text is held besides the catalogue itself."""
     ids: list[pa.Array] = []
     locales = Counter[str]()
     for path in paths:
@@ -166,7 +165,7 @@ def _read_products(folder: Path, paths: list[Path], locale: str, notes: Counter[
             locales.update({v["values"]: v["counts"] for v in pc.value_counts(batch["product_locale"]).to_pylist()})
             ids.append(_text(batch["product_id"]).filter(pc.equal(batch["product_locale"], locale)))
     if not locales[locale]:
-        raise ValueError(f"{folder} holds no product of locale {locale!r}; there are: {first_few(sorted(locales))}")
+        raise ValueError(f"{folder} holds no product of locale {locale!r}; its locales: {first_few(sorted(locales))}")
     wanted = first_rows(pa.chunked_array(ids)) if len(paths) > 1 or paths[0].name != PRODUCTS else None
     batches, row = [], 0
     columns = ["product_id", *(f"product_{name}" for name in _TEXTS)]
@@ -213,7 +212,7 @@ def _gains(path: Path, labels: pa.Array, gain_of: dict[str, float]) -> Iterator[
         letter = _LABELS.get(label, label)
         if letter not in gain_of:
             known = ", ".join((*gain_of, *_LABELS))
-            raise ValueError(f"{path}: unknown esci_label {label!r}; known are {known}")
+            raise ValueError(f"{path}: unknown esci_label {label!r}; choose from: {known}")
         yield gain_of[letter]
 
 
@@ -221,7 +220,7 @@ def _splits(path: Path, splits: pa.Array) -> list[str]:
     names = splits.to_pylist()
     wrong = [name for name in names if name not in _SPLITS]
     if wrong:
-        raise ValueError(f"{path}: unknown split {first_few(set(wrong))}; known are {', '.join(_SPLITS)}")
+        raise ValueError(f"{path}: unknown split {first_few(set(wrong))}; choose from: {', '.join(_SPLITS)}")
     return names
 
 

@@ -1,4 +1,4 @@
-"""Folders with data: what tells one state from another, and which of their entries can be read at all."""
+"""Data folders: fingerprints of their state, and which of their entries can be read at all."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ _KINDS = {
 
 
 def check_file(path: Path) -> None:
-    """Checks that `path` is a regular file, or a link to one, before anybody waits for what a pipe or a device gives.
+    """Checks that `path` is a regular file or a link to one, so that nobody waits on a pipe or a device.
 
     Raises:
-        FileNotFoundError: nothing is there, or it is a link to nothing.
+        FileNotFoundError: it does not exist, or is a broken link.
         ValueError: it is something else.
     """
     try:
         mode = path.stat().st_mode
     except FileNotFoundError as error:
         if path.is_symlink():
-            raise FileNotFoundError(f"{path} is a link to {os.readlink(path)}, which is not there") from error
-        raise FileNotFoundError(f"{path} is not there") from error
+            raise FileNotFoundError(f"{path} is a link to {os.readlink(path)}, which does not exist") from error
+        raise FileNotFoundError(f"{path} does not exist") from error
     if not stat.S_ISREG(mode):
-        what = _KINDS.get(stat.S_IFMT(mode), "no regular file")
-        raise ValueError(f"{path} is {what}; data are read from regular files only")
+        what = _KINDS.get(stat.S_IFMT(mode), "not a regular file")
+        raise ValueError(f"{path} is {what}; data is read from regular files only")
 
 
 def files_in(folder: Path, pattern: str) -> list[Path]:
-    """What fits a pattern such as `*.tsv` in a folder, by name; hidden entries, such as an editor's locks, are left out."""
+    """The entries of a folder that match a pattern such as `*.tsv`, by name; hidden ones (an editor's locks) are left out."""
     return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
 
 
 def fingerprint(folder: Path) -> dict[str, object]:
-    """What tells one state of a data folder from another without reading it: names, sizes and times of its files.
+    """Identifies the state of a data folder without reading its files: by their names, sizes and times.
 
-    Links to files and folders are followed, each folder once. Hidden folders are left out. What cannot hold data (a link
-    to nothing, a pipe, a socket, a device) or cannot be read is left out with a warning. A file whose content changes while
-    its size and its time of modification stay is not noticed: the inode and the time of the last change of status would
-    tell, but differ between a folder and its copy, so that a cache that was copied along with its data would not serve.
+    Links to files and folders are followed, each folder once. Hidden folders are left out. What cannot hold data (a broken
+    link, a pipe, a socket, a device) or cannot be read is left out with a warning. A file whose content changes while its
+    size and modification time stay the same is not noticed: the inode and the time of the last status change would tell,
+    but they differ between a folder and its copy, and a cache that was copied along with its data would not be valid.
 
     Raises:
         ValueError: the folder holds more than 10,000 files or folders.
@@ -84,15 +84,15 @@ def _walk(folder: Path, left_out: list[str]) -> Iterator[tuple[str, str]]:
             relative = path.relative_to(folder).as_posix()
             try:
                 status = path.stat()
-            except OSError as error:  # a link to nothing or to itself, or a file that was removed just now
-                left_out.append(f"{relative} ({'a link to nothing' if path.is_symlink() else error.strerror})")
+            except OSError as error:  # a broken link, or a file that was just removed
+                left_out.append(f"{relative} ({'a broken link' if path.is_symlink() else error.strerror})")
                 continue
             if stat.S_ISREG(status.st_mode):
                 yield relative, f"{status.st_size}\0{status.st_mtime_ns}"
             elif not stat.S_ISDIR(status.st_mode):
-                left_out.append(f"{relative} ({_KINDS.get(stat.S_IFMT(status.st_mode), 'no regular file')})")
+                left_out.append(f"{relative} ({_KINDS.get(stat.S_IFMT(status.st_mode), 'not a regular file')})")
             elif not name.startswith("."):
-                # A folder that has two names is walked once, but which folder the second name means counts.
+                # A folder with two names is walked once, but which folder the second name refers to counts.
                 before = visited.setdefault(_identity(status), relative)
                 if before == relative:
                     waiting.append(path)

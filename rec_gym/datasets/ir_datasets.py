@@ -16,7 +16,7 @@ from rec_gym.progress import track
 
 GET_DATA = (
     "https://ir-datasets.com lists the ids. The library downloads what is missing into its own folder, ~/.ir_datasets or "
-    "IR_DATASETS_HOME; some collections have to be asked for and put there by hand, as it says then."
+    "IR_DATASETS_HOME; some collections must be requested and placed there by hand; it then says how."
 )
 
 _PARTS = ("train", "dev", "valid", "validation", "val", "test")
@@ -27,15 +27,15 @@ def load(dataset: str) -> Dataset:
     """Loads a collection with its queries and judgements.
 
     Where the id has parts with queries and judgements under the names train, dev (or valid, validation) and test, they
-    are the splits: `beir/nfcorpus` has all three. An id that has none, such as `beir/nfcorpus/test`, is a test split. A
-    query that several parts judge goes to the strictest of them. Relevance becomes the gain; a negative one becomes 0.
+    are the splits: `beir/nfcorpus` has all three. An id without such parts, such as `beir/nfcorpus/test`, is a test split. A
+    query that several parts judge goes to the strictest of them. Relevance becomes the gain; negative relevance becomes 0.
 
     Args:
         dataset: the library's id.
 
     Raises:
         ImportError: the library is not installed.
-        ValueError: it knows no such id, or the collection has no documents, queries or judgements.
+        ValueError: unknown id, or the collection has no documents, queries or judgements.
     """
     library = _library()
     notes = Counter[str]()
@@ -61,12 +61,12 @@ def _library() -> ModuleType:
 
 
 def _parts(library: ModuleType, name: str) -> dict[str, Any]:
-    """`{split: part}` of an id; the id itself where it has no parts."""
+    """`{split: part}` of an id; the id itself if it has no parts."""
     try:
         whole = library.load(name)
     except KeyError as error:
         raise ValueError(
-            f"ir_datasets knows no {name!r}; https://ir-datasets.com lists the ids, such as 'beir/nfcorpus'"
+            f"ir_datasets does not know {name!r}; https://ir-datasets.com lists the ids, such as 'beir/nfcorpus'"
         ) from error
     parts: dict[str, Any] = {}
     for word in _PARTS:

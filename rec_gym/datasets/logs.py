@@ -1,4 +1,4 @@
-"""A log of your own: requests with what shoppers did on the results, cut in time into train and test."""
+"""Your own log: requests with what shoppers did with the results, split by time into train and test."""
 
 from __future__ import annotations
 
@@ -51,24 +51,24 @@ def load(
 
     A line of requests is a JSON object:
 
-    * `id` (text, unique) and `time` (ISO 8601, in UTC where no zone is named, or seconds since 1970);
+    * `id` (text, unique) and `time` (ISO 8601, in UTC unless a zone is named, or seconds since 1970);
     * `query` (text), or `history` (ids of the items bought before, oldest first), or both;
     * `engagement`: `{item id: event or list of events}`, an event one of `impression`, `click`, `purchase`;
     * optional `user` and `domain` (texts).
 
     A line of items holds `item_id` and any columns of text or numbers (the same in every line, null where missing);
-    `title` names an item to people.
+    `title` is the name that people see.
 
-    The gain of an item is the weight of the strongest event on it. In order of time train comes first, then val, then
-    test; requests at the same time stand in the same split. Requests without a gain > 0 are left out.
+    The gain of an item is the weight of the strongest event on it. In order of time, train comes first, then val, then
+    test; requests at the same time are in the same split. Requests without a gain > 0 are left out.
 
     Args:
         data_dir: the folder with the two files.
         impression: weight of an item that was shown.
         click: weight of an item that was clicked on.
         purchase: weight of an item that was bought.
-        cut: the time at which test begins; empty for the time after which `test_share` of the requests lie.
-        val_cut: the time at which val begins; empty for the time after which `val_share` of the requests before `cut` lie.
+        cut: the time at which test begins; empty to put the last `test_share` of the requests into test.
+        val_cut: the time at which val begins; empty to put the last `val_share` of the requests before `cut` into val.
         test_share: part of the requests for test.
         val_share: part of the other requests for val.
 
@@ -79,7 +79,7 @@ def load(
     weights = {"impression": impression, "click": click, "purchase": purchase}
     wrong = [name for name, weight in weights.items() if not (math.isfinite(weight) and weight >= 0)]
     if wrong or not (0 < test_share < 1 and 0 < val_share < 1):
-        raise ValueError("weights of events must be >= 0, and test_share and val_share lie between 0 and 1")
+        raise ValueError("weights of events must be >= 0, and test_share and val_share must be between 0 and 1")
     folder, notes = Path(data_dir), Counter[str]()
     catalog = _read_items(need_file(folder, "items.jsonl", HOLDS), notes)
     path = need_file(folder, "requests.jsonl", HOLDS)
@@ -89,7 +89,7 @@ def load(
     begin_val = _time(val_cut, "val_cut") if val_cut != "" else _after([t for t in times if t < begin_test], val_share)
     if not (times and times[0] < begin_val < begin_test <= times[-1]):
         raise ValueError(
-            f"{path}: the cuts in time leave train, val or test without a request; there are {len(times)} with a gain > 0"
+            f"{path}: the time cuts leave train, val or test without a request; {len(times)} requests have a gain > 0"
             + (f", from {_shown(times[0])} to {_shown(times[-1])}: choose cut= and val_cut= between" if times else "")
         )
     rows = (
@@ -150,7 +150,7 @@ def _read_requests(path: Path, catalog: Catalog, weights: dict[str, float], note
     latest = -math.inf
     for number, record in read_jsonl(path, notes):
         request = _request(record, f"{path}, line {number}", catalog, weights, notes)
-        notes["requests out of the order of time, put in order"] += request.time < latest
+        notes["requests out of time order, sorted"] += request.time < latest
         latest = max(latest, request.time)
         if not any(gain > 0 for gain in request.gains.values()):
             notes["requests without an item of gain > 0 in the catalogue, dropped"] += 1
@@ -174,8 +174,8 @@ def _request(
     if not isinstance(history, list) or not all(isinstance(item, str) for item in history):
         raise ValueError(f"{where}: field 'history' must be a list of item ids")
     engagement = record["engagement"]
-    found = catalog.index.find([*engagement, *history]).tolist()
-    shown, before = found[: len(engagement)], found[len(engagement) :]
+    positions = catalog.index.find([*engagement, *history]).tolist()
+    shown, before = positions[: len(engagement)], positions[len(engagement) :]
     notes["items of engagements that are not in the catalogue, dropped"] += shown.count(-1)
     notes["items of histories that are not in the catalogue, dropped"] += before.count(-1)
     gains = [_gain(events, where, weights) for events in engagement.values()]
@@ -194,7 +194,7 @@ def _gain(events: object, where: str, weights: dict[str, float]) -> float:
     names: Sequence[object] = events if isinstance(events, list) else [events]
     wrong = [name for name in names if not isinstance(name, str) or name not in weights]
     if wrong or not names:
-        raise ValueError(f"{where}: unknown event {wrong[0] if wrong else names!r}; known are {', '.join(weights)}")
+        raise ValueError(f"{where}: unknown event {wrong[0] if wrong else names!r}; choose from: {', '.join(weights)}")
     return max(weights[str(name)] for name in names)
 
 
@@ -214,5 +214,5 @@ def _shown(time: float) -> str:
 
 
 def _after(times: list[float], share: float) -> float:
-    """The time of the first of the last requests, of which there are `share` (at least one)."""
+    """The time at which the last `share` of the requests (at least one) begins."""
     return times[min(int(len(times) * (1 - share)), len(times) - 1)] if times else math.inf

@@ -1,4 +1,4 @@
-"""MovieLens: ratings of films; the film that is rated next is to be found from titles and genres."""
+"""MovieLens: film ratings; the task is to find the film that a user rates next, from titles and genres."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rec_gym.datasets.reading.histories import Interactions, history_dataset, it
 from rec_gym.fetching.sources import WebFile
 
 HOLDS = (
-    "the files of one release, there or in ml-<size>: u.data and u.item (100k), ratings.dat and movies.dat (1m), "
+    "the files of one release, directly or in ml-<size>: u.data and u.item (100k), ratings.dat and movies.dat (1m), "
     "ratings.csv and movies.csv (latest-small, 32m)"
 )
 GET_DATA = f"https://grouplens.org/datasets/movielens has the archives; a folder should hold {HOLDS}."
@@ -34,14 +34,14 @@ Cells = Iterator[tuple[int, list[str]]]
 
 
 class _Release(NamedTuple):
-    """How a release is written.
+    """The file format of a release.
 
     Attributes:
         ratings: the file of the ratings.
         movies: the file of the films.
-        read_ratings: its lines as user, film, rating, time.
-        read_movies: its lines as number, title, genres.
-        checksum: of the archive, as the publisher states it; empty where the archive changes.
+        read_ratings: yields its lines as user, film, rating, time.
+        read_movies: yields its lines as number, title, genres.
+        checksum: of the archive, as the publisher states it; empty if the archive changes.
     """
 
     ratings: str
@@ -56,12 +56,12 @@ def load(data_dir: str, size: str = "100k", min_rating: float = 0.0) -> Dataset:
 
     Each user's ratings are put in order of time (ties in the file's order): the last is the target in test, the one
     before in val, the one before that in train; ids are `<split>-<user>`. The catalogue has the title, the genres
-    (joined by spaces), the year where the title states one, and the popularity in train.
+    (joined by spaces), the year if the title states one, and the popularity in train.
 
     Args:
-        data_dir: the folder with the files, or the folder in which the archive was unpacked.
+        data_dir: the folder with the files, or the one into which the archive was unpacked.
         size: `"100k"`, `"1m"`, `"latest-small"` or `"32m"`.
-        min_rating: ratings below it do not count as an interaction.
+        min_rating: ratings below it do not count as interactions.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -83,7 +83,7 @@ def sources(size: str = "100k", **others: object) -> Sequence[WebFile]:
     """The publisher's archive of a release.
 
     Raises:
-        ValueError: there is no such release.
+        ValueError: unknown release.
     """
     one_of("size", size, list(_RELEASES))
     return [WebFile(_URL.format(size=size), ".", checksum=_RELEASES[size].checksum, unpack=True)]
@@ -93,13 +93,13 @@ def _read_items(path: Path, release: _Release, notes: Counter[str]) -> pa.Table:
     table = TableBuilder({ID_COLUMN: str, "title": str, "genres": str, "year": float})
     for _, (number, title, genres) in release.read_movies(path):
         notes["items without a title"] += not title.strip()
-        kept = [] if genres == _NO_GENRE else genres.split("|")
-        table.add(number, title, " ".join(kept), _year(title))
+        names = [] if genres == _NO_GENRE else genres.split("|")
+        table.add(number, title, " ".join(names), _year(title))
     return table.table()
 
 
 def _year(title: str) -> float | None:
-    """The year that stands in brackets at the end of a title."""
+    """The year in parentheses at the end of a title."""
     year = title.rstrip()[-6:]
     return float(year[1:5]) if year[:1] == "(" and year[-1:] == ")" and year[1:5].isdecimal() else None
 

@@ -23,7 +23,7 @@ HOLDS = (
 )
 GET_DATA = (
     "Any data set in RecBole's atomic files (https://recbole.io/dataset_list.html) that has an .item file will do; so "
-    f"will a folder of your own that holds {HOLDS}."
+    f"will your own folder that holds {HOLDS}."
 )
 
 _TYPES = ("token", "token_seq", "float", "float_seq")
@@ -50,17 +50,17 @@ def load(
     With split files each line is a request and its id is `<split file>-<line>`, lines counted from 1 after the header
     (`test-17`). With one `.inter` file each user's interactions are put in order of time (ties in the file's order):
     the last is the target in test, the one before in val, the one before that in train, and ids are `<split>-<user>`.
-    Every interaction counts, whatever its rating. Where both are there the split files are read.
+    Every interaction counts, whatever its rating. If both exist, the split files are read.
 
     The catalogue has the `token` and `token_seq` columns as text, the `float` columns as numbers, and `popularity`: how
-    many users of the train split have the item in a history or as a target there (after val was carved from it).
+    many users of the train split have the item in a history or as a target there (after val was split off).
 
     Args:
         data_dir: the folder.
-        stem: the files' name before the first dot; needed only where the folder holds several data sets.
+        stem: the files' name before the first dot; needed only if the folder holds several data sets.
         user_field: name of the user's (or session's) column.
         item_field: name of the item's column.
-        time_field: name of the column by which interactions are put in order.
+        time_field: name of the column by which interactions are sorted.
         encoding: how the files are encoded.
 
     Raises:
@@ -83,17 +83,17 @@ def load(
 
 
 def _item_file(folder: Path, stem: str) -> Path:
-    found = files_in(folder, "*.item")
-    if stem or not found:
+    paths = files_in(folder, "*.item")
+    if stem or not paths:
         return need_file(folder, f"{stem or '<name>'}.item", HOLDS)
-    if len(found) > 1:
-        names = first_few(path.name.removesuffix(".item") for path in found)
+    if len(paths) > 1:
+        names = first_few(path.name.removesuffix(".item") for path in paths)
         raise ValueError(f"{folder} holds several data sets; choose one with stem=...: {names}")
-    return found[0]
+    return paths[0]
 
 
 def _escaped(name: str) -> str:
-    """`name` for a glob pattern, in which brackets would have a meaning."""
+    """`name`, escaped for a glob pattern."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in name)
 
 
@@ -115,7 +115,7 @@ def _columns(path: Path, types: dict[str, str], wanted: list[str]) -> list[int]:
     missing = [name for name in wanted if name not in types]
     if missing:
         raise ValueError(
-            f"{path} has no column {first_few(missing)}; there are: {', '.join(types)}. Name yours with user_field=, "
+            f"{path} has no column {first_few(missing)}; its columns: {', '.join(types)}. Name yours with user_field=, "
             "item_field= or time_field="
         )
     return [list(types).index(name) for name in wanted]
@@ -134,7 +134,7 @@ def _read_items(path: Path, item_field: str, encoding: str, notes: Counter[str])
             kinds[name] = float if kind == "float" else str
             places.append(place)
     if len(kinds) != len(places) + 1:
-        raise ValueError(f"{path}: a column beside {item_field!r} is called {ID_COLUMN!r}; rename it")
+        raise ValueError(f"{path}: a column other than {item_field!r} is called {ID_COLUMN!r}; rename it")
     table, names = TableBuilder(kinds), list(kinds)
     numeric = [kinds[name] is float for name in names[1:]]
     for number, cells in rows:

@@ -1,4 +1,4 @@
-"""The source code that a loader depends on, told without running any of it."""
+"""A hash of the source code that a loader depends on, without running any of it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-_OWN = "rec_gym.datasets"  # the rest of this package is told by its version
+_OWN = "rec_gym.datasets"  # the rest of this package is covered by its version
 
 
 def source_hash(function: Callable) -> str:
     """SHA-256 of the loader's module and of all modules of its package that it imports, directly or not.
 
-    So a loader that was edited does not serve what it made before, and an edit elsewhere makes nothing stale. The package
-    is the top-level package of the loader's module; of this package only `rec_gym.datasets`. Imports are read from the
-    source, wherever in a file they are; what is imported by a computed name is not seen.
+    So an edited loader never serves data that it converted before the edit, and an edit elsewhere makes nothing stale. The
+    package is the top-level package of the loader's module; for this package, only `rec_gym.datasets`. Imports are read
+    from the source, wherever they are in a file; imports by a computed name are not seen.
 
     Returns:
-        Hex digits; empty where the loader has no source code.
+        Hex digits; empty if the loader has no source code.
     """
     name = inspect.unwrap(function).__module__
     scope = _OWN if name.startswith(f"{_OWN}.") else name.partition(".")[0]
@@ -43,7 +43,7 @@ def _file_of(module: str, scope: str) -> Path | None:
         return None
     root = sys.modules.get(scope)
     inner = module.split(".")[len(scope.split(".")) :]
-    if not inner and not hasattr(root, "__path__"):  # a module that is in no package
+    if not inner and not hasattr(root, "__path__"):  # a module outside any package
         own = getattr(root, "__file__", None)
         return Path(own) if own and own.endswith(".py") else None
     for folder in getattr(root, "__path__", ()):
@@ -58,7 +58,7 @@ def _imported(path: Path, module: str) -> Iterator[str]:
     """The names that a source file may import as modules; not all of them are modules."""
     try:
         tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError):  # it is being edited; its bytes count all the same
+    except (SyntaxError, ValueError):  # it is being edited; its bytes still count
         return
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(tree):

@@ -1,4 +1,4 @@
-"""Datasets by the name of their loader: fetched and converted once, kept in the cache, shared in a process."""
+"""Datasets by the name of their loader: fetched and converted once, cached, and shared within a process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from rec_gym.fetching.sources import Source, identity
 from rec_gym.resolving import Interface, resolve
 
 FORMAT = 1
-"""Version of what `Dataset.save` writes; raised when that changes."""
+"""Version of what `Dataset.save` writes; increased when that changes."""
 
 _open: weakref.WeakValueDictionary[Path, Dataset] = weakref.WeakValueDictionary()
 _lock = threading.RLock()
@@ -36,14 +36,14 @@ _lock = threading.RLock()
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a dataset is made of, and where it is kept.
+    """What a dataset is made from, and where it is cached.
 
     Attributes:
         loader: `"package.module:function"` or `"FILE.py:function"`.
         function: the loader itself.
-        options: all of its options; `data_dir` is an absolute path, or empty where the data are fetched.
-        sources: what is fetched; empty where `data_dir` is given or the loader needs none.
-        made_from: what the converted data depend on.
+        options: all of its options; `data_dir` is an absolute path, or empty if the data is fetched.
+        sources: what is fetched; empty if `data_dir` is given or the loader needs none.
+        made_from: what the converted data depends on.
     """
 
     loader: str
@@ -60,28 +60,28 @@ class Recipe:
 
     @property
     def folder(self) -> Path:
-        """Where the converted data are, or will be."""
+        """Where the converted data is, or will be."""
         key = hashlib.sha256(_as_json(self.loader, self.made_from).encode()).hexdigest()[:16]
         return cache_home() / "datasets" / f"{self.name}-{key}"
 
     @property
     def download(self) -> Path | None:
-        """Where the fetched data are, or will be; None where none are fetched."""
+        """Where the fetched data is, or will be; None if nothing is fetched."""
         return download_folder(self.sources, self.name) if self.sources else None
 
     @property
     def is_prepared(self) -> bool:
-        """Whether the converted data are there."""
+        """Whether the data is already converted."""
         return is_prepared(self.folder, self.made_from)
 
 
 def open_dataset(loader: str, options: Mapping[str, object]) -> Dataset:
     """The dataset that `loader` makes of `options`.
 
-    Its data are fetched where `data_dir` is empty and the loader knows their sources. It is converted once and kept in
-    the cache folder; later calls open that, memory-mapped. It is converted again when the options, the files in
-    `data_dir` or the sources, the loader's source code or the package's version change. Calls in one process share one
-    `Dataset` as long as it is in use. Links in `data_dir` are followed.
+    Its data is fetched if `data_dir` is empty and the loader knows its sources. It is converted once and kept in the cache
+    folder; later calls open that copy, memory-mapped. It is converted again when the options, the files in `data_dir` or
+    the sources, the loader's source code or the package's version change. Calls in one process share one `Dataset` as
+    long as it is in use. Links in `data_dir` are followed.
 
     Args:
         loader: `"package.module:function"` or `"FILE.py:function"`; the function takes the options as keywords and is
@@ -89,9 +89,9 @@ def open_dataset(loader: str, options: Mapping[str, object]) -> Dataset:
         options: strings, numbers and booleans.
 
     Raises:
-        ValueError: there is no such loader, an option is unknown or missing, or the data are not what they should be.
+        ValueError: unknown loader, an option is unknown or missing, or the data is not as expected.
         FileNotFoundError: the folder `data_dir`, or a file in it, is missing.
-        FetchError: the data have to be fetched and cannot be.
+        FetchError: the data must be fetched and cannot be.
     """
     recipe = recipe_of(loader, options)
     target = recipe.folder
@@ -99,7 +99,7 @@ def open_dataset(loader: str, options: Mapping[str, object]) -> Dataset:
         dataset = _open.get(target)
         if dataset is None:
             if recipe.sources and not recipe.is_prepared:
-                _fetch(recipe)  # before the lock of the conversion, which is held without a word
+                _fetch(recipe)  # fetch first: waiting for the conversion lock prints nothing
             dataset = prepared(target, recipe.made_from, lambda path: _convert(recipe, path), _warn, Dataset.open)
             _open[target] = dataset
     return dataset
@@ -109,7 +109,7 @@ def recipe_of(loader: str, options: Mapping[str, object]) -> Recipe:
     """What `open_dataset` would make of its arguments; nothing is fetched or converted.
 
     Raises:
-        ValueError: there is no such loader, or an option is unknown or missing.
+        ValueError: unknown loader, or an option is unknown or missing.
         FileNotFoundError: the folder `data_dir` is missing.
     """
     function = resolve(loader, LOADER)
@@ -119,7 +119,7 @@ def recipe_of(loader: str, options: Mapping[str, object]) -> Recipe:
     made_from: dict[str, object] = {"loader": loader, "options": complete, "format": FORMAT, "version": __version__}
     made_from["source"] = source_hash(function)
     if sources:
-        # Not the folder: the converted data outlive it, and serve where the cache folder was copied to.
+        # Not the folder: the converted data outlives it, and stays valid where the cache folder is copied to.
         complete["data_dir"] = ""
         made_from["sources"] = [identity(source) for source in sources]
     elif "data_dir" in complete:
@@ -132,26 +132,26 @@ def recipe_of(loader: str, options: Mapping[str, object]) -> Recipe:
 
 
 def sources_of(loader: str, options: Mapping[str, object]) -> Sequence[Source]:
-    """What would be fetched for these options; empty where nothing can or need be.
+    """What would be fetched for these options; empty if nothing can or need be.
 
     Raises:
-        ValueError: there is no such loader, or an option is unknown.
+        ValueError: unknown loader, or an option is unknown.
     """
     function = resolve(loader, LOADER)
     return _sources(function, _complete(function, loader, dict(options)))
 
 
 def get_data(loader: str) -> str:
-    """What the loader says about where its data come from (`GET_DATA` of its module); empty if it says nothing.
+    """What the loader says about where its data comes from (`GET_DATA` of its module); empty if it says nothing.
 
     Raises:
-        ValueError: there is no such loader.
+        ValueError: unknown loader.
     """
     return _how_to_get(resolve(loader, LOADER)).strip()
 
 
 def _is_loader(function: object) -> bool:
-    """Whether something says of itself that it is a loader; nothing is called or evaluated to find out."""
+    """Whether a function declares that it is a loader; nothing is called or evaluated to find out."""
     inner = inspect.unwrap(function) if callable(function) else function
     if not isinstance(inner, FunctionType):
         return False
@@ -172,11 +172,11 @@ LOADER = Interface(
 
 
 def _complete(function: Callable, loader: str, options: dict[str, object]) -> dict[str, object]:
-    """The options with the loader's defaults filled in, so that a default that is spelt out is the same dataset."""
+    """The options with the loader's defaults filled in, so that spelling out a default gives the same dataset."""
     parameters = inspect.signature(function).parameters
     wrong = [] if any(p.kind is p.VAR_KEYWORD for p in parameters.values()) else sorted(options.keys() - parameters)
     if wrong:
-        raise ValueError(f"{loader} has no option {', '.join(map(repr, wrong))}; there are: {', '.join(parameters)}")
+        raise ValueError(f"{loader} has no option {', '.join(map(repr, wrong))}; choose from: {', '.join(parameters)}")
     return {p.name: p.default for p in _named(function) if p.default is not p.empty} | options
 
 
@@ -193,7 +193,7 @@ def _named(function: Callable) -> list[inspect.Parameter]:
 
 
 def _sources(function: Callable, options: Mapping[str, object]) -> Sequence[Source]:
-    """What the loader's module names to fetch (`sources`), unless a folder with the data is given."""
+    """What the loader's module wants fetched (`sources`), unless a data folder is given."""
     stated = getattr(inspect.getmodule(function), "sources", None)
     if stated is None or "data_dir" not in inspect.signature(function).parameters or options.get("data_dir"):
         return ()
@@ -205,13 +205,13 @@ def _data_folder(function: Callable, loader: str, data_dir: object) -> Path:
         raise ValueError(f"data_dir is the path of a folder, not {data_dir!r}")
     folder = Path(data_dir).expanduser().resolve()
     if not folder.is_dir():
-        what = "is not a folder" if folder.exists() else "is not there"
+        what = "is not a folder" if folder.exists() else "does not exist"
         raise FileNotFoundError(f"the data folder {folder} {what}; {loader} reads it.{_how_to_get(function)}")
     return folder
 
 
 def _how_to_get(function: Callable) -> str:
-    """What the loader's module says about where its data come from (`GET_DATA`)."""
+    """What the loader's module says about where its data comes from (`GET_DATA`)."""
     text = getattr(inspect.getmodule(function), "GET_DATA", "")
     return f" {text}" if text else ""
 
@@ -228,13 +228,13 @@ def _convert(recipe: Recipe, target: Path) -> None:
     if recipe.sources:
         folder = _fetch(recipe)
         options["data_dir"] = str(folder)
-        shutil.copy(folder / DOWNLOAD, target)  # says of which files, by their hashes, this was made
+        shutil.copy(folder / DOWNLOAD, target)  # records the files, by their hashes, that this was made from
     dataset = recipe.function(**options)
     if not isinstance(dataset, Dataset):
         raise TypeError(f"{recipe.loader} must return a Dataset, not {type(dataset).__name__}")
     dataset.save(target)
     del dataset
-    pa.default_memory_pool().release_unused()  # Arrow would keep what a large catalogue took
+    pa.default_memory_pool().release_unused()  # otherwise Arrow would keep the memory of a large catalogue
 
 
 def _fetch(recipe: Recipe) -> Path:

@@ -46,8 +46,8 @@ def load(data_dir: str, partial: float = 0.5) -> Dataset:
     """Loads the queries and judgements; the catalogue is all products.
 
     The source has no splits. A fifth of the query classes, by a hash of their names, make the split `ood-class`: no
-    query of train, val or test has one of them (a query with classes on both sides is left out). Of the other queries a
-    fifth, by a hash of their ids, is test, and val is carved from the rest. A request's domain is its class.
+    query of train, val or test has one of them (a query with classes on both sides is left out). A fifth of the
+    other queries, by a hash of their ids, is test, and val is split off the rest. A request's domain is its class.
 
     Args:
         data_dir: the folder with the three files.
@@ -58,7 +58,7 @@ def load(data_dir: str, partial: float = 0.5) -> Dataset:
         ValueError: a file does not hold what it should; the message names the line.
     """
     if not 0 <= partial <= 1:
-        raise ValueError(f"partial, the gain of the label Partial, lies between 0 and 1, not {partial!r}")
+        raise ValueError(f"partial, the gain of the label Partial, must be between 0 and 1, not {partial!r}")
     folder, notes = Path(data_dir), Counter[str]()
     product, query, label = (need_file(folder, name, HOLDS) for name in _FILES)
     catalog = _read_products(product, notes)
@@ -96,15 +96,15 @@ def _read_queries(path: Path, notes: Counter[str]) -> dict[str, _Query]:
     queries: dict[str, _Query] = {}
     for number, (name, text, classes) in read_csv(path, ("query_id", "query", "query_class"), "\t"):
         if not name or name in queries:
-            raise ValueError(f"{path}, line {number}: the query id {name!r} is empty or stands there twice")
+            raise ValueError(f"{path}, line {number}: the query id {name!r} is empty or appears twice")
         own = tuple(part.strip() for part in classes.split("|") if part.strip())
         queries[name] = _Query(text, own, _split(name, own))
-        notes["queries with classes both inside and outside of ood-class, left out"] += not queries[name].split
+        notes["queries with classes both inside and outside ood-class, left out"] += not queries[name].split
     return queries
 
 
 def _split(name: str, classes: tuple[str, ...]) -> str:
-    """The split of a query; empty if its classes lie on both sides."""
+    """The split of a query; empty if it has classes on both sides."""
     outside = {_share(f"class {part}") < _OOD_SHARE for part in classes}
     if len(outside) == 2:
         return ""
@@ -124,7 +124,7 @@ def _read_labels(
     batch: list[tuple[str, str, float, str]] = []
     for number, (query, item, label) in read_csv(path, ("query_id", "product_id", "label"), "\t"):
         if label not in gains:
-            raise ValueError(f"{path}, line {number}: unknown label {label!r}; known are {', '.join(gains)}")
+            raise ValueError(f"{path}, line {number}: unknown label {label!r}; choose from: {', '.join(gains)}")
         if query not in queries:
             notes["judgements of queries that are not in query.csv, dropped"] += 1
             continue

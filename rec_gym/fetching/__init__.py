@@ -1,7 +1,7 @@
-"""Getting the data of a publisher into a folder of the cache; this room knows no dataset.
+"""Downloading a publisher's data into the cache folder; nothing here knows about datasets.
 
-`sources` says what there is to fetch, `download` fetches it, `plan` remembers what is whole, `hub` and `web` are the clients,
-and `archives` unpacks.
+`sources` describes what to fetch, `download` fetches it, `plan` records which files are complete, `hub` and `web` are the
+clients, and `archives` unpacks.
 """
 
 from rec_gym.fetching.sources import FetchError, HubFile, WebFile

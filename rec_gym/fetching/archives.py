@@ -1,4 +1,4 @@
-"""Unpacking zip, tar and gz archives; nothing that an archive names lands outside of its folder."""
+"""Unpacking zip, tar and gz archives; no member can be written outside the target folder."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ _DAMAGES = (
 
 
 def unpack(archive: Path, target: Path, name: str = "") -> str:
-    """Unpacks an archive of regular files; its kind is told by its content.
+    """Unpacks an archive of regular files; its kind is recognised by its content.
 
     Args:
         archive: a zip, a tar (plain, gz, bz2 or xz), or one file compressed by gzip.
-        target: the folder that is made for its files; it must not be there before.
-        name: of the file that a single compressed file becomes.
+        target: the folder to create for its files; it must not exist.
+        name: the file name for a single compressed file.
 
     Returns:
-        `"zip"`, `"tar"` or `"gz"`, what it is.
+        The kind: `"zip"`, `"tar"` or `"gz"`.
 
     Raises:
         FetchError: the archive is damaged, empty or of another kind; it holds a link, a device, or a path that leads out of
             the folder; or it unpacks to more than the disk has space for, to more than 200 times its own size (256 MiB are
-            always allowed), or to more than 100,000 files. Nothing of it is left in `target` then.
-        FileExistsError: `target` is there.
+            always allowed), or to more than 100,000 files. `target` is then removed.
+        FileExistsError: `target` exists.
     """
     target.mkdir(parents=True)
     try:
@@ -74,16 +74,14 @@ def _unpack(archive: Path, target: Path, name: str) -> str:
             with gzip.open(archive) as source:
                 into.write(source, name)
         else:
-            raise FetchError(
-                f"{archive} is no zip, tar or gz archive, as it should be; what was fetched is not the data"
-            )
+            raise FetchError(f"{archive} is not a zip, tar or gz archive; what was fetched is not the data")
     if not into.files:
         raise FetchError(f"{archive} holds no file; what was fetched is not the data")
     return kind
 
 
 class _Target:
-    """The folder that is filled, and how much may still come into it.
+    """The folder that is filled, with limits on what may be written to it.
 
     Args:
         archive: what is unpacked.
@@ -105,17 +103,17 @@ class _Target:
             )
         if size > self._most:
             raise FetchError(
-                f"{self.archive} unpacks to {as_size(size)} or more, over {_MOST_TIMES} times its own size, as archives do that "
-                "are made to fill a disk; if it is what you want, unpack it yourself and name the folder with data_dir=..."
+                f"{self.archive} unpacks to {as_size(size)} or more, over {_MOST_TIMES} times its own size, like an "
+                "archive made to fill a disk; if you trust it, unpack it yourself and name the folder with data_dir=..."
             )
 
     def make_folder(self, name: str) -> None:
-        """Makes a folder that the archive names."""
+        """Creates a folder that the archive names."""
         with self._clashes(name):
             self._path(name).mkdir(parents=True, exist_ok=True)
 
     def write(self, source: IO[bytes] | gzip.GzipFile, name: str) -> None:
-        """Writes a new file; nothing is written through a link. Of a name that appears twice, the last counts."""
+        """Writes a new file; nothing is written through a link. If a name appears twice, the last file counts."""
         path = self._path(name)
         if path == self.folder:
             raise self.refused(name, "names no file")
@@ -136,7 +134,7 @@ class _Target:
     def refused(self, name: str, why: str) -> FetchError:
         """The error for a member of the archive."""
         return FetchError(
-            f"{self.archive} is not unpacked: its member {name!r:.200} {why}; an archive of data holds files only"
+            f"{self.archive} is not unpacked: its member {name!r:.200} {why}; a data archive should hold only files"
         )
 
     def _path(self, name: str) -> Path:
@@ -180,7 +178,7 @@ def _unpack_zip(into: _Target) -> None:
 
 
 def _unpack_tar(into: _Target) -> bool:
-    """Unpacks a tar; False if it is none."""
+    """Unpacks a tar; False if it is not one."""
     openers: dict[bytes, Callable[..., Any]] = {_GZIP: gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
     opener = next((opener for magic, opener in openers.items() if _begins_with(into.archive, magic)), open)
     with opener(into.archive, "rb") as raw:
@@ -204,11 +202,11 @@ def _open_tar(stream: _BoundedReads) -> tarfile.TarFile | None:
     try:
         return tarfile.open(fileobj=stream, mode="r:")  # type: ignore[call-overload]
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError):
-        return None  # a truncated compressed file may fail like this before it is known
+        return None  # a truncated compressed file may already fail here
 
 
 class _BoundedReads:
-    """A stream that refuses to be read in large pieces: a header of a tar may claim to be as long as it likes."""
+    """A stream that refuses large reads: the header of a tar may claim any length."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self.seek, self.tell = file, file.seek, file.tell

@@ -1,11 +1,11 @@
-"""Getting the data of a publisher into a folder of the cache: once, whole and checked.
+"""Downloads a publisher's data into the cache folder: once, complete and checked.
 
 A loader's module may define `sources(**options)` beside `load(data_dir, **options)`: the files to fetch, as a sequence
-of `HubFile` and `WebFile`, for the same options as `load` takes, `data_dir` aside. An empty sequence says that these
-options cannot be fetched. Where `data_dir` is empty, `load` is given the folder that holds the fetched files.
+of `HubFile` and `WebFile`, for the same options as `load` except `data_dir`. An empty sequence means that the data for
+these options cannot be fetched. If `data_dir` is empty, `load` gets the folder that holds the fetched files.
 
-What is fetched grows in a hidden folder beside its later place. Its manifest names the files that are whole, so that a
-call that failed or was killed is taken up again; the folder takes its name when nothing is missing.
+A download grows in a hidden folder next to its final place. Its manifest names the complete files, so that a call that
+failed or was killed can be resumed; the folder gets its name when nothing is missing.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from rec_gym.fetching.sources import (
 __all__ = ["FetchError", "HubFile", "Source", "WebFile", "download_folder", "fetch", "mirrored"]
 
 
-_HALVES, _UNPACKED = ".rec-gym", "unpacked"  # in it: what is on its way, and what is not all unpacked yet
+_HALVES, _UNPACKED = ".rec-gym", "unpacked"  # partial downloads, and in it partly unpacked archives
 _CHUNK = 1 << 20
 _NO_SPACE = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
@@ -57,24 +57,24 @@ _mirror: ContextVar[str] = ContextVar("mirror", default="")
 
 
 def download_folder(sources: Sequence[Source], name: str) -> Path:
-    """Where `fetch` puts what `sources` name; the same for the same sources on every machine, under the cache folder."""
+    """Where `fetch` puts the files of `sources`; the same for the same sources on every machine, under the cache folder."""
     key = hashlib.sha256(json.dumps([identity(source) for source in sources], sort_keys=True).encode()).hexdigest()[:16]
     return cache_home() / "downloads" / f"{name}-{key}"
 
 
 def fetch(sources: Sequence[Source], name: str, get_data: str = "") -> Path:
-    """The folder of the cache that holds all of `sources`; what is missing of it is fetched first.
+    """The cache folder that holds all of `sources`; what is missing is fetched first.
 
-    Sizes are said on standard error before anything is fetched. While one process fetches, others wait for it.
+    Sizes are printed on standard error before anything is fetched. While one process fetches, others wait for it.
 
     Args:
-        sources: what is wanted; not empty.
+        sources: what to fetch; not empty.
         name: of the data, for the folder and for messages.
         get_data: what the loader says about getting the data by hand.
 
     Raises:
-        FetchError: the data are not here and cannot be had (no connection, no such file, a wrong checksum, no space
-            left, a client that is not installed); the message says what to do. The next call goes on from there.
+        FetchError: the data is not here and cannot be fetched (no connection, no such file, a wrong checksum, no space
+            left, a client that is not installed); the message says what to do. The next call resumes from there.
     """
     folder = download_folder(sources, name)
     if damage_of(folder) is None:
@@ -98,13 +98,13 @@ def fetch(sources: Sequence[Source], name: str, get_data: str = "") -> Path:
 
 
 def partial_folder(folder: Path) -> Path:
-    """Where a download grows until it is whole."""
+    """Where a download grows until it is complete."""
     return folder.with_name(f".{folder.name}.partial")
 
 
 @contextmanager
 def mirrored(url: str) -> Iterator[None]:
-    """Within the block, `fetch` asks `url` in the place of the hub and of the hosts of web files; empty for none.
+    """Within the block, `fetch` asks `url` instead of the hub and of the hosts of web files; empty for none.
 
     Raises:
         ValueError: `url` is not a web address.
@@ -119,7 +119,7 @@ def mirrored(url: str) -> Iterator[None]:
 
 
 def _fill(partial: Path, sources: Sequence[Source], name: str, folder: Path) -> None:
-    """Fetches into `partial` what is not whole there yet."""
+    """Fetches into `partial` what is not complete there yet."""
     earlier = read_plan(partial, sources)
     plan = earlier or [Download(source) for source in _resolve(sources)]
     if not earlier:
@@ -132,22 +132,22 @@ def _fill(partial: Path, sources: Sequence[Source], name: str, folder: Path) -> 
             _check_hub(missing)
         for download in missing:
             for path in download.files or ():
-                (partial / path).unlink(missing_ok=True)  # it is damaged; a client might take it for whole
+                (partial / path).unlink(missing_ok=True)  # it is damaged; a client might think it complete
             download.files = _get(download.source, partial)
             write_plan(partial, sources, plan)
     except NotThereError:
         (partial / MANIFEST).unlink(missing_ok=True)
         if not earlier:
             raise
-        return _fill(partial, sources, name, folder)  # the publisher has replaced what the earlier call had found
+        return _fill(partial, sources, name, folder)  # the publisher has replaced what the earlier call found
     _tidy(partial, {MANIFEST}.union(*(download.files or () for download in plan)))
 
 
 def _tidy(partial: Path, wanted: set[str]) -> None:
-    """Removes all else: notes of the clients, files that an earlier plan named, and what a killed process was writing."""
+    """Removes everything else: the clients' notes, files of an earlier plan, and what a killed process was writing."""
     for leftovers in (partial / _HALVES, hub.leftovers(partial)):
         shutil.rmtree(leftovers, ignore_errors=True)
-    for path in sorted(partial.rglob("*"), reverse=True):  # what is in a folder comes before the folder
+    for path in sorted(partial.rglob("*"), reverse=True):  # the contents of a folder come before the folder
         if path.is_dir():
             with suppress(OSError):  # it is not empty
                 path.rmdir()
@@ -156,7 +156,7 @@ def _tidy(partial: Path, wanted: set[str]) -> None:
 
 
 def _check_hub(missing: Sequence[Download]) -> None:
-    """One question before an earlier plan is gone on with: of a file itself, the client asks for a minute in vain."""
+    """Asks the hub once before an earlier plan is resumed: for a missing file itself, the client retries for a minute."""
     for download in missing:
         if isinstance(download.source, HubFile):
             hub.resolve([download.source], _mirror.get())
@@ -164,7 +164,7 @@ def _check_hub(missing: Sequence[Download]) -> None:
 
 
 def _resolve(sources: Sequence[Source]) -> list[Source]:
-    """The sources with what their publishers say of them now: sizes, hashes, the commit, the files behind a pattern."""
+    """The sources with what their publishers state now: sizes, hashes, the commit, the files behind a pattern."""
     resolved: list[Source] = []
     hub_files = sorted((source for source in sources if isinstance(source, HubFile)), key=_repository)
     for _, files in groupby(hub_files, _repository):
@@ -190,14 +190,14 @@ def _get(source: Source, partial: Path) -> dict[str, dict[str, object]]:
             path.unlink()
             raise FetchError(
                 f"{source.where} is not what its publisher states: its SHA-256 is {digest}, not {source.sha256}. It was "
-                "removed; fetch it again. If that does not help, the mirror or the copy on the way has changed the file"
+                "removed; fetch it again. If that does not help, the mirror or a proxy has changed the file"
             )
         described[path.relative_to(partial).as_posix()] = {"size": path.stat().st_size, "sha256": digest}
     return described
 
 
 def _get_web(source: WebFile, partial: Path, mirror: str) -> list[Path]:
-    """Fetches a file of the web; those of an archive come to their places only when all of them are unpacked."""
+    """Fetches a web file; the files of an archive are moved into place only when all of them are unpacked."""
     holder = partial / _HALVES / hashlib.sha256(source.url.encode()).hexdigest()[:16]
     holder.mkdir(parents=True, exist_ok=True)
     target = inside(partial, source.path)
@@ -211,7 +211,7 @@ def _get_web(source: WebFile, partial: Path, mirror: str) -> list[Path]:
             if unpack(fetched, unpacked, target.name) == "gz":
                 target = target.parent
         except FetchError:
-            shutil.rmtree(holder)  # no later call takes it for good
+            shutil.rmtree(holder)  # so that no later call thinks it good
             raise
         files = [path for path in sorted(unpacked.rglob("*")) if path.is_file()]
         moves = {target / path.relative_to(unpacked): path for path in files}
@@ -222,12 +222,12 @@ def _get_web(source: WebFile, partial: Path, mirror: str) -> list[Path]:
     return list(moves)
 
 
-# What is said
+# Messages
 
 
 def _announce(plan: Sequence[Download], missing: Sequence[Download], name: str, folder: Path) -> None:
     done = len(plan) - len(missing)
-    rest = f" ({done} of {len(plan)} are here already)" if done else ""
+    rest = f" ({done} of {len(plan)} are already here)" if done else ""
     what = "file" if len(missing) == 1 else "files"
     size = total_size([download.source for download in missing])
     _say(f"fetching {name}: {len(missing)} {what}, {size}{rest}, into {folder}")
@@ -255,17 +255,17 @@ def _locked(path: Path, name: str) -> Iterator[None]:
 
 @contextmanager
 def _explained(folder: Path, partial: Path, sources: Sequence[Source], name: str, get_data: str) -> Iterator[None]:
-    """Says what is missing where the publisher is out of reach, and what to do where the disk is full."""
+    """Says what is missing if the publisher cannot be reached, and what to do if the disk is full."""
     try:
         yield
     except UnreachableError as error:
         plan = read_plan(partial, sources) or [Download(source) for source in sources]
         missing = [download.source for download in plan if not download.is_whole(partial)]
         raise FetchError(
-            f"the data of {name} are not here and cannot be fetched: {error}. Missing: "
-            f"{first_few([source.where for source in missing])}; {total_size(missing)}. There are two ways to supply them: "
-            f"run `rec-gym prepare ID` where there is a connection, and copy downloads/{folder.name} of its cache folder to "
-            f"{folder}; or name a folder that holds them with data_dir=... (--data-dir). {get_data}".rstrip()
+            f"the data of {name} is not here and cannot be fetched: {error}. Missing: "
+            f"{first_few([source.where for source in missing])}; {total_size(missing)}. There are two ways to supply it: "
+            f"run `rec-gym prepare ID` on a machine with a connection, and copy downloads/{folder.name} of its cache folder to "
+            f"{folder}; or name a folder that holds the files with data_dir=... (--data-dir). {get_data}".rstrip()
         ) from error
     except OSError as error:
         if error.errno not in _NO_SPACE:
@@ -275,21 +275,18 @@ def _explained(folder: Path, partial: Path, sources: Sequence[Source], name: str
         for unpacked in partial.glob(f"{_HALVES}/*/{_UNPACKED}"):
             shutil.rmtree(unpacked, ignore_errors=True)
         raise FetchError(
-            f"the disk of {partial.parent} is full ({error}). What was half-written is removed, whole files are kept: make "
+            f"the disk of {partial.parent} is full ({error}). Partial files were removed, complete ones kept: make "
             "room and call again, or set REC_GYM_HOME to a folder on another disk"
         ) from error
 
 
 def _check_space(partial: Path, missing: Sequence[Source]) -> None:
-    """Refuses to begin what cannot end; an archive needs its own size and, unpacked, at least as much again."""
+    """Refuses a download that cannot fit; an archive needs its own size and, unpacked, at least as much again."""
     needed = sum(source.size * (2 if isinstance(source, WebFile) and source.unpack else 1) for source in missing)
     needed -= sum(path.stat().st_size for path in partial.rglob("*.part"))
     free = shutil.disk_usage(partial).free
     if needed > free:
         raise FetchError(
-            f"{as_size(needed)} are to be fetched, but the disk of {partial.parent} has {as_size(free)} left: make room, or "
+            f"{as_size(needed)} must be fetched, but the disk of {partial.parent} has {as_size(free)} left: make room, or "
             "set REC_GYM_HOME to a folder on another disk"
         )
-
-
-# The manifest

@@ -1,4 +1,4 @@
-"""Fetching from the Hugging Face hub, with its own client."""
+"""Downloads from the Hugging Face hub, with its own client."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 _TIMEOUT = 30.0  # seconds for a listing
-_TRIES = 3  # of a file; the listing, which comes first, has shown that the hub is there
-_OUR_FILES = ".cache"  # what the client keeps about downloads, under the folder that it is given
+_TRIES = 3  # per file; the listing, which comes first, has shown that the hub answers
+_OUR_FILES = ".cache"  # where the client keeps its notes on downloads, under the given folder
 
 
 def resolve(files: Sequence[HubFile], mirror: str = "") -> list[HubFile]:
@@ -28,7 +28,7 @@ def resolve(files: Sequence[HubFile], mirror: str = "") -> list[HubFile]:
         UnreachableError: the hub does not answer.
     """
     repo, revision = files[0].repo, files[0].revision
-    with _told(f"the data set {repo} (revision {revision})", mirror):
+    with _translated(f"the data set {repo} (revision {revision})", mirror):
         info = _client(mirror).dataset_info(repo, revision=revision, files_metadata=True, timeout=_TIMEOUT)
     there = {sibling.rfilename: sibling for sibling in info.siblings or ()}
     resolved: dict[str, HubFile] = {}
@@ -47,16 +47,16 @@ def resolve(files: Sequence[HubFile], mirror: str = "") -> list[HubFile]:
 def get(file: HubFile, folder: Path, mirror: str = "") -> Path:
     """Downloads a file that `resolve` returned to its path under `folder`.
 
-    A connection that drops is taken up again, from where it broke. Whether what a killed process left of a file is used
-    depends on the client's version; whole files are never fetched again.
+    A dropped connection is resumed where it broke. Whether the partial file of a killed process is resumed depends on the
+    client's version; complete files are never fetched again.
 
     Raises:
-        FetchError: it could not be had; the message says why.
+        FetchError: it could not be downloaded; the message says why.
     """
     target = inside(folder, file.path)
     for left in reversed(range(_TRIES)):  # some versions of the client give up at the first break
         try:
-            with _told(file.where, mirror):
+            with _translated(file.where, mirror):
                 _client(mirror).hf_hub_download(
                     file.repo, file.path, repo_type="dataset", revision=file.revision, local_dir=folder
                 )
@@ -68,7 +68,7 @@ def get(file: HubFile, folder: Path, mirror: str = "") -> Path:
 
 
 def leftovers(folder: Path) -> Path:
-    """Where the client keeps its notes, and what a killed download left, under the folder that `get` was given."""
+    """Where the client keeps its notes and partial downloads, under the folder passed to `get`."""
     return folder / _OUR_FILES
 
 
@@ -77,11 +77,11 @@ def _client(mirror: str) -> HfApi:
         from huggingface_hub import HfApi
     except ImportError as error:
         raise FetchError(
-            "data on the Hugging Face hub are fetched with its own client, which is not installed; "
+            "data on the Hugging Face hub is fetched with its own client, which is not installed; "
             "install it with: pip install 'rec-gym[hub]'"
         ) from error
-    # The client reads HF_ENDPOINT at its import; here it counts at the time of the call. A mirror that is named on the
-    # command line is not shown the user's token, which belongs to the hub.
+    # The client reads HF_ENDPOINT at import; here it is read at each call. A mirror named on the command line does not get
+    # the user's token, which belongs to the hub.
     return HfApi(
         endpoint=mirror or os.environ.get("HF_ENDPOINT") or None,
         token=False if mirror else None,
@@ -90,19 +90,21 @@ def _client(mirror: str) -> HfApi:
 
 
 @contextmanager
-def _told(what: str, mirror: str) -> Iterator[None]:
+def _translated(what: str, mirror: str) -> Iterator[None]:
     """Turns the client's errors into those of this package."""
-    _client(mirror)  # its absence has a message of its own
+    _client(mirror)  # if it is missing, that has its own message
     from huggingface_hub import errors
 
     try:
         yield
     except errors.GatedRepoError as error:
         raise FetchError(
-            f"{what} is given only to those who accept its terms: do so on its page on the hub, then `hf auth login`"
+            f"{what} is available only to users who accept its terms: do so on its page on the hub, then run `hf auth login`"
         ) from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError) as error:
-        if isinstance(error, errors.LocalEntryNotFoundError):  # the client had no answer, or none that it understood
+        if isinstance(
+            error, errors.LocalEntryNotFoundError
+        ):  # the client got no answer, or one that it did not understand
             cause = error.__cause__ or error
             if isinstance(cause, errors.HfHubHTTPError | errors.FileMetadataError):
                 raise FetchError(
@@ -118,7 +120,7 @@ def _told(what: str, mirror: str) -> Iterator[None]:
     except OSError as error:
         if error.errno is not None:  # of the disk, not of the client
             raise
-        raise FetchError(f"{what} did not come whole ({_first_line(error)}); call again") from error
+        raise FetchError(f"{what} arrived incomplete ({_first_line(error)}); call again") from error
 
 
 def _first_line(error: BaseException) -> str:

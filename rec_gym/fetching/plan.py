@@ -1,4 +1,4 @@
-"""The plan of a download, and what is whole of it: the manifest beside the files."""
+"""The plan of a download and which of its files are complete: the manifest next to the files."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ MANIFEST = "rec-gym-download.json"
 
 @dataclass
 class Download:
-    """One file to fetch, and what it became: `{path: {size, sha256}}`; None until it is whole."""
+    """One file to fetch and the resulting files, `{path: {size, sha256}}`; None until it is complete."""
 
     source: Source
     files: dict[str, dict[str, object]] | None = None
 
     def is_whole(self, folder: Path) -> bool:
-        """Whether all of its files are in the folder, by their sizes."""
+        """Whether all of its files are in the folder, with their sizes."""
         return self.files is not None and all(_has(folder / name, file["size"]) for name, file in self.files.items())
 
 
@@ -47,7 +47,7 @@ def read_plan(folder: Path, sources: Sequence[Source]) -> list[Download] | None:
 
 
 def write_plan(folder: Path, sources: Sequence[Source], plan: Sequence[Download]) -> None:
-    """Writes the plan beside the files, whole or not at all."""
+    """Writes the plan next to the files, atomically."""
     downloads = [{"source": _encode(download.source), "files": download.files} for download in plan]
     write_json(folder / MANIFEST, {"sources": [identity(source) for source in sources], "downloads": downloads})
 
@@ -55,7 +55,7 @@ def write_plan(folder: Path, sources: Sequence[Source], plan: Sequence[Download]
 def damage_of(folder: Path) -> str | None:
     """Why a download cannot be used as it is; None if it can."""
     if not folder.is_dir():
-        return "it is not there"
+        return "it does not exist"
     try:
         stored = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         for entry in stored["downloads"]:

@@ -27,12 +27,12 @@ class HubFile:
 
     Attributes:
         repo: `"owner/name"`.
-        path: where it is in the repository, and where it lies under the data folder. With `*` it is a pattern that
-            stands for every file that fits (`*` fits `/` too); at least one has to.
-        revision: a branch, tag or commit. The commit that it names when fetching begins is the one that is fetched.
-        size: bytes, as published (of a pattern: of all files); 0 where that is not known. Said where the hub is out of
-            reach; the hub's own figure counts otherwise.
-        sha256: of the content; where it is empty, the hub's own figure is used.
+        path: where it is in the repository, and where it goes under the data folder. With `*` it is a pattern for
+            every matching file (`*` matches `/` too); at least one must match.
+        revision: a branch, tag or commit. The commit that it names when the download begins is fetched.
+        size: bytes, as published (for a pattern: of all files); 0 if unknown. Shown when the hub cannot be reached;
+            otherwise the hub's own figure counts.
+        sha256: of the content; if empty, the hub's own figure is used.
     """
 
     repo: str
@@ -58,10 +58,10 @@ class WebFile:
 
     Attributes:
         url: where it is.
-        path: where it lies under the data folder. With `unpack`: the folder that the archive is unpacked into (`"."`
+        path: where it goes under the data folder. With `unpack`: the folder into which the archive is unpacked (`"."`
             for the data folder itself); for a compressed single file (`.gz`), the file that it becomes.
-        size: bytes of the download, as published; 0 where that is not known (the server is asked).
-        checksum: `"md5:..."` or `"sha256:..."` of the download; empty where the publisher states none.
+        size: bytes of the download, as published; 0 if unknown (the server is asked).
+        checksum: `"md5:..."` or `"sha256:..."` of the download; empty if the publisher states none.
         unpack: whether it is a zip, tar or gz archive whose content is wanted.
     """
 
@@ -81,7 +81,7 @@ Source = HubFile | WebFile
 
 
 def identity(source: Source) -> dict[str, object]:
-    """What makes a source another one: all but its size, which is said but decides nothing."""
+    """What identifies a source: all fields except its size, which is only shown."""
     fields = asdict(source)
     del fields["size"]
     return {"from": "hub" if isinstance(source, HubFile) else "web", **fields}
@@ -96,12 +96,12 @@ def inside(folder: Path, name: str) -> Path:
     posix, windows = PurePosixPath(name), PureWindowsPath(name)
     leads_out = posix.is_absolute() or windows.drive or windows.root or ".." in posix.parts or ".." in windows.parts
     if leads_out or "\0" in name or not name:
-        raise ValueError(f"{name!r} leads out of the folder that it belongs into")
+        raise ValueError(f"{name!r} leads out of its folder")
     return folder / posix
 
 
 def as_size(count: float) -> str:
-    """A number of bytes for people: `1.2 GB`."""
+    """A number of bytes, human-readable: `1.2 GB`."""
     power = 0
     while count >= 999.5 and power < len(_UNITS) - 1:
         count, power = count / 1000, power + 1
@@ -110,7 +110,7 @@ def as_size(count: float) -> str:
 
 
 def total_size(sources: Sequence[Source]) -> str:
-    """The size of `sources` for people; says where not all of it is known."""
+    """The size of `sources`, human-readable; says if it is not fully known."""
     known = sum(source.size for source in sources)
     if all(source.size for source in sources):
         return as_size(known)

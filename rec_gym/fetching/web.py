@@ -1,4 +1,4 @@
-"""Fetching from the web: pooch checks and places a file, and a downloader of ours goes on where an earlier one ended."""
+"""Downloads from the web: pooch checks and places a file, and our downloader resumes interrupted downloads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from requests import Response
 
 _TIMEOUT = (10.0, 60.0)  # seconds for a connection, and between two pieces of an answer
-_TRIES = 5  # in a row that bring nothing
+_TRIES = 5  # in a row without any progress
 _WAIT = 1.0  # seconds before the second try, twice as long before the third, ...
 _CHUNK = 1 << 16
 
@@ -32,26 +32,26 @@ def announced_size(file: WebFile, mirror: str = "") -> int:
         UnreachableError: it does not answer.
     """
     requests = _requests()
-    with _told(file, mirror):
+    with _translated(file, mirror):
         headers = {"Accept-Encoding": "identity"}
         with requests.head(_address(file, mirror), timeout=_TIMEOUT, allow_redirects=True, headers=headers) as response:
             if response.status_code in (404, 410):
                 response.raise_for_status()
-            return int(response.headers.get("Content-Length", 0)) if response.ok else 0  # some servers refuse to tell
+            return int(response.headers.get("Content-Length", 0)) if response.ok else 0  # some servers refuse to say
 
 
 def get(file: WebFile, target: Path, mirror: str = "") -> None:
-    """Downloads a file to `target`; what an earlier call left of it is used if the server says that it is the same.
+    """Downloads a file to `target`, resuming what an earlier call left if the server says that the file is unchanged.
 
     Raises:
-        FetchError: it could not be had, or it is not what the publisher states; the message says why.
+        FetchError: it could not be downloaded, or it is not what the publisher states; the message says why.
     """
     requests = _requests()
     import pooch
 
     part = target.with_name(f"{target.name}.part")
     with (
-        _told(file, mirror),
+        _translated(file, mirror),
         _quiet(pooch.get_logger()),
         Bar(f"fetching {target.name}", file.size or None, "bytes") as bar,
     ):
@@ -78,17 +78,17 @@ def _requests() -> ModuleType:
         import requests
     except ImportError as error:
         raise FetchError(
-            f"data on the web are fetched with pooch, and {error.name} is not installed; "
+            f"data on the web is fetched with pooch, and {error.name} is not installed; "
             "install it with: pip install 'rec-gym[hub]'"
         ) from error
     return requests
 
 
 class _Resuming:
-    """A downloader for pooch that goes on where an earlier one ended, and tries again when a connection breaks.
+    """A downloader for pooch that resumes an interrupted download and retries when a connection breaks.
 
-    The next call may be another process: what is there lies in `part`, and what the server called it (its ETag, or its
-    date) beside it. The server is asked for the rest only if that still holds (If-Range); it sends all of it otherwise.
+    The next call may be in another process: the bytes so far are in `part`, and the server's validator (its ETag, or its
+    date) is next to it. The server sends the rest only if the validator still holds (If-Range), and otherwise everything.
     """
 
     def __init__(self, part: Path, bar: Bar) -> None:
@@ -99,27 +99,27 @@ class _Resuming:
         """Called by pooch: fetches `url` into `output_file`."""
         import requests
 
-        vain = 0
+        failures = 0
         while True:
             before = self._size()
             try:
-                self._go_on(url)
+                self._resume(url)
                 break
             except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
-                vain = 0 if self._size() > before else vain + 1
-                if vain == _TRIES or not self._answered:  # a server that was never reached is not waited for
+                failures = 0 if self._size() > before else failures + 1
+                if failures == _TRIES or not self._answered:  # do not wait for a server that never answered
                     raise
-                time.sleep(_WAIT * vain)
+                time.sleep(_WAIT * failures)
         self._name.unlink(missing_ok=True)
         os.replace(self._part, output_file)
 
     def _size(self) -> int:
         return self._part.stat().st_size if self._part.exists() else 0
 
-    def _go_on(self, url: str) -> None:
+    def _resume(self, url: str) -> None:
         import requests
 
-        headers = {"Accept-Encoding": "identity"}  # so that bytes on the way are bytes of the file
+        headers = {"Accept-Encoding": "identity"}  # so that the bytes sent are those of the file
         done = self._size()
         name = self._name.read_text(encoding="latin-1") if self._name.exists() else ""
         if done and name:
@@ -128,13 +128,13 @@ class _Resuming:
             self._answered = True
             content_range = response.headers.get("Content-Range", "")
             if response.status_code == 416 and content_range == f"bytes */{done}":
-                return  # the last byte had come before the last call ended
-            goes_on = response.status_code == 206 and content_range.startswith(f"bytes {done}-")
-            if response.status_code in (206, 416) and not goes_on:
+                return  # the last call had already received the last byte
+            resumes = response.status_code == 206 and content_range.startswith(f"bytes {done}-")
+            if response.status_code in (206, 416) and not resumes:
                 self._part.unlink(missing_ok=True)
-                raise requests.ConnectionError(f"the server sent another part than was asked for ({content_range})")
+                raise requests.ConnectionError(f"the server sent a different part than requested ({content_range})")
             response.raise_for_status()
-            if not goes_on:
+            if not resumes:
                 self._begin(response)
             self._show(self._size())
             with open(self._part, "ab") as file:
@@ -143,7 +143,7 @@ class _Resuming:
                     self._show(self._shown + len(chunk))
 
     def _begin(self, response: Response) -> None:
-        """An empty file, and the name by which the server will know it again; a weak ETag is none."""
+        """Starts an empty file, with the validator by which the server will recognise it; a weak ETag does not count."""
         self._part.unlink(missing_ok=True)
         etag = response.headers.get("ETag", "")
         name = response.headers.get("Last-Modified", "") if not etag or etag.startswith("W/") else etag
@@ -156,7 +156,7 @@ class _Resuming:
 
 
 def _address(file: WebFile, mirror: str) -> str:
-    """The address, with the host of a mirror in the place of its own."""
+    """The address, with a mirror's host instead of its own."""
     if not mirror:
         return file.url
     own, other = urlsplit(file.url), urlsplit(mirror)
@@ -165,7 +165,7 @@ def _address(file: WebFile, mirror: str) -> str:
 
 @contextmanager
 def _quiet(logger: logging.Logger) -> Iterator[None]:
-    """Pooch says on standard error what is said here already."""
+    """Silences pooch, which repeats on standard error what is already shown here."""
     before = logger.level
     logger.setLevel(logging.WARNING)
     try:
@@ -175,7 +175,7 @@ def _quiet(logger: logging.Logger) -> Iterator[None]:
 
 
 @contextmanager
-def _told(file: WebFile, mirror: str) -> Iterator[None]:
+def _translated(file: WebFile, mirror: str) -> Iterator[None]:
     """Turns the errors of requests into those of this package."""
     import requests
 
@@ -185,8 +185,8 @@ def _told(file: WebFile, mirror: str) -> Iterator[None]:
     except requests.HTTPError as error:
         status = error.response.status_code if error.response is not None else 0
         if status in (404, 410):
-            raise NotThereError(f"{address} is not there (status {status}); it may have moved") from error
-        raise FetchError(f"{address} was refused (status {status}); try again later") from error
+            raise NotThereError(f"{address} does not exist (status {status}); it may have moved") from error
+        raise FetchError(f"the server refused {address} (status {status}); try again later") from error
     except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
         raise UnreachableError(
             f"{urlsplit(address).netloc} does not answer, or the connection broke ({error})"

@@ -49,39 +49,42 @@ def _fill(template: str, values: Mapping[str, str]) -> str:
 
 
 _SAYS = "A shopper says:\n{request}\n\n"
-_BOUGHT = "A shopper bought, oldest first:\n{request}\n\n"
-_READS = "The engine reads it as: {query_language}.\n{instruction}"
-_READS_EACH = "The engine reads each as: {query_language}.\n{instruction}"
+_BOUGHT = "A shopper bought these products, oldest first:\n{request}\n\n"
+_READS = "The search engine treats the query as: {query_language}.\n{instruction}"
+_READS_EACH = "The search engine treats each query as: {query_language}.\n{instruction}"
 _WRITER = "You write queries for a product search engine."
-_SELLER = "You help shoppers to find products."
+_SELLER = "You help shoppers find products."
 
-SEARCH = Prompt(f"{_SAYS}Write the query that finds the products that fit best. {_READS}", _WRITER)
-HISTORY = Prompt(f"{_BOUGHT}Write the query that finds what this shopper buys next. {_READS}", _WRITER)
-SEVERAL_SEARCH = Prompt(f"{_SAYS}Write queries that together find the products that fit best. {_READS_EACH}", _WRITER)
+SEARCH = Prompt(f"{_SAYS}Write a search query that finds the best matching products. {_READS}", _WRITER)
+HISTORY = Prompt(f"{_BOUGHT}Write a search query that finds what this shopper will buy next. {_READS}", _WRITER)
+SEVERAL_SEARCH = Prompt(
+    f"{_SAYS}Write search queries that together find the best matching products. {_READS_EACH}", _WRITER
+)
 SEVERAL_HISTORY = Prompt(
-    f"{_BOUGHT}Write queries that together find what this shopper buys next. {_READS_EACH}", _WRITER
+    f"{_BOUGHT}Write search queries that together find what this shopper will buy next. {_READS_EACH}", _WRITER
 )
 TITLES_SEARCH = Prompt(
-    f"{_SAYS}Write titles of products that fit best, as a shop would list them.\n{{instruction}}", _SELLER
+    f"{_SAYS}Write the titles of the best matching products, as a shop would list them.\n{{instruction}}", _SELLER
 )
 TITLES_HISTORY = Prompt(
-    f"{_BOUGHT}Write titles of products that this shopper buys next, as a shop would list them.\n{{instruction}}",
+    f"{_BOUGHT}Write the titles of the products that this shopper is likely to buy next, as a shop would list them.\n"
+    "{instruction}",
     _SELLER,
 )
 ORDER_SEARCH = Prompt(
     f"{_SAYS}The shop offers:\n{{candidates}}\n\n"
-    "Put these products into the order in which they fit what the shopper says.\n{instruction}",
+    "Rank these products by how well they match what the shopper says.\n{instruction}",
     _SELLER,
 )
 ORDER_HISTORY = Prompt(
     f"{_BOUGHT}The shop offers:\n{{candidates}}\n\n"
-    "Put these products into the order in which this shopper would buy them next.\n{instruction}",
+    "Rank these products by how likely this shopper is to buy them next.\n{instruction}",
     _SELLER,
 )
 PROFILE = Prompt(
-    f"{_BOUGHT}Write a profile of this shopper, in plain text of a few sentences: what kind of products they look for, with "
-    "which properties, and what they are likely to buy next. The shop compares the text with the descriptions of its "
-    "products.\nReply with the profile and nothing else.",
+    f"{_BOUGHT}Write a profile of this shopper in a few sentences of plain text: what kinds of products they look for, which "
+    "properties matter to them, and what they are likely to buy next. The shop compares the profile with its product "
+    "descriptions.\nReply with the profile and nothing else.",
     "You describe shoppers to a shop that recommends products.",
 )
 PROMPT = Interface("a prompt", lambda value: isinstance(value, Prompt), "a rec_gym.loop.prompts.Prompt")

@@ -66,10 +66,10 @@ class Turns:
         parts = [text]
         for turn, (query, shown) in enumerate(zip(episode.queries, episode.shown, strict=True), 1):
             titles = [f"  {place}. {title}" for place, title in enumerate(catalog.titles(shown), 1)]
-            asked = query or "(not understood)"
+            asked = query or "(query could not be parsed)"
             parts.append("\n".join([f"Search {turn}: {asked}", *(titles or ["  (no results)"])]))
         if not episode.done:
-            parts.append(f"Search again, or say {STOP} if nothing better is to be found.")
+            parts.append(f"Search again, or reply {STOP} if you cannot find anything better.")
         return "\n\n".join(parts)
 
     def stops(self, episodes: Sequence[Episode], completions: Sequence[str]) -> list[bool]:

@@ -237,7 +237,7 @@ class TestAgent:
         made = play(agent, ["blanket<|im_end|>", "wool\n\nblanket<|im_end|>", "<stop><|im_end|>", "never asked"])
         said = made["text"].removeprefix(PROMPT).split("<|im_start|>assistant\n")
         assert said[0].startswith("blanket<|im_end|>\n<|im_start|>user\nSearch 1: blanket\n  1. ")
-        assert said[0].endswith("Search again, or say <stop> if nothing better is to be found.<|im_end|>\n")
+        assert said[0].endswith("Search again, or reply <stop> if you cannot find anything better.<|im_end|>\n")
         assert said[1].startswith("wool\n\nblanket<|im_end|>\n<|im_start|>user\nSearch 2: wool\n\nblanket\n")
         assert "Search 1" not in said[1]
         assert said[2:] == ["<stop><|im_end|>"]

@@ -111,7 +111,7 @@ def test_several_turns_tell_of_the_tool(task_id, said, tmp_path):
         "request_id": row["reward_model"]["ground_truth"],
         "task": row["extra_info"]["task"],
     }
-    assert "the tool `search`" in row["prompt"][-1]["content"]
+    assert "the `search` tool" in row["prompt"][-1]["content"]
     assert row["prompt"][-1]["content"].startswith(said)
     assert task_of(row["extra_info"]["task"]).turns == task.turns
     own = {"user": "{request}, please"}

@@ -185,9 +185,9 @@ class TestWeb:
     @pytest.mark.parametrize(
         ("status", "size", "message"),
         [
-            (404, 0, r"/a\.bin is not there \(status 404\); it may have moved"),
-            (404, 1, r"/a\.bin is not there \(status 404\); it may have moved"),
-            (503, 0, r"/a\.bin was refused \(status 503\); try again later"),
+            (404, 0, r"/a\.bin does not exist \(status 404\); it may have moved"),
+            (404, 1, r"/a\.bin does not exist \(status 404\); it may have moved"),
+            (503, 0, r"the server refused .*/a\.bin \(status 503\); try again later"),
         ],
     )
     def test_refusals(self, loopback, status, size, message):
@@ -261,11 +261,11 @@ REFUSED = {
     "tar-link": (tarred({**tar_link("link", ".."), "link/out.txt": b"x"}), "'link' is a link or a device"),
     "tar-hard-link": (tarred(tar_link("hard", "/etc/passwd", tarfile.LNKTYPE)), "'hard' is a link or a device"),
     "tar-pipe": (tarred(tar_link("pipe", "", tarfile.FIFOTYPE)), "'pipe' is a link or a device"),
-    "zip-cut": (zipped(FILES)[:-30], "no zip, tar or gz archive"),
+    "zip-cut": (zipped(FILES)[:-30], "not a zip, tar or gz archive"),
     "tar-cut": (tarred(FILES)[:-30], "is damaged"),
     "gz-cut": (gzip.compress(DATA)[:-30], "is damaged"),
-    "page": (b"<html>Sign in</html>", "no zip, tar or gz archive"),
-    "empty": (b"", "no zip, tar or gz archive"),
+    "page": (b"<html>Sign in</html>", "not a zip, tar or gz archive"),
+    "empty": (b"", "not a zip, tar or gz archive"),
 }
 
 
@@ -403,10 +403,10 @@ class TestWhatFails:
             with pytest.raises(FetchError) as caught:
                 fetched(source)
             message = str(caught.value)
-            assert "the data of shop are not here and cannot be fetched: " in message
+            assert "the data of shop is not here and cannot be fetched: " in message
             assert "does not answer" in message
             assert f"Missing: {source.where}; 1.05 MB" in message.replace("'", "")
-            assert "run `rec-gym prepare ID` where there is a connection, and copy downloads/shop-" in message
+            assert "run `rec-gym prepare ID` on a machine with a connection, and copy downloads/shop-" in message
             assert f"to {download_folder([source], 'shop')}; or name a folder" in message
             assert message.endswith("with data_dir=... (--data-dir). See the shop.")
 
@@ -424,7 +424,7 @@ class TestWhatFails:
         monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10, 10, 1_500_000))
         url = loopback.add("/a.zip", DATA)
         with pytest.raises(
-            FetchError, match=r"2\.10 MB are to be fetched, but the disk of .* has 1\.50 MB left: make room"
+            FetchError, match=r"2\.10 MB must be fetched, but the disk of .* has 1\.50 MB left: make room"
         ):
             fetched(WebFile(url, "a", unpack=True))
         assert loopback.fetched("a.zip") == []
@@ -447,7 +447,7 @@ class TestWhatFails:
 
         wanted = (WebFile(a, "a.bin"), WebFile(b, "b.bin"))
         monkeypatch.setattr(web._Resuming, "_show", full)
-        with pytest.raises(FetchError, match=r"the disk of .*downloads is full .*No space left.* whole files are kept"):
+        with pytest.raises(FetchError, match=r"the disk of .*downloads is full .*No space left.* complete ones kept"):
             fetched(*wanted)
         assert contents(partial_folder(download_folder(wanted, "shop"))) == {"a.bin": b"a"}
         monkeypatch.setattr(web._Resuming, "_show", real)

@@ -88,7 +88,7 @@ def test_what_cannot_hold_data_is_left_out_with_a_warning(beir):
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(beir / "socket"))
         message = (
-            r"left out of the data folder .*: \.#corpus\.jsonl \(a link to nothing\); loop \(a link to nothing\); "
+            r"left out of the data folder .*: \.#corpus\.jsonl \(a broken link\); loop \(a broken link\); "
             r"pipe \(a named pipe\); socket \(a socket\); zero \(a device\)"
         )
         with pytest.warns(UserWarning, match=message):
@@ -97,7 +97,7 @@ def test_what_cannot_hold_data_is_left_out_with_a_warning(beir):
 
 def test_hidden_files_beside_judgements_are_not_read(beir):
     (beir / "qrels" / ".#test.tsv").symlink_to("user@host.1")
-    with pytest.warns(UserWarning, match=r"qrels/\.#test\.tsv \(a link to nothing\)"):
+    with pytest.warns(UserWarning, match=r"qrels/\.#test\.tsv \(a broken link\)"):
         assert gains(beir) == {"a": 1.0}
 
 
@@ -105,10 +105,10 @@ def test_hidden_files_beside_judgements_are_not_read(beir):
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (os.mkfifo, ValueError, "is a named pipe; data are read from regular files only"),
-        (os.mkdir, ValueError, "is a folder; data are read from regular files only"),
-        (lambda path: path.symlink_to("/dev/zero"), ValueError, "is a device; data are read from regular files only"),
-        (lambda path: path.symlink_to("nowhere"), FileNotFoundError, "is a link to nowhere, which is not there"),
+        (os.mkfifo, ValueError, "is a named pipe; data is read from regular files only"),
+        (os.mkdir, ValueError, "is a folder; data is read from regular files only"),
+        (lambda path: path.symlink_to("/dev/zero"), ValueError, "is a device; data is read from regular files only"),
+        (lambda path: path.symlink_to("nowhere"), FileNotFoundError, "is a link to nowhere, which does not exist"),
     ],
 )
 def test_what_a_loader_asks_for_must_be_a_file(beir, name, make, error, message):

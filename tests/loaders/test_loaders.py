@@ -125,7 +125,7 @@ def test_fields_of_lists_and_options():
     with pytest.raises(ValueError, match="here: field 'a' must be a list of texts; it holds dict"):
         joined_field({"a": ["x", {}]}, "a", "here")
     one_of("size", "s", ("s", "m"))
-    with pytest.raises(ValueError, match="size is one of s, m, not 'l'"):
+    with pytest.raises(ValueError, match="unknown size 'l'; .*choose from: s, m"):
         one_of("size", "l", ("s", "m"))
 
 
@@ -139,7 +139,7 @@ def test_the_first_row_of_each_id_is_kept():
         4,
         6,
     ]  # an id that is missing is refused later
-    assert notes == {"items whose id stood there before, dropped": 2}
+    assert notes == {"items with a repeated id, dropped": 2}
     assert first_of_each(table.slice(0, 2), "id", notes)["n"].to_pylist() == [0, 1]
 
 
@@ -196,13 +196,13 @@ def test_beir_counts_what_it_drops(tmp_path):
     ("written", "message"),
     [
         ({"corpus": [*CORPUS, CORPUS[0]]}, r"corpus\.jsonl: item ids must be unique; repeated: 'd0'"),
-        ({"corpus": [{"id": "d0", "text": "x"}]}, r"corpus\.jsonl, line 1: no field '_id'; there are: id, text"),
+        ({"corpus": [{"id": "d0", "text": "x"}]}, r"corpus\.jsonl, line 1: no field '_id'; its fields: id, text"),
         ({"corpus": [{"_id": "d0", "title": "x"}]}, "line 1: no field 'text'"),
         ({"corpus": [{"_id": "d0", "text": ["x"]}]}, "line 1: field 'text' must be text, not list"),
         ({"corpus": [{"_id": None, "text": "x"}]}, "item needs a non-empty id"),
         ({"corpus": ""}, r"corpus\.jsonl: the catalogue is empty"),
         ({"corpus": '{"_id": "d0", "te'}, r"corpus\.jsonl, line 1: not JSON"),
-        ({"queries": [QUERIES[0], QUERIES[0]]}, r"queries\.jsonl, line 2: the query id 'q0' stands there twice"),
+        ({"queries": [QUERIES[0], QUERIES[0]]}, r"queries\.jsonl, line 2: the query id 'q0' appears twice"),
         ({"queries": [{"_id": "q0"}]}, r"queries\.jsonl, line 1: no field 'text'"),
         ({"queries": ""}, "no request; .*so far: .*without a text, dropped: 1"),
         ({"test": "q0\td0\tgood\n"}, r"test\.tsv, line 2: the score must be a number, not 'good'"),
@@ -214,7 +214,7 @@ def test_beir_counts_what_it_drops(tmp_path):
         ({"test": ""}, "no request"),
         ({"test": "q0\td0\t0\n"}, "no request; .* without a relevant item in the catalogue, dropped: 1"),
         ({"test": "q0\td0\t1\nq0\td0\t2\n"}, r"different judgements of the same query and item: \('q0', 'd0'\)"),
-        ({"all": "q0\td0\t1\n"}, r"all\.tsv: 'all' names every split together; rename"),
+        ({"all": "q0\td0\t1\n"}, r"all\.tsv: 'all' is reserved for all splits together; rename"),
     ],
 )
 def test_beir_refuses(tmp_path, written, message):
@@ -335,7 +335,7 @@ def test_recbole_fields_by_other_names(tmp_path):
         ({"items": ITEMS + "g\tx"}, "line 8: 2 tab-separated cells, but the header has 4"),
         ({"items": "item_id\ttitle\na\tb\n"}, "header cell 'item_id' is not name:type"),
         ({"items": "item_id:token\ttitle:text\n"}, "header cell 'title:text' is not name:type"),
-        ({"items": "id:token\ttitle:token_seq\n"}, "has no column 'item_id'; there are: id, title"),
+        ({"items": "id:token\ttitle:token_seq\n"}, "has no column 'item_id'; its columns: id, title"),
         ({"items": "item_id:token\tprice:float\na\t1\n"}, "at least one text column"),
         ({"items": "item_id:token\tx:token\tx:token\n"}, "names 'x' twice"),
         ({"items": ""}, r"shop\.item is empty"),

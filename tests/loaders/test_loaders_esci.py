@@ -76,16 +76,16 @@ def without(rows, name):
 @pytest.mark.parametrize(
     ("written", "message"),
     [
-        ({"examples": [example(1, "a", "X")]}, "unknown esci_label 'X'; known are E, S, C, I, Exact"),
+        ({"examples": [example(1, "a", "X")]}, "unknown esci_label 'X'; choose from: E, S, C, I, Exact"),
         ({"examples": [example(1, "a", None), *EXAMPLES]}, "unknown esci_label None"),
-        ({"examples": [example(1, "a", "E", "later")]}, "unknown split 'later'; known are train, test"),
+        ({"examples": [example(1, "a", "E", "later")]}, "unknown split 'later'; choose from: train, test"),
         ({"examples": [example(None, "a", "E"), *EXAMPLES]}, "a row has no query_id"),
         ({"examples": [*EXAMPLES, example(1, "a", "S")]}, r"different judgements .* \('1', 'a'\)"),
-        ({"examples": without(EXAMPLES, "esci_label")}, "has no column 'esci_label'; there are: example_id"),
+        ({"examples": without(EXAMPLES, "esci_label")}, "has no column 'esci_label'; its columns: example_id"),
         ({"examples": [example(1, "a", "I")]}, "no request"),
         ({"products": without(PRODUCTS, "product_brand")}, "has no column 'product_brand'"),
         ({"products": [*PRODUCTS, PRODUCTS[0]]}, "item ids must be unique; repeated: 'a'"),
-        ({"products": [product("a", "es")]}, "holds no product of locale 'us'; there are: 'es'"),
+        ({"products": [product("a", "es")]}, "holds no product of locale 'us'; its locales: 'es'"),
     ],
 )
 def test_esci_refuses(tmp_path, written, message):
@@ -108,15 +108,15 @@ def test_esci_options_and_files_are_checked(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"should hold either shopping_queries_dataset_examples\.parquet"):
         esci.load(str(tmp_path))
     folder = write_esci(tmp_path)
-    with pytest.raises(ValueError, match="gains is one of graded, exact, not 'binary'"):
+    with pytest.raises(ValueError, match="unknown gains 'binary'; .*choose from: graded, exact"):
         esci.load(folder, gains="binary")
-    with pytest.raises(ValueError, match="version is one of small, large, not 'tiny'"):
+    with pytest.raises(ValueError, match="unknown version 'tiny'; .*choose from: small, large"):
         esci.load(folder, version="tiny")
     (tmp_path / esci.EXAMPLES).rename(tmp_path / "judged.parquet")
     with pytest.raises(FileNotFoundError, match=r"examples\.parquet is missing"):
         esci.load(folder)
     (tmp_path / esci.PRODUCTS).unlink()
-    with pytest.raises(ValueError, match=r"judged\.parquet: its name does not tell its split"):
+    with pytest.raises(ValueError, match=r"judged\.parquet: its name does not state a split"):
         esci.load(folder)
 
 

@@ -69,7 +69,7 @@ def test_a_query_stands_in_one_split(register):
 
 
 def test_ir_datasets_refuses(register, monkeypatch):
-    with pytest.raises(ValueError, match=r"ir_datasets knows no 'nope'; https://ir-datasets\.com lists the ids"):
+    with pytest.raises(ValueError, match=r"ir_datasets does not know 'nope'; https://ir-datasets\.com lists the ids"):
         loader.load("nope")
     register("bare")
     with pytest.raises(ValueError, match="'bare' lacks 'queries', 'qrels'; name an id that has documents"):

@@ -14,7 +14,7 @@ def test_splits_follow_each_other_in_time(tmp_path):
     dataset = logs.load(write_log(tmp_path, LOG_REQUESTS[::-1]))
     assert list(split_of(dataset).values()) == ["train"] * 14 + ["val"] * 2 + ["test"] * 4
     assert list(split_of(dataset)) == [f"r{k}" for k in range(20)]
-    assert dataset.notes == {"requests out of the order of time, put in order": 19}
+    assert dataset.notes == {"requests out of time order, sorted": 19}
     assert dataset.catalog.values("price").tolist() == [0.5, 1.5, 2.5, 3.5]
 
 
@@ -74,18 +74,21 @@ def with_last(**fields):
         ({"requests": with_last(id="")}, "request needs a non-empty id"),
         ({"requests": with_last(clicks=1)}, "line 20: unknown field 'clicks'; the fields are id, time, query"),
         ({"requests": with_last(engagement=["a"])}, r"'engagement' must be an object \{item id: events\}"),
-        ({"requests": with_last(engagement={"a": "bought"})}, "line 20: unknown event 'bought'; known are impression"),
+        (
+            {"requests": with_last(engagement={"a": "bought"})},
+            "line 20: unknown event 'bought'; choose from: impression",
+        ),
         ({"requests": with_last(engagement={"a": []})}, r"unknown event \[\]"),
         ({"requests": with_last(time="yesterday")}, "line 20: a time is ISO 8601 or seconds since 1970, not 'yest"),
         ({"requests": with_last(time=None)}, "a time is ISO 8601 or seconds since 1970, not None"),
         ({"requests": with_last(history="a")}, "field 'history' must be a list of item ids"),
         ({"requests": with_last(query=5.5)}, "field 'query' must be text, not float"),
         ({"requests": as_jsonl(LOG_REQUESTS)[:-9]}, "line 20: not JSON .* truncated"),
-        ({"requests": ""}, "leave train, val or test without a request; there are 0"),
-        ({"requests": LOG_REQUESTS[:2]}, "there are 2 with a gain > 0, from 2023-11-14T22:13:20"),
+        ({"requests": ""}, "leave train, val or test without a request; 0 requests have a gain > 0"),
+        ({"requests": LOG_REQUESTS[:2]}, "2 requests have a gain > 0, from 2023-11-14T22:13:20"),
         ({"items": [*LOG_ITEMS, LOG_ITEMS[0]]}, r"items\.jsonl: item ids must be unique; repeated: 'a'"),
         ({"items": [*LOG_ITEMS, {"item_id": "x"}]}, "line 5: every item needs the same fields .* 'price', 'title'"),
-        ({"items": [{"title": "x"}]}, "line 1: no field 'item_id'; there are: title"),
+        ({"items": [{"title": "x"}]}, "line 1: no field 'item_id'; its fields: title"),
         ({"items": [{"item_id": "a", "title": ["x"]}]}, "'title' must hold text or numbers, not list"),
         ({"items": [{"item_id": "a", "title": "x"}, {"item_id": "b", "title": 1}]}, "'title' must hold text only or"),
         ({"items": ""}, "the catalogue is empty"),
@@ -100,7 +103,7 @@ def test_options_and_files_are_checked(tmp_path):
     folder = write_log(tmp_path)
     for wrong in ({"click": -1}, {"purchase": float("nan")}, {"test_share": 1}, {"val_share": 0}):
         with pytest.raises(
-            ValueError, match="weights of events must be >= 0, and test_share and val_share lie between"
+            ValueError, match="weights of events must be >= 0, and test_share and val_share must be between"
         ):
             logs.load(folder, **wrong)
     with pytest.raises(ValueError, match="choose cut= and val_cut= between"):

@@ -76,7 +76,7 @@ def test_new_releases_are_utf_8(tmp_path):
 
 
 def test_sizes_and_files_are_checked(tmp_path):
-    with pytest.raises(ValueError, match="size is one of 100k, 1m, latest-small, 32m, not '25m'"):
+    with pytest.raises(ValueError, match="unknown size '25m'; .*choose from: 100k, 1m, latest-small, 32m"):
         movielens.load(str(tmp_path), size="25m")
     for size, missing in zip(SIZES, ("u.item", "movies.dat", "movies.csv", "movies.csv"), strict=True):
         with pytest.raises(FileNotFoundError, match=rf"{missing} is missing\. .* should hold the files of one release"):

@@ -41,7 +41,7 @@ def test_timestamp_split_with_histories(tmp_path):
     assert dataset.notes == {
         "requests without a history, dropped": 1,
         "requests whose target is in their own history, kept": 1,
-        "values of 'price' that are no number, left out": 1,
+        "values of 'price' that are not numbers, left out": 1,
     }
 
 
@@ -102,8 +102,8 @@ def test_what_the_catalogue_lacks_is_dropped_and_counted(tmp_path):
         "requests without a history, dropped": 2,
         "requests whose target is not in the catalogue, dropped": 1,
         "items of histories that are not in the catalogue, dropped": 3,
-        "values of 'price' that are no number, left out": 1,
-        "items whose id stood there before, dropped": 1,
+        "values of 'price' that are not numbers, left out": 1,
+        "items with a repeated id, dropped": 1,
         "items without a title": 1,
     }
 
@@ -112,7 +112,7 @@ def test_what_the_catalogue_lacks_is_dropped_and_counted(tmp_path):
     ("written", "message"),
     [
         ({"meta": [{"title": "x"}]}, "line 1: no field 'parent_asin'"),
-        ({"meta": [{"parent_asin": "a"}]}, "line 1: no field 'title'; there are: parent_asin"),
+        ({"meta": [{"parent_asin": "a"}]}, "line 1: no field 'title'; its fields: parent_asin"),
         ({"meta": [REVIEW_ITEMS[0] | {"parent_asin": None}]}, "item needs a non-empty id"),
         ({"meta": [REVIEW_ITEMS[0] | {"features": [1]}]}, "field 'features' must be a list of texts; it holds int"),
         ({"meta": [REVIEW_ITEMS[0] | {"title": ["x"]}]}, "field 'title' must be text, not list"),
@@ -157,11 +157,13 @@ def test_options_and_files_are_checked(tmp_path):
     write(tmp_path, {"meta_All_Beauty.jsonl": as_jsonl(REVIEW_ITEMS)})
     with pytest.raises(FileNotFoundError, match=r"benchmark/0core/timestamp_w_his/All_Beauty\.train\.csv is missing"):
         amazon_reviews.load(str(tmp_path))
-    with pytest.raises(ValueError, match="setting is one of transductive, inductive, last_out, timestamp, not 'last'"):
+    with pytest.raises(
+        ValueError, match="unknown setting 'last'; .*choose from: transductive, inductive, last_out, timestamp"
+    ):
         amazon_reviews.load(str(tmp_path), setting="last")
-    with pytest.raises(ValueError, match="core is one of 0core, 5core, not 0"):
+    with pytest.raises(ValueError, match="unknown core 0; .*choose from: 0core, 5core"):
         amazon_reviews.load(str(tmp_path), core=0)
-    with pytest.raises(ValueError, match="domain is one of All_Beauty, .*, not 'Beauty'"):
+    with pytest.raises(ValueError, match="unknown domain 'Beauty'; did you mean 'All_Beauty'"):
         amazon_reviews.sources(domain="Beauty")
     paths = [file.path for file in amazon_reviews.sources(domain="Books", setting="last_out", core="5core")]
     assert paths[0] == "raw/meta_categories/meta_Books.jsonl"

@@ -45,7 +45,7 @@ def test_c4_tests_on_one_domain(tmp_path):
     dataset = amazon_c4.load(write_c4(tmp_path), domain="Baby")
     assert [name for name, split in split_of(dataset).items() if split == "test"] == ["1"]
     assert dataset.notes == {"test requests of other domains than Baby, left out": 3}
-    with pytest.raises(ValueError, match="domain is one of all, Games, Baby, Office, Sports, not 'Books'"):
+    with pytest.raises(ValueError, match="unknown domain 'Books'; .*choose from: all, Games, Baby, Office, Sports"):
         amazon_c4.load(str(tmp_path), domain="Books")
 
 
@@ -57,7 +57,7 @@ def test_c4_counts_what_it_drops(tmp_path):
     assert dataset.notes == {
         "requests whose target is not in the catalogue, dropped": 1,
         "queries without a text, dropped": 1,
-        "items whose id stood there before, dropped": 1,
+        "items with a repeated id, dropped": 1,
         "items without metadata": 1,
     }
 
@@ -65,7 +65,7 @@ def test_c4_counts_what_it_drops(tmp_path):
 @pytest.mark.parametrize(
     ("written", "message"),
     [
-        ({"queries": [C4_QUERIES[0], C4_QUERIES[0]]}, "the qid '0' is empty or stands there twice"),
+        ({"queries": [C4_QUERIES[0], C4_QUERIES[0]]}, "the qid '0' is empty or appears twice"),
         ({"queries": [["", "x", "a", "U", 5, ""]]}, "the qid '' is empty"),
         ({"queries": "qid,query\n1,x\n"}, r"test\.csv has no column 'item_id'; its first line is: qid, query"),
         (
@@ -74,7 +74,7 @@ def test_c4_counts_what_it_drops(tmp_path):
         ),
         ({"queries": []}, "no request"),
         ({"queries": ""}, r"test\.csv is empty"),
-        ({"items": [{"item_id": "a", "metadata": "x"}]}, "line 1: no field 'category'; there are: item_id, metadata"),
+        ({"items": [{"item_id": "a", "metadata": "x"}]}, "line 1: no field 'category'; its fields: item_id, metadata"),
         ({"items": [{"item_id": None, "category": "x", "metadata": "x"}]}, "item needs a non-empty id"),
         ({"items": '{"item_id": "a", "cat'}, r"1M\.jsonl, line 1: not JSON .* truncated"),
         ({"items": ""}, "the catalogue is empty"),
@@ -126,7 +126,7 @@ def test_wands_keeps_classes_apart(tmp_path):
         assert not classes[split] & classes["ood-class"]
     assert len(classes["ood-class"]) >= 2
     assert dataset.request("61").domain == ""
-    assert dataset.notes == {"queries with classes both inside and outside of ood-class, left out": 1}
+    assert dataset.notes == {"queries with classes both inside and outside ood-class, left out": 1}
 
 
 def test_wands_counts_what_it_drops(tmp_path):
@@ -154,9 +154,9 @@ def test_wands_counts_what_it_drops(tmp_path):
         ({"products": [[*WANDS_PRODUCTS[0][:-1], "many"]]}, "column 'review_count' must be a number, not 'many'"),
         ({"products": "product_id\tcategory_hierarchy\n"}, "has no column 'product_name', .*'category hierarchy'"),
         ({"products": []}, "the catalogue is empty"),
-        ({"queries": [*WANDS_QUERIES, WANDS_QUERIES[0]]}, "line 62: the query id '0' is empty or stands there twice"),
+        ({"queries": [*WANDS_QUERIES, WANDS_QUERIES[0]]}, "line 62: the query id '0' is empty or appears twice"),
         ({"queries": "query_id,query,query_class\n"}, r"query\.csv has no column 'query_id'"),
-        ({"labels": [[0, 0, "a", "Perfect"]]}, "unknown label 'Perfect'; known are Exact, Partial, Irrelevant"),
+        ({"labels": [[0, 0, "a", "Perfect"]]}, "unknown label 'Perfect'; choose from: Exact, Partial, Irrelevant"),
         ({"labels": [[0, 0, "a", "Exact"], [1, 0, "a", "Partial"]]}, r"different judgements .* \('0', 'a'\)"),
         ({"labels": "id\tquery_id\tproduct_id\tlabel\n0\t0\ta\n"}, "line 2: 3 cells, but the first line has 4"),
         ({"labels": []}, "no request"),
@@ -168,7 +168,7 @@ def test_wands_refuses(tmp_path, written, message):
 
 
 def test_wands_options_and_files_are_checked(tmp_path):
-    with pytest.raises(ValueError, match="partial, the gain of the label Partial, lies between 0 and 1, not 2"):
+    with pytest.raises(ValueError, match="partial, the gain of the label Partial, must be between 0 and 1, not 2"):
         wands.load(write_wands(tmp_path), partial=2)
     (tmp_path / "label.csv").unlink()
     with pytest.raises(FileNotFoundError, match=r"label\.csv is missing\. .*category hierarchy"):

@@ -95,7 +95,7 @@ def test_a_loader_without_files(place):
         ("no_such_words:load", {}, "'no_such_words:load' cannot be loaded"),
         ("own_words:open", {}, "'own_words:open' cannot be loaded"),
         ("own_words:GET_DATA", {}, "not a loader; name a Python function that is annotated to return a Dataset"),
-        (NAME, {"data_dir": "x", "uper": 1, "a": 2}, "has no option 'a', 'uper'; there are: data_dir, upper, repeat"),
+        (NAME, {"data_dir": "x", "uper": 1, "a": 2}, "has no option 'a', 'uper'; choose from: data_dir, upper, repeat"),
         (NAME, {}, r"own_words:load needs data_dir=\.\.\. Write a file with words\."),
         (NAME, {"data_dir": ""}, "needs data_dir="),
         (NAME, {"data_dir": 3}, "data_dir is the path of a folder, not 3"),
@@ -108,7 +108,7 @@ def test_what_is_wrong_is_said(place, loader, options, message):
 
 
 def test_a_folder_that_is_missing(place):
-    with pytest.raises(FileNotFoundError, match=r"nowhere is not there; own_words:load reads it\. Write a file"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere does not exist; own_words:load reads it\. Write a file"):
         open_dataset(NAME, {"data_dir": str(place / "nowhere")})
     with pytest.raises(FileNotFoundError, match=r"words\.txt is not a folder"):
         open_dataset(NAME, {"data_dir": str(place / "data" / "words.txt")})

@@ -224,7 +224,7 @@ print([row["candidate_ids"] for row in task.rows_of(task.start(task.request_ids[
             "RecR1-CornerShopHistory-BM25-v0", action="order", candidates={"source": "judged"}, reward="ndcg@10"
         )
         rows = history.rows_of(history.start(history.request_ids[:20]))
-        assert "A shopper bought, oldest first:" in rows[0]["prompt"]
+        assert "A shopper bought these products, oldest first:" in rows[0]["prompt"]
         assert (
             history.score([row["request_id"] for row in rows], make_policy("oracle", history)(rows)).rewards.min() == 1
         )
@@ -309,9 +309,9 @@ class TestSeveralQueries:
         ]
 
     def test_prompts_say_how_many(self, lines):
-        assert "one query a line, 5 at the most" in next(lines.rows())["prompt"]
+        assert "one query per line, at most 5" in next(lines.rows())["prompt"]
         titles = lines.replace(action={"name": "titles", "max_queries": 7})
-        assert "one title a line, 7 at the most" in next(titles.rows())["prompt"]
+        assert "one title per line, at most 7" in next(titles.rows())["prompt"]
 
 
 class TestPolicies:

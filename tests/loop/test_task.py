@@ -289,14 +289,16 @@ def test_turns_pay_the_gain_over_the_best_so_far(task):
     episodes = refine.start(["q1", "q1"])
     first, outcomes, seen = refine.advance(episodes, ["lamp", "red chair"])
     assert outcomes.rewards[0] == 0
-    assert seen[0].startswith("something red to sit on\n\nSearch 1: lamp\n  1. red lamp\n\nSearch again, or say <stop>")
+    assert seen[0].startswith(
+        "something red to sit on\n\nSearch 1: lamp\n  1. red lamp\n\nSearch again, or reply <stop>"
+    )
     second, outcomes, _ = refine.advance(first, ["red chair", "lamp"])
     assert outcomes.rewards.tolist() == [first[1].best, 0]
     third, outcomes, seen = refine.advance(second, ["", "<stop>"])
     assert outcomes.rewards.tolist() == [0, 0]
     assert outcomes.parse == ["empty", "stop"]
     assert [e.done for e in third] == [True, True]
-    assert "Search 3: (not understood)\n  (no results)" in seen[0]
+    assert "Search 3: (query could not be parsed)\n  (no results)" in seen[0]
     with pytest.raises(ValueError, match="episodes on 'q1', 'q1' have ended"):
         refine.advance(third, ["a", "b"])
     # Nothing that was given has changed: a search may branch from it.

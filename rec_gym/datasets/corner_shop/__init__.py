@@ -27,9 +27,9 @@ The splits
       type keeps. A budget is never the unseen part, so that budgets are rarer here than in test;
     * `ood-phrasing`: the needs, the wordings of attributes and the sentences around them are ones that no other split
       uses (sums of money are written in the same ways);
-    * `ood-type`: the twelve types, one a department, that no other split asks for. They are in the catalogue.
+    * `ood-type`: the twelve types, one per department, that no other split asks for. They are in the catalogue.
 
-    Every split has the same shares of requests with 1, 2 and 3 asked attributes. There are none with 0, since those
+    Every split has the same shares of requests with 1, 2 and 3 asked attributes. None has 0, since those
     could not hold an unseen combination.
 
 The purchase histories
@@ -67,7 +67,7 @@ def load(
         ood: requests in each of `ood-combination`, `ood-phrasing` and `ood-type`.
 
     Raises:
-        ValueError: there are too few items, or too few for so many different requests.
+        ValueError: too few items, or too few for that many different requests.
     """
     shop = draw_shop(items, seed)
     sizes = {"train": train, "val": val, "test": test, "ood-combination": ood, "ood-phrasing": ood, "ood-type": ood}
@@ -85,7 +85,7 @@ def load_histories(items: int = 5000, seed: int = 0, users: int = 1500) -> Datas
         users: shoppers, one request each: 70% train, 15% val, 15% test.
 
     Raises:
-        ValueError: there are too few items or no users.
+        ValueError: too few items or no users.
     """
     shop = draw_shop(items, seed)
     return Dataset.from_requests(Catalog(write_catalogue(shop)), draw_histories(shop, users))

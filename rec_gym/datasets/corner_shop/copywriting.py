@@ -29,12 +29,12 @@ _SCHEMA = pa.schema(
 
 
 def write_catalogue(shop: Shop) -> pa.Table:
-    """The catalogue of a shop as an Arrow table; no more than one chunk is held as Python objects."""
+    """The catalogue of a shop as an Arrow table; at most one chunk is held as Python objects."""
     return pa.Table.from_batches(list(_batches(shop)), _SCHEMA)
 
 
 def _batches(shop: Shop) -> Iterator[pa.RecordBatch]:
-    # One 32-bit draw an item decides its style: 60 models x 3 titles x 3 descriptions x 12 feature pairs x 5 blurbs.
+    # One 32-bit draw per item decides its style: 60 models x 3 titles x 3 descriptions x 12 feature pairs x 5 blurbs.
     styles = Draws(shop.seed, "copy").array(60 * 3 * 3 * 12 * 5, len(shop))
     writers = [_Writer(kind) for kind in KINDS]
     for start in range(0, len(shop), CHUNK):

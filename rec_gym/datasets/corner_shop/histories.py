@@ -27,7 +27,7 @@ class Taste:
     """What a shopper likes.
 
     Attributes:
-        departments: numbers of three departments, the dearest first.
+        departments: numbers of three departments, favourite first.
         colours: for each department, the codes of two colours.
         materials: codes of twelve materials.
         sizes: for each department, the size's code: people do not change their size from one purchase to the next.
@@ -44,7 +44,7 @@ class Taste:
 
 
 def draw_histories(shop: Shop, users: int) -> Iterator[dict[str, object]]:
-    """Draws one request a user: 4 to 12 purchases in order, and the next one as the target.
+    """Draws one request per user: 4 to 12 purchases in order, and the next one as the target.
 
     The next purchase is often of the same type as the last one or of a type that goes with it; otherwise the taste
     decides. Among the items of the type, the shopper looks at some, popular ones first, and takes what suits best.

@@ -24,7 +24,7 @@ class Intent:
         asked: `(attribute, word)` of the asked material, colour, size and use.
         budget: operator and whole dollars, `("<=", 40)` or `(">=", 40)`, or None.
         hard: the attributes (material, size) that were asked as a must.
-        brand: the brand's number within the department where the request names it, else None.
+        brand: the brand's number within the department if the request names it, else None.
     """
 
     kind: int
@@ -57,18 +57,18 @@ class Judge:
         self._items = [order[start:stop] for start, stop in pairwise(ends)]
 
     def items(self, kind: int) -> np.ndarray:
-        """Positions of the items of a type, rising."""
+        """Positions of the items of a type, in increasing order."""
         return self._items[kind]
 
     def gains(self, intent: Intent) -> dict[int, float]:
-        """`{position: gain}` of the judged items, by rising position."""
+        """`{position: gain}` of the judged items, by increasing position."""
         items, met = self._met(intent.kind, intent, (*(name for name, _ in intent.asked), "price"))
-        found = [(items[met == intent.count], EXACT), (items[met == intent.count - 1], SUBSTITUTE)]
+        graded = [(items[met == intent.count], EXACT), (items[met == intent.count - 1], SUBSTITUTE)]
         carried = [name for name, _ in intent.asked if name in _CARRIED_OVER] + ["price"] * (intent.budget is not None)
         for kind in KINDS[intent.kind].complements:
             items, met = self._met(kind, intent, _CARRIED_OVER)
-            found.append((items[met == len(carried)], COMPLEMENT))
-        gains = {item: gain for items, gain in found for item in items.tolist()}
+            graded.append((items[met == len(carried)], COMPLEMENT))
+        gains = {item: gain for items, gain in graded for item in items.tolist()}
         return dict(sorted(gains.items()))
 
     def _met(self, kind: int, intent: Intent, attributes: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -89,13 +89,13 @@ class Judge:
 
     def constraints(self, intent: Intent) -> list[list[object]]:
         """The hard constraints as `[column, operator, value]` over catalogue columns."""
-        found: list[list[object]] = [[name, "==", word] for name, word in intent.asked if name in intent.hard]
+        constraints: list[list[object]] = [[name, "==", word] for name, word in intent.asked if name in intent.hard]
         if intent.budget is not None:
             operator, dollars = intent.budget
-            found.append(["price", operator, float(dollars)])
+            constraints.append(["price", operator, float(dollars)])
         if intent.brand is not None:
-            found.append(["brand", "==", self.shop.brand(KINDS[intent.kind], intent.brand)])
-        return found
+            constraints.append(["brand", "==", self.shop.brand(KINDS[intent.kind], intent.brand)])
+        return constraints
 
     def oracle(self, intent: Intent) -> str:
         """The request in the shop's words: type, attributes, the ranges that the budget allows, brand."""

@@ -44,7 +44,7 @@ class Drawn:
 
 
 def draw_requests(shop: Shop, sizes: dict[str, int]) -> Iterator[Drawn]:
-    """Draws the requests of every split, in the order of `SPLITS`; no text comes twice."""
+    """Draws the requests of every split, in the order of `SPLITS`; no text appears twice."""
     judge, pairs, texts = Judge(shop), held_out_pairs(shop.seed), set[str]()
     for split in SPLITS:
         draws = Draws(shop.seed, f"requests {split}")
@@ -84,7 +84,7 @@ def _asked_counts(size: int, draws: Draws) -> list[int]:
 
 
 def _draw_intent(judge: Judge, split: str, count: int, pairs: dict[int, dict[str, str]], draws: Draws) -> Intent | None:
-    """An intent that one drawn item answers exactly, or None where that item does not suit the split."""
+    """An intent that one drawn item answers exactly, or None if that item does not suit the split."""
     shop = judge.shop
     kind = draws.choice(HELD_OUT_KINDS if split == TYPE else SEEN_KINDS)
     item = int(draws.choice(judge.items(kind.number)))  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ _ENDINGS = np.array([0, 49, 95, 99])
 
 @dataclass(frozen=True, eq=False)
 class Shop:
-    """The items' latent attributes, one array entry an item.
+    """The items' latent attributes, one array entry per item.
 
     Attributes:
         seed: the seed it was drawn from.
@@ -32,7 +32,7 @@ class Shop:
         codes: `{attribute: code}` for material, colour, size and use; see `taxonomy.code_words`.
         ranges: 0 for the value range, 1 for standard, 2 for premium.
         cents: the price in cents.
-        popularity: units sold, falling like Zipf's law.
+        popularity: units sold, following Zipf's law.
         brands_per_department: how many brands each department has.
     """
 
@@ -67,11 +67,11 @@ def draw_shop(items: int, seed: int) -> Shop:
     """Draws the latent attributes of a shop.
 
     Args:
-        items: how many items, at least 600 (ten a product type).
+        items: how many items, at least 600 (ten per product type).
         seed: the seed.
 
     Raises:
-        ValueError: there are too few items.
+        ValueError: too few items.
     """
     if items < MIN_ITEMS:
         raise ValueError(f"items must be at least {MIN_ITEMS} (ten for each of the 60 product types), not {items}")
@@ -115,7 +115,7 @@ def _draw_popularity(items: int, seed: int) -> np.ndarray:
 
 
 def _codes(kind: Kind, attribute: str) -> list[int]:
-    """The codes that items of a type can have; a code stands as often as its weight."""
+    """The codes that items of a type can have; each code is repeated according to its weight."""
     words = code_words(attribute, kind.department)
     codes = [words.index(value.word) for value in kind.values(attribute)]
     return _spread(codes, _MATERIAL_WEIGHTS) if attribute == "material" else codes

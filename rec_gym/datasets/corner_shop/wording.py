@@ -23,7 +23,7 @@ _TENS = ("zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy"
 
 @dataclass
 class _Wishes:
-    """The asked attributes, sorted by how they are said."""
+    """The asked attributes, sorted by how they are phrased."""
 
     must: list[str] = field(default_factory=list)
     soft: list[str] = field(default_factory=list)

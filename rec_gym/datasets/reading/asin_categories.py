@@ -22,16 +22,16 @@ _ENTRY = re.compile(rb"[\s,{]*" + _TEXT + rb"\s*:\s*" + _TEXT)
 
 
 def categories_of(path: Path, wanted: Iterable[str]) -> dict[str, str]:
-    """The category of each wanted product that has one, with underscores for blanks.
+    """The category of each wanted product that has one, with underscores for spaces.
 
     Raises:
         ValueError: the file is not an object of texts, or ends in the middle.
     """
-    found = dict.fromkeys((name.encode() for name in wanted), b"")
+    categories = dict.fromkeys((name.encode() for name in wanted), b"")
     for product, category in _entries(path):
-        if product in found:
-            found[product] = category
-    known = {product.decode(): category.decode().replace(" ", "_") for product, category in found.items()}
+        if product in categories:
+            categories[product] = category
+    known = {product.decode(): category.decode().replace(" ", "_") for product, category in categories.items()}
     return {product: category for product, category in known.items() if category and UNKNOWN not in category}
 
 

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from rec_gym.columns import first_few
 from rec_gym.datasets.folders import check_file
 from rec_gym.progress import Bar
+from rec_gym.tables import unknown
 
 LONGEST_LINE = 64 << 20
 """Bytes of a line at most; a longer one is refused before all of it is read."""
@@ -34,7 +35,7 @@ def need_file(folder: Path, name: str, expected: str) -> Path:
     """The file `name` of a data folder.
 
     Raises:
-        FileNotFoundError: it is not there, or a link to nothing; the message says what the folder should hold.
+        FileNotFoundError: it does not exist, or is a broken link; the message says what the folder should hold.
         ValueError: it is a folder, a pipe, a socket or a device.
     """
     path = folder / name
@@ -42,12 +43,12 @@ def need_file(folder: Path, name: str, expected: str) -> Path:
         check_file(path)
     else:
         there = first_few(sorted(entry.name for entry in folder.iterdir())) if folder.is_dir() else "no such folder"
-        raise FileNotFoundError(f"{path} is missing. {folder} should hold {expected}. There: {there or 'nothing'}")
+        raise FileNotFoundError(f"{path} is missing. {folder} should hold {expected}. It holds: {there or 'nothing'}")
     return path
 
 
 def read_lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
-    """Yields `(line number, line)`; blank lines, a byte order mark and the ends of lines (LF or CRLF) are left out.
+    """Yields `(line number, line)`; blank lines, a byte order mark and line ends (LF or CRLF) are left out.
 
     Raises:
         ValueError: a line is not text in `encoding` or longer than 64 MiB, or `path` is not a regular file.
@@ -55,7 +56,7 @@ def read_lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]
     try:
         one_byte = "\n".encode(encoding) == b"\n"
     except LookupError as error:
-        raise ValueError(f"unknown encoding {encoding!r}; Python's names are meant, such as 'latin-1'") from error
+        raise ValueError(f"unknown encoding {encoding!r}; use a name that Python knows, such as 'latin-1'") from error
     if not one_byte:
         raise ValueError(f"{encoding} cannot be read line by line; convert {path} to UTF-8")
     for number, raw in _raw_lines(path):
@@ -119,10 +120,10 @@ def one_of(name: str, value: object, known: Sequence[object]) -> None:
     """Checks an option.
 
     Raises:
-        ValueError: the value is not one of those known.
+        ValueError: the value is not in `known`; near ones are suggested.
     """
     if value not in known:
-        raise ValueError(f"{name} is one of {', '.join(map(str, known))}, not {value!r}")
+        raise ValueError(unknown(name, value, map(str, known)))
 
 
 def joined_field(record: dict, name: str, where: str) -> str:
@@ -147,7 +148,7 @@ def text_field(record: dict, name: str, where: str, default: str | None = None) 
         ValueError: the field is missing and there is no default, or it holds something else.
     """
     if name not in record and default is None:
-        raise ValueError(f"{where}: no field {name!r}; there are: {', '.join(map(str, record))}")
+        raise ValueError(f"{where}: no field {name!r}; its fields: {', '.join(map(str, record))}")
     value = record.get(name, default)
     if value is None:
         return ""
@@ -162,7 +163,7 @@ def number_of(text: str, where: str, what: str) -> float:
     """A finite number.
 
     Raises:
-        ValueError: `text` is not one.
+        ValueError: `text` is not a finite number.
     """
     try:
         value = float(text)
@@ -174,10 +175,10 @@ def number_of(text: str, where: str, what: str) -> float:
 
 
 def read_tsv(path: Path, encoding: str = "utf-8") -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    """The header's cells, and `(line number, cells)` of every further line; quotes mean nothing.
+    """The header's cells, and `(line number, cells)` of every further line; quotes have no special meaning.
 
     Raises:
-        ValueError: there is no line at all, or (later) a line has another number of cells than the header.
+        ValueError: the file is empty, or (later) a line has a different number of cells than the header.
     """
     lines = read_lines(path, encoding)
     first = next(lines, None)
@@ -208,12 +209,12 @@ def read_csv(
         columns: names in the header line.
         delimiter: what separates cells.
         encoding: how the file is encoded.
-        layout: the columns of a file without a header line; empty where there must be one.
+        layout: the columns of a file without a header line; empty if a header line is required.
 
     Raises:
         ValueError: the file is empty, lacks a column, or a line cannot be read; the message names the line.
     """
-    # Quotation marks in odd places are taken as pandas takes them; one that is never closed would swallow the mark.
+    # Quotation marks in odd places are read as pandas reads them; one that is never closed would swallow the end marker.
     reader = csv.reader(chain(_decoded_lines(path, encoding), [_LAST_LINE]), delimiter=delimiter)
     places, width, number = None, 0, 0
     try:
@@ -240,7 +241,7 @@ def read_csv(
 
 
 def _header(path: Path, cells: list[str], columns: Sequence[str], layout: Sequence[str]) -> list[str]:
-    """The column names of a file whose first line is `cells`: that line, or `layout` where it is no header."""
+    """The column names of a file whose first line is `cells`: that line, or `layout` if it is not a header."""
     if set(columns) <= set(cells):
         return cells
     if layout and len(cells) == len(layout) and not set(layout) & set(cells):
@@ -254,10 +255,10 @@ def _decoded_lines(path: Path, encoding: str) -> Iterator[str]:
 
 
 def read_parquet(path: Path, columns: Sequence[str], batch_size: int = 1 << 15) -> Iterator[pa.RecordBatch]:
-    """Yields the named columns in batches; of the file no more than a buffer a column is held.
+    """Yields the named columns in batches; at most one buffer per column is held in memory.
 
     Raises:
-        FileNotFoundError: the file is not there.
+        FileNotFoundError: the file does not exist.
         ValueError: it is not a regular file or cannot be read, or a column is missing.
     """
     check_file(path)
@@ -269,7 +270,7 @@ def read_parquet(path: Path, columns: Sequence[str], batch_size: int = 1 << 15) 
             names = file.schema_arrow.names
             missing = [name for name in columns if name not in names]
             if missing:
-                raise ValueError(f"{path} has no column {first_few(missing)}; there are: {', '.join(names)}")
+                raise ValueError(f"{path} has no column {first_few(missing)}; its columns: {', '.join(names)}")
             with Bar(f"reading {path.name}", file.metadata.num_rows) as bar:
                 for batch in file.iter_batches(batch_size, columns=list(columns)):
                     yield batch.select(list(columns))
@@ -279,12 +280,12 @@ def read_parquet(path: Path, columns: Sequence[str], batch_size: int = 1 << 15) 
 
 
 def _arrow_path(path: Path) -> str | bytes:
-    """The path as Arrow takes it: bytes where it need not be UTF-8, since Arrow encodes texts as UTF-8."""
+    """The path as Arrow takes it: bytes, as Arrow encodes str as UTF-8, which a POSIX path need not be."""
     return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 class TableBuilder:
-    """Collects rows into an Arrow table; no more than one chunk is held as Python objects.
+    """Collects rows into an Arrow table; at most one chunk is held as Python objects.
 
     Args:
         columns: `{name: type}`, the type `str` or `float`.
@@ -297,7 +298,7 @@ class TableBuilder:
         self._rows: list[Sequence[object]] = []
 
     def add(self, *values: object) -> None:
-        """Adds one row, one value a column."""
+        """Adds one row: one value per column."""
         self._rows.append(values)
         if len(self._rows) == _CHUNK:
             self._flush()
@@ -316,15 +317,15 @@ class TableBuilder:
 
 
 def first_rows(ids: pa.ChunkedArray) -> np.ndarray:
-    """Which rows are the first of their id, bool [n]: codes of a dictionary count up at each new id."""
+    """Which rows are the first of their id, bool [n]: dictionary codes increase with each new id."""
     codes = pc.fill_null(ids.combine_chunks().dictionary_encode().indices, -1).to_numpy()
     highest = np.maximum.accumulate(codes)
     return (np.diff(highest, prepend=-1) > 0) | (codes < 0)
 
 
 def first_of_each(table: pa.Table, id_column: str, notes: Counter[str]) -> pa.Table:
-    """The table without the rows whose id stands in an earlier row, which are counted."""
+    """The table without rows that repeat the id of an earlier one; those are counted."""
     first = first_rows(table[id_column])
     repeated = int((~first).sum())
-    notes["items whose id stood there before, dropped"] += repeated
+    notes["items with a repeated id, dropped"] += repeated
     return table.filter(pa.array(first)) if repeated else table

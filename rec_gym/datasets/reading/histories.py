@@ -1,4 +1,4 @@
-"""Purchase histories whose next item is to be found: what all loaders of them share."""
+"""Purchase histories whose next item is to be found: what their loaders share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CHUNK = 1 << 16
 
 
 class History(NamedTuple):
-    """One history with its next item, as catalogue positions (-1 where the catalogue does not hold an item)."""
+    """One history with its next item, as catalogue positions (-1 for an item that is not in the catalogue)."""
 
     id: str
     split: str
@@ -57,11 +57,11 @@ class Interactions:
             self._look_up()
 
     def in_order_of_time(self) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
-        """The interactions of each user in order of time; of several at one time the one added first comes first.
+        """The interactions of each user in order of time; ties in the order in which they were added.
 
         Returns:
-            Users in order of appearance; item positions, users one after the other; where each user begins (one more
-            than there are users); for each of the item positions the number of the interaction as it was added.
+            Users in order of appearance; item positions, user by user; where each user begins (one more entry than
+            users); for each item position, the number of the interaction in the order of `add`.
         """
         self._look_up()
         codes = np.array(self._codes, np.int32)
@@ -70,7 +70,7 @@ class Interactions:
         return list(self._users), np.array(self._items, np.int32)[order], bounds, order
 
     def leave_one_out(self, notes: Counter[str]) -> Iterator[History]:
-        """Three requests a user: the last interaction is the target in test, the one before in val, then in train.
+        """Three requests per user: the last interaction is the target in test, the one before in val, then in train.
 
         Their ids are `<split>-<user>`.
         """
@@ -105,32 +105,32 @@ def history_dataset(
 ) -> Dataset:
     """The dataset whose requests are histories, and whose only relevant item is the next one.
 
-    What the catalogue does not hold is left out and counted; val is carved from train where a source has none; the
-    catalogue gets a column `popularity`: how many users of the train split have the item in a history or as a target.
+    What is not in the catalogue is left out and counted; val is split off train if a source has none; the catalogue
+    gets a column `popularity`: how many users of the train split have the item in a history or as a target.
 
     Args:
         items: the catalogue's columns.
         item_source: what they were read from, for messages.
         rows: the histories.
         source: what those were read from.
-        notes: where everything that is dropped is counted.
+        notes: counts everything that is dropped.
 
     Raises:
         ValueError: see `Catalog` and `Dataset`.
     """
-    kept = _usable(rows, notes)
-    splits = carve_val([row.id for row in kept], [row.user for row in kept], [row.split for row in kept])
-    kept = [row._replace(split=split) for row, split in zip(kept, splits, strict=True)]
+    usable = _usable(rows, notes)
+    splits = carve_val([row.id for row in usable], [row.user for row in usable], [row.split for row in usable])
+    usable = [row._replace(split=split) for row, split in zip(usable, splits, strict=True)]
     if POPULARITY in items.column_names:
         notes[f"columns {POPULARITY!r} replaced by the count in train"] += 1
         items = items.drop_columns([POPULARITY])
-    items = items.append_column(POPULARITY, pa.array(_popularity(kept, items.num_rows)))
-    return dataset_of(catalog_of(items, item_source, notes), map(_request, kept), source, notes)
+    items = items.append_column(POPULARITY, pa.array(_popularity(usable, items.num_rows)))
+    return dataset_of(catalog_of(items, item_source, notes), map(_request, usable), source, notes)
 
 
 def _usable(rows: Iterable[History], notes: Counter[str]) -> list[History]:
-    """Leaves out what the catalogue does not hold, and counts it."""
-    kept = []
+    """Leaves out what is not in the catalogue, and counts it."""
+    usable = []
     for row in rows:
         known = row.history[row.history >= 0] if (row.history < 0).any() else row.history
         notes["items of histories that are not in the catalogue, dropped"] += len(row.history) - len(known)
@@ -140,8 +140,8 @@ def _usable(rows: Iterable[History], notes: Counter[str]) -> list[History]:
             notes["requests without a history, dropped"] += 1
         else:
             notes["requests whose target is in their own history, kept"] += bool((known == row.target).any())
-            kept.append(row._replace(history=known))
-    return kept
+            usable.append(row._replace(history=known))
+    return usable
 
 
 def _popularity(rows: list[History], items: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Relevance judgements in flat arrays, and the requests that come of them."""
+"""Relevance judgements in flat arrays, and the requests made from them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _STRICTNESS = {TRAIN: 1, VAL: 3, TEST: 4}
 
 
 def split_name(name: str) -> str:
-    """A source's name for a split in the package's words: `dev`, `valid` and `validation` become `val`."""
+    """The package's name for a source's split: `dev`, `valid` and `validation` become `val`."""
     return VAL if name in ("dev", "valid", "validation") else name
 
 
 class Judgements:
-    """Collects `(query, item, gain, split)` rows and settles what is wrong with them.
+    """Collects `(query, item, gain, split)` rows and resolves conflicts between them.
 
     Args:
         catalog: where item ids are looked up.
-        source: what the rows come from, for messages.
-        notes: where everything that is dropped is counted.
+        source: where the rows come from, for messages.
+        notes: counts everything that is dropped.
     """
 
     def __init__(self, catalog: Catalog, source: str, notes: Counter[str]) -> None:
@@ -39,16 +39,16 @@ class Judgements:
         self._codes, self._items, self._gains, self._in_split = array("i"), array("i"), array("d"), array("i")
 
     def add(self, queries: Sequence[str], items: Sequence[str], gains: Sequence[float], splits: Sequence[str]) -> None:
-        """Adds a batch of judgements; one on an item that is not in the catalogue is dropped and counted."""
-        found = self.catalog.index.find(items)
-        self.notes["judgements of items that are not in the catalogue, dropped"] += int((found < 0).sum())
+        """Adds a batch of judgements; those of items that are not in the catalogue are dropped and counted."""
+        positions = self.catalog.index.find(items)
+        self.notes["judgements of items that are not in the catalogue, dropped"] += int((positions < 0).sum())
         self._codes.extend([self.queries.setdefault(name, len(self.queries)) for name in queries])
-        self._items.frombytes(found.tobytes())
+        self._items.frombytes(positions.tobytes())
         self._gains.extend(gains)
         self._in_split.extend([self._splits.setdefault(name, len(self._splits)) for name in splits])
 
     def requests(self, text_of: Callable[[str], str | None]) -> Iterator[dict[str, object]]:
-        """Yields one request a query, in the order in which the queries were first judged.
+        """Yields one request per query, in the order in which the queries were first judged.
 
         Args:
             text_of: the text of a query; None or an empty text drops the query, which is counted.
@@ -56,7 +56,7 @@ class Judgements:
         Raises:
             ValueError: two judgements of one query and item differ.
         """
-        codes, items, gains, splits = self._settled()
+        codes, items, gains, splits = self._resolved()
         bounds = np.searchsorted(codes, np.arange(len(self.queries) + 1))
         names = list(self._splits)
         for query, code in self.queries.items():
@@ -70,10 +70,10 @@ class Judgements:
                 judged = dict(zip(items[rows].tolist(), gains[rows].tolist(), strict=True))
                 yield {"id": query, "text": text, "split": names[splits[bounds[code]]], "gains": judged}
 
-    def _settled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _resolved(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """The judgements sorted by query and item: each query in one split, each item once, none absent."""
         columns = (np.array(self._codes), np.array(self._items), np.array(self._gains), np.array(self._in_split))
-        codes, items, gains, splits = self._one_split_a_query(*columns)
+        codes, items, gains, splits = self._one_split_per_query(*columns)
         known = items >= 0
         codes, items, gains, splits = codes[known], items[known], gains[known], splits[known]
         order = np.lexsort((items, codes))
@@ -90,12 +90,12 @@ class Judgements:
         self.notes["repeated judgements, counted once"] += int(again.sum())
         return codes[~again], items[~again], gains[~again], splits[~again]
 
-    def _one_split_a_query(
+    def _one_split_per_query(
         self, codes: np.ndarray, items: np.ndarray, gains: np.ndarray, splits: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Keeps a query that several splits judge in the strictest of them (test, val, others, train), with its gains.
 
-        So nothing that is tested on is trained on; splits of equal strictness go by name.
+        So nothing that is tested on is trained on; splits of equal strictness are ordered by name.
         """
         names = sorted(self._splits, key=lambda name: (_STRICTNESS.get(name, _FURTHER), name))
         strictness = np.zeros(len(self._splits), np.int64)
@@ -115,7 +115,7 @@ def dataset_of(
     notes: Counter[str],
     duplicate_targets: str = "remove",
 ) -> Dataset:
-    """Builds the dataset; what `notes` counts while `requests` is read goes with it, zeros left out.
+    """Builds the dataset; it carries what `notes` counted while `requests` was read, without zeros.
 
     Raises:
         ValueError: no request is left, or one is not valid.
@@ -130,7 +130,7 @@ def dataset_of(
 
 
 def catalog_of(table: pa.Table, source: str, notes: Counter[str]) -> Catalog:
-    """Builds the catalogue, names its source in errors and counts the items that have no text.
+    """Builds the catalogue; errors name its source, and items without text are counted.
 
     Raises:
         ValueError: see `Catalog`.

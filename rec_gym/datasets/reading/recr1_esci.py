@@ -43,7 +43,7 @@ def domains_of(folder: Path, targets: Mapping[str, list[str]]) -> dict[str, str]
 def in_domain(
     requests: Iterable[Mapping[str, object]], domain_of: Mapping[str, str], domain: str, notes: Counter[str]
 ) -> Iterator[dict[str, object]]:
-    """The requests of one domain, in the splits that they have."""
+    """The requests of one domain, in their own splits."""
     for request in requests:
         own = domain_of.get(str(request["id"]), "")
         if own == domain:
@@ -55,7 +55,7 @@ def in_domain(
 def in_papers_splits(
     requests: Iterable[Mapping[str, object]], domain_of: Mapping[str, str], domain: str, notes: Counter[str]
 ) -> Iterator[dict[str, object]]:
-    """Rec-R1's splits: test on one of the four domains (or all four), training on the others, 100 of these as val.
+    """Rec-R1's splits: test on one of the four domains (or all four), training on the others, 100 of them as val.
 
     Test and val come from ESCI's test and train split, so that they share no query. The 100 are the first in the file.
     """
@@ -79,11 +79,11 @@ def in_papers_splits(
 def read_lists(folder: Path, domain: str, notes: Counter[str]) -> list[dict[str, object]]:
     """The requests of Rec-R1's own lists, with their targets by id; ids are `<list>-<place>`, counted from 1.
 
-    A query of train or val that stands in a test list too is left out.
+    Queries of train or val that are also in a test list are left out.
 
     Raises:
         FileNotFoundError: a list is missing.
-        ValueError: a list is not what it should be.
+        ValueError: a list is malformed.
     """
     tested = DOMAINS if domain == "all" else (domain,)
     requests = [
@@ -93,7 +93,7 @@ def read_lists(folder: Path, domain: str, notes: Counter[str]) -> list[dict[str,
     for split in (TRAIN, VAL):
         for request in _read_list(need_file(folder, f"{split}.json", LISTS_HOLD), split, ""):
             if request["text"] in texts:
-                notes["train and val queries that stand in a test list too, left out"] += 1
+                notes["train and val queries that are also in a test list, left out"] += 1
             else:
                 requests.append(request)
     return requests
@@ -102,12 +102,12 @@ def read_lists(folder: Path, domain: str, notes: Counter[str]) -> list[dict[str,
 def known_targets(
     requests: Iterable[dict[str, object]], catalog: Catalog, notes: Counter[str]
 ) -> Iterator[dict[str, object]]:
-    """The same requests with their targets as positions; those that the catalogue does not hold are dropped."""
+    """The same requests with their targets as positions; those that are not in the catalogue are dropped."""
     for request in requests:
         targets: list[str] = request["targets"]  # type: ignore[assignment]
         positions = [place for place in catalog.index.find(targets).tolist() if place >= 0]
         notes["targets that are not in the catalogue, dropped"] += len(targets) - len(positions)
-        notes["targets that stand in their list before"] += len(positions) - len(set(positions))
+        notes["repeated targets in a list"] += len(positions) - len(set(positions))
         if positions:
             yield request | {"targets": positions}
         else:

@@ -126,7 +126,7 @@ class Lines(Several):
     name: ClassVar[str] = "lines"
     writes: ClassVar[str] = QUERIES
     counted: ClassVar[tuple[str, ...]] = ("queries", "duplicates", "left_out")
-    instruction: ClassVar[str] = "Reply with one query a line, {limit} at the most, and nothing else."
+    instruction: ClassVar[str] = "Reply with one query per line, at most {limit}, and nothing else."
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -167,7 +167,7 @@ class Titles(Several):
     writes: ClassVar[str] = TITLES
     needs_oracle_query: ClassVar[bool] = False
     counted: ClassVar[tuple[str, ...]] = ("titles", "duplicates", "left_out")
-    instruction: ClassVar[str] = "Reply with one title a line, {limit} at the most, the best first, and nothing else."
+    instruction: ClassVar[str] = "Reply with one title per line, at most {limit}, best first, and nothing else."
 
     def __post_init__(self) -> None:
         super().__post_init__()

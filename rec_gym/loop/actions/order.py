@@ -64,7 +64,7 @@ class Order(ActionFormat):
     needs_oracle_query: ClassVar[bool] = False
     counted: ClassVar[tuple[str, ...]] = ("missing", "unknown", "duplicates")
     instruction: ClassVar[str] = (
-        "Reply with the numbers of all candidates, the best first, such as [2] > [3] > [1], and nothing else."
+        "Reply with the numbers of all candidates, best first, for example [2] > [3] > [1], and nothing else."
     )
 
     def parse(self, completion: str, request: str, candidates: Sequence[str] = ()) -> Action:

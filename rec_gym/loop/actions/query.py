@@ -48,7 +48,7 @@ class Append(ActionFormat):
     """
 
     name: ClassVar[str] = "append"
-    instruction: ClassVar[str] = "Reply with words to add to the request, and nothing else."
+    instruction: ClassVar[str] = "Reply with the words to add to the request and nothing else."
 
     def parse(self, completion: str, request: str, candidates: Sequence[str] = ()) -> Action:
         """Understands a completion; see `ActionFormat.parse`."""

@@ -162,10 +162,10 @@ def test_the_prompt_with_a_tool_replaces_the_instruction(refine):
     plain, tools = (make_dataset(refine, prompt)[0]["prompt"][-1]["content"] for prompt in ("messages", "tools"))
     assert "nothing else" in plain
     assert "nothing else" not in tools
-    assert "tool search" in tools
+    assert "search tool" in tools
     assert "up to 3 times" in tools
     own = refine.replace(prompt={"user": "Find: {request}"})
-    assert "tool search" in make_dataset(own, "tools")[0]["prompt"][-1]["content"]
+    assert "search tool" in make_dataset(own, "tools")[0]["prompt"][-1]["content"]
 
 
 def test_an_unknown_prompt_names_those_there_are(task):

@@ -50,7 +50,7 @@ def test_searches_after_the_end_cost_nothing(started, overlap):
     for query in ("lamp", "lamp", "lamp"):
         started.search(query)
     reward, calls, episode = started.get_reward(), len(overlap.calls), started.episode
-    assert "not searched" in started.search("red chair")
+    assert "not run" in started.search("red chair")
     assert (started.get_reward(), len(overlap.calls), started.episode) == (reward, calls, episode)
 
 
@@ -90,7 +90,7 @@ def test_what_the_model_gets_wrong_is_told_to_it(started):
     with pytest.raises(TypeError, match="query is a text, not int"):
         started.search(5)
     assert started.episode.turn == 0
-    assert started.search("") == "The query was not understood."
+    assert started.search("") == "The query could not be parsed."
     assert started.search("zzz") == "No results."
 
 
@@ -118,7 +118,7 @@ def test_a_failure_that_trl_swallows_is_raised_with_the_reward(dataset, overlap)
     environment.search("red chair")
     with pytest.raises(RecommenderError):  # TRL makes a tool message of it
         environment.search("crash")
-    assert "not searched" in environment.search("chair")
+    assert "not run" in environment.search("chair")
     with pytest.raises(RecommenderError, match="the server is down"):
         environment.get_reward()
     environment.reset(request_id="q1")
