@@ -188,11 +188,11 @@ def test_no_number_in_an_index_leads_a_kernel_out_of_its_memory(home, caplog, mo
     trusted(monkeypatch)
     folder = folder_of(home, "indexes/bm25-*")
     change_array(folder / name, change)
-    with pytest.raises(DamagedError, match="do not fit each other"):
+    with pytest.raises(DamagedError, match="are inconsistent"):
         Index.open(folder)
     with caplog.at_level(logging.WARNING):
         assert ranked(BM25().fit(shop())) == before
-    said_once(caplog, folder, "do not fit each other")
+    said_once(caplog, folder, "are inconsistent")
 
 
 @pytest.mark.parametrize("seed", range(60))

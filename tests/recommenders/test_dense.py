@@ -164,8 +164,8 @@ class TestEncoding:
                 return self.made(len(texts))
 
         for made, message in (
-            (lambda n: np.zeros((n + 1, 4), np.float32), "it has to return float32"),
-            (lambda n: np.zeros(n, np.float32), "it has to return float32"),
+            (lambda n: np.zeros((n + 1, 4), np.float32), "it must return float32"),
+            (lambda n: np.zeros(n, np.float32), "it must return float32"),
             (lambda n: np.full((n, 4), np.nan, np.float32), "not finite"),
         ):
             with pytest.raises(ValueError, match=message):
@@ -196,7 +196,7 @@ class TestEncoding:
             ({"index": {"name": "hnsw", "m": True}}, ValueError, "m of index 'hnsw' must be a whole number, not True"),
             ({"index": 5}, ValueError, "index of recommender 'dense' must be text or a table"),
             ({"batch_size": "32"}, ValueError, "batch_size of recommender 'dense' must be a whole number, not '32'"),
-            ({"dtype": "fp8"}, ValueError, "dtype is one of fp32, bf16"),
+            ({"dtype": "fp8"}, ValueError, "unknown dtype 'fp8'; .*choose from: fp32, bf16"),
             ({"kept_queries": -1}, ValueError, "kept_queries must be >= 0"),
             ({"fields": ["titel"]}, KeyError, "no text column 'titel'"),
         ],
