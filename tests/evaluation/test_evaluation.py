@@ -331,7 +331,7 @@ class TestStrata:
         assert interval.high - interval.low == pytest.approx(2 * half, rel=0.1)
 
     def test_errors(self):
-        with pytest.raises(ValueError, match="no numeric column 'size'; there are: asked"):
+        with pytest.raises(ValueError, match="unknown numeric column 'size'; choose from: asked"):
             stratum_weights(self.reference, "size")
         with pytest.raises(ValueError, match="shares no value"):
             stratified_mean(self.shifted, {5.0: 1.0}, "ndcg@10")

@@ -171,12 +171,12 @@ def test_preconditions_are_checked_when_a_task_is_made(task):
 @pytest.mark.parametrize(
     ("name", "definition", "message"),
     [
-        ("ndcg", found_share, "there is a measure 'ndcg' already"),
-        ("ndcg@10", found_share, "a measure's name is small letters"),
-        ("my measure", found_share, "a measure's name is small letters"),
-        ("a:b", found_share, "a measure's name is small letters"),
-        ("", found_share, "a measure's name is small letters"),
-        (5, found_share, "a measure's name is small letters"),
+        ("ndcg", found_share, "a measure 'ndcg' already exists"),
+        ("ndcg@10", found_share, "a measure's name is lower-case letters"),
+        ("my measure", found_share, "a measure's name is lower-case letters"),
+        ("a:b", found_share, "a measure's name is lower-case letters"),
+        ("", found_share, "a measure's name is lower-case letters"),
+        (5, found_share, "a measure's name is lower-case letters"),
         ("mine", no_measure, "is not a measure; pass a class under RankMeasure"),
         ("mine", RankMeasure, "is not a measure"),
         ("mine", "ndcg", "is not a measure"),

@@ -268,7 +268,7 @@ class TestOwnCode:
             ("uper", ValueError, "unknown name 'uper'; did you mean 'upper'.; choose from: upper, with_task"),
             ("not_callable", ValueError, "is an object of type int, not a policy; name a function whose first"),
             ("unsaid", ValueError, r"is the function unsaid\(\), not a policy; name .* annotated `-> Policy`"),
-            ("wrong", ValueError, "made a int, which is not a callable"),
+            ("wrong", ValueError, "returned a int, which is not a callable"),
             ("made:x", ValueError, "a policy itself, which takes no argument; write it without 'x'"),
             ("upper:x", ValueError, "a policy itself, which takes no argument"),
             ("factory:x", ValueError, "cannot be called with its argument"),
