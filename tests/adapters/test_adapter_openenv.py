@@ -317,9 +317,9 @@ def test_the_list_of_tasks_names_requests_split_by_split(search_url, task):
         ({"index": 2000}, "not 2000"),
         ({"index": True}, "not True"),
         ({"index": "0"}, "not '0'"),
-        ({"split": "nope"}, "no split 'nope'; choose from: train, val, test"),
-        ({"split": ["val"]}, "no split"),
-        ({"split": "all"}, "no split 'all'"),
+        ({"split": "nope"}, "unknown split 'nope'; choose from: train, val, test"),
+        ({"split": ["val"]}, "unknown split"),
+        ({"split": "all"}, "unknown split 'all'"),
         ({"seed": -1, "request_id": "train-00001"}, "Seed must be greater"),
         ({"seed": "0"}, "Seed must be a python integer"),
         ({"seed": 5, "request_id": "nope"}, "unknown request"),
@@ -424,7 +424,7 @@ def nested(depth):
         ('{"type": ["reset"]}', "Unknown message type"),
         ('{"type": "step", "data": 5}', "Invalid message"),
         ('{"type": "step", "data": {"text": 5, "\\ud800": "\\udfff"}}', "Invalid message"),
-        (nested(3), "no split [[[]]]"),
+        (nested(3), "unknown split [[[]]]"),
     ],
 )
 def test_a_message_that_is_none_gets_one_error_and_the_session_goes_on(search_url, message, answer):

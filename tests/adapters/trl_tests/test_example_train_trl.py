@@ -89,7 +89,7 @@ def test_several_turns(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"test_splits": ("nope",)}, "no split 'nope'"),
+        ({"test_splits": ("nope",)}, "unknown split 'nope'"),
         ({"micro_batch": 3}, "--micro-batch must divide prompts \\* group_size, 8; 3 does not"),
         ({"set": ("items=600", "colour=red")}, "colour"),
         ({"model": "./nowhere"}, "no model at './nowhere'"),
