@@ -8,13 +8,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # Temporary: paths (or their beginnings) that are still to be rewritten.
 EXCLUDED: tuple[str, ...] = (
-    "AGENTS.md", "CHANGELOG.md", "CONTRIBUTING.md", "README.md", "SECURITY.md", "docs/", "examples/",
+    "AGENTS.md", "CHANGELOG.md", "CONTRIBUTING.md", "README.md", "SECURITY.md", "docs/", "examples/", "envs/",
     "rec_gym/cli/", "rec_gym/demo.py", "rec_gym/cards.py", "rec_gym/card_checks.py", "rec_gym/making.py",
-    "rec_gym/cache.py", "rec_gym/resolving.py", "rec_gym/loop/", "rec_gym/policies/", "rec_gym/recommenders/",
-    "benchmarks/", "envs/", "rec_gym/adapters/", "rec_gym/evaluation/", "rec_gym/measures/", "rec_gym/catalog.py",
-    "rec_gym/columns.py", "rec_gym/dataset.py", "rec_gym/disk.py", "rec_gym/draws.py", "rec_gym/env.py",
-    "rec_gym/fusion.py", "rec_gym/overrides.py", "rec_gym/progress.py", "rec_gym/ranking.py", "rec_gym/rendering.py",
-    "rec_gym/request_columns.py", "rec_gym/spaces.py", "rec_gym/tables.py", "rec_gym/vector_env.py", "tests/",
+    "rec_gym/cache.py", "rec_gym/resolving.py", "rec_gym/loop/", "rec_gym/policies/learner.py",
+    "rec_gym/policies/references.py", "rec_gym/recommenders/bm25/analyzer.py",
+    "rec_gym/recommenders/bm25/recommender.py", "benchmarks/", "tests/",
 )  # fmt: skip
 # Word tables of the generated shop, kept results, and this list itself.
 DATA = ("rec_gym/datasets/corner_shop/departments/", "benchmarks/learning/kept/", "tests/house/test_english.py")

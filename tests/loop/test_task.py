@@ -95,7 +95,7 @@ def test_request_ids_are_text(task, request_ids):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"split": "dev"}, "no split 'dev'; there are: train, val, test, all"),
+        ({"split": "dev"}, "unknown split 'dev'; choose from: train, val, test, all"),
         ({"reward": "ndgc"}, "unknown measure"),
         ({"measures": ["ndgc"]}, "unknown measure"),
         ({"action": "plane"}, "unknown action format"),
@@ -178,7 +178,7 @@ def rankings(items):
     [
         (ConnectionError("no route"), r"Broken.rank failed on 1 queries \('lamp'\): no route"),
         (rankings([[0], [1]]), r"Broken.rank, asked 'lamp': it returned \[2, 1\] for 1 queries"),
-        (rankings([[0, 0]]), "names an item twice"),
+        (rankings([[0, 0]]), "lists an item twice"),
         (rankings([[-1, 0]]), "padding"),
         (rankings([[99]]), "item positions must lie in"),
         (rankings([list(range(6)) + [-1] * 200]), "k = 6"),
