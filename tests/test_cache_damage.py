@@ -1,4 +1,4 @@
-"""Damage to what the cache folder holds: it is found before it is read, said in one line, and mended."""
+"""Damage to what the cache folder holds: it is detected before it is read, reported in one line, and repaired."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_damaged_faiss_index_scores_as_before(home, caplog, monkeypatch, how, 
 
 @pytest.mark.parametrize("how", HARMS)
 @pytest.mark.parametrize("name", DATASET_FILES)
-def test_a_damaged_dataset_is_converted_anew(home, name, how):
+def test_a_damaged_dataset_is_converted_again(home, name, how):
     before = contents(open_dataset(LOADER, {}))
     gc.collect()
     folder = folder_of(home, "datasets/shop-*")

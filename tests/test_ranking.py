@@ -40,7 +40,7 @@ def test_from_ids_compares_scores_before_they_are_rounded():
     assert ranked.ids(CATALOG) == [["b", "a"]]
 
 
-def test_from_ids_takes_distances_only_where_it_is_told_so():
+def test_from_ids_takes_distances_only_where_it_is_refused():
     ids, distances = [["c", "a", "f"], ["b"], ["d", "e", "a"]], [[0.0, 0.2, 0.7], [0.3], [0.1, 0.1, 0.4]]
     with pytest.raises(ValueError, match="scores increase along every list of ids.*pass lower_is_better=True"):
         Rankings.from_ids(CATALOG, ids, distances)

@@ -391,7 +391,7 @@ class TestTool:
         assert sum(rewards) == pytest.approx(best)  # as turns of one episode; apart they would pay more
         assert best > 0.5
 
-    def test_a_failure_is_said_and_pays_nan(self, tools, caplog, monkeypatch):
+    def test_a_failure_is_reported_and_pays_nan(self, tools, caplog, monkeypatch):
         tool = tools.SearchTool({})
         response, reward, _ = asyncio.run(call(tool, Trajectory(), {"query": "wool"}, request_id="nobody"))
         assert (response, math.isnan(reward)) == (tools.FAILED, True)

@@ -138,7 +138,7 @@ def test_rewards_that_are_paid_at_the_end_do_not_go_with_the_tool(tmp_path):
         ("rows.jsonl", "jsonl", {"split": "dev"}, "unknown split 'dev'"),
     ],
 )
-def test_what_is_wrong_is_said_and_nothing_is_written(file, format, settings, message, tmp_path):
+def test_what_is_wrong_is_reported_and_nothing_is_written(file, format, settings, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         export(SHOP, tmp_path / file, format=format, **settings)
     assert list(tmp_path.iterdir()) == []

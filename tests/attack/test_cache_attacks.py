@@ -78,7 +78,7 @@ def test_another_score_is_noticed(worker, tmp_path):
         target.check([(next(target.home.rglob("impact.npy")), "flipped")], random.Random(0))
 
 
-def test_a_signal_is_told_from_an_error(worker, tmp_path):
+def test_a_signal_is_distinguished_from_an_error(worker, tmp_path):
     assert worker.run("index", tmp_path, kill_after=0, items=40).signal == signal.SIGKILL
     failed = worker.run("index", tmp_path, items="many")
     assert (failed.signal, failed.error[0]) == (0, "TypeError")

@@ -219,7 +219,7 @@ class TestEvaluate:
         assert "did you mean 'Shuffled'" in fails(*arguments, "recommender=mine.py:Shufled")
         assert "not a recommender" in fails(*arguments, 'recommender={name="os:system", command="true"}')
 
-    def test_what_the_loader_dropped_is_said(self, folder, tmp_path):
+    def test_what_the_loader_dropped_is_reported(self, folder, tmp_path):
         data = tmp_path / "data"
         shutil.copytree(folder, data)
         with open(data / "qrels" / "train.tsv", "a", encoding="utf-8") as file:

@@ -117,7 +117,7 @@ class TestProperties:
         mean = (self.values**4).mean()
         assert high - mean > 1.1 * (mean - low)
 
-    def test_the_same_seed_gives_the_same_numbers_whatever_stands_beside(self):
+    def test_the_same_seed_gives_the_same_numbers_whatever_else_is_compared(self):
         single = bounds(self.values, seed=1)
         assert single == bounds(self.values, seed=1)
         assert single != bounds(self.values, seed=2)

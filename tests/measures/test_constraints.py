@@ -123,7 +123,7 @@ def test_constraints_are_a_list():
         Dataset.from_requests(SHOP, [request])
 
 
-def test_a_table_of_ones_own_is_checked_too():
+def test_a_custom_table_is_checked_too():
     made = build(["price", "<=", 5])
     texts = pa.array(['[["price", "<=", "5"]]'], pa.large_string())
     table = made.table.set_column(made.table.column_names.index("constraints"), "constraints", texts)

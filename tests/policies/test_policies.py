@@ -293,7 +293,7 @@ class TestOwnCode:
 
 
 class TestNames:
-    def test_unknown_name_lists_those_there_are(self, task):
+    def test_unknown_name_lists_the_known_ones(self, task):
         with pytest.raises(ValueError, match="unknown policy 'best'") as caught:
             make_policy("best", task)
         assert all(name in str(caught.value) for name in POLICIES)
@@ -326,7 +326,7 @@ def test_a_word_policy_that_was_saved_writes_the_same(task, tmp_path):
     assert kept.settings == policy.settings
 
 
-def test_a_policy_of_ones_own_receives_the_seed(task, tmp_path):
+def test_a_custom_policy_receives_the_seed(task, tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(
         "class Draws:\n    def __init__(self, path, *, seed=0):\n        self.path, self.seed = path, seed\n"

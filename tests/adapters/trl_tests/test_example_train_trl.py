@@ -96,7 +96,7 @@ def test_several_turns(tmp_path):
         ({"group_size": 1}, "at least 2"),
     ],
 )
-def test_what_is_wrong_is_said_before_there_is_a_folder(tmp_path, wrong, says):
+def test_what_is_wrong_is_reported_before_there_is_a_folder(tmp_path, wrong, says):
     example = the_example()
     right = example.Arguments(output=tmp_path / "run", set=("items=600",), prompts=2, group_size=4)
     with pytest.raises((SystemExit, ValueError, TypeError, FileNotFoundError), match=says):
