@@ -249,7 +249,7 @@ def _default_measures(evaluations: Sequence[Evaluation]) -> tuple[str, ...]:
 
 def _check_same_requests(evaluations: Sequence[Evaluation]) -> None:
     if not evaluations:
-        raise ValueError("there is no evaluation to compare")
+        raise ValueError("no evaluation to compare")
     first = evaluations[0]
     names = [e.name for e in evaluations]
     twice = [name for place, name in enumerate(names) if name in names[:place]]

@@ -193,6 +193,6 @@ MEASURE = Interface(
 
 
 def ratio(part: np.ndarray, whole: np.ndarray | np.float64 | None) -> np.ndarray:
-    """Quotients, float64 [n]; 0 where there is nothing to divide by."""
+    """Quotients, float64 [n]; 0 if there is nothing to divide by."""
     whole = np.broadcast_to(np.asarray(whole, np.float64), part.shape)
     return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
