@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FORMATS = {"verl": (".parquet",), "openrlhf": (".jsonl", ".json"), "jsonl": (".jsonl", ".json")}
 SEARCH_TOOL = "search"
 _TOOL_PROMPT = (
-    "{request}\n\nUse the `search` tool to find the products that %s. The search engine treats each query as: "
+    "{request}\n\nUse the `search` tool to find the products that %s. The search engine treats each query as "
     "{query_language}. Look at the titles it returns, and search again if another query could do better."
 )
 _ROW_GROUP = 1024

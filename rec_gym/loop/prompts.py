@@ -49,8 +49,10 @@ def _fill(template: str, values: Mapping[str, str]) -> str:
 
 _SAYS = "A shopper says:\n{request}\n\n"
 _BOUGHT = "A shopper bought these products, oldest first:\n{request}\n\n"
-_READS = "The search engine treats the query as: {query_language}.\n{instruction}"
-_READS_EACH = "The search engine treats each query as: {query_language}.\n{instruction}"
+_READS = "The search engine treats the query as {query_language}.\n{instruction}"
+_READS_EACH = "The search engine treats each query as {query_language}.\n{instruction}"
+# Query languages as they read in a sentence; others are used as they are.
+_LANGUAGES = {"bag of words": "a bag of words", "boolean": "a Boolean expression", "any": "plain text"}
 _WRITER = "You write queries for a product search engine."
 _SELLER = "You help shoppers find products."
 
@@ -102,12 +104,12 @@ def make_prompt(spec: str | Mapping[str, str] | Prompt | None, writes: str, is_h
     """A prompt from its name or a table of templates; None chooses by what completions and requests are.
 
     Args:
-        spec: the prompt.
+        spec: the prompt, its name or a table of templates.
         writes: what a completion is, see `Plain.writes`.
         is_history: whether the requests are purchase histories.
 
     Raises:
-        ValueError: an unknown name or template (near names are suggested), or a template that is no text.
+        ValueError: an unknown name or template (near names are suggested), or a template that is not text.
     """
     if isinstance(spec, Prompt):
         return spec
@@ -124,4 +126,5 @@ def make_prompt(spec: str | Mapping[str, str] | Prompt | None, writes: str, is_h
 
 def prompt_values(request: str, query_language: str, action: Plain) -> dict[str, str]:
     """What the templates of a prompt are filled with."""
-    return {"request": request, "query_language": query_language, "instruction": action.instruct(), "candidates": ""}
+    language = _LANGUAGES.get(query_language, query_language)
+    return {"request": request, "query_language": language, "instruction": action.instruct(), "candidates": ""}
