@@ -45,13 +45,13 @@ PHRASES = {
     r"\banew\b": "again; rebuilt",
     r"\b(?:into|else|in|one step in|of) so many\b(?! (?:\w+ )*that\b)|\bso many (?:are|words, or)\b": "that many",
     r"\b(?:is|are|was) said\b(?! to\b)": "is reported",
-    r"\b(?:told|tells?|tell \w+) (?:\w+ )?apart\b": "distinguishes; not significantly different from",
+    r"\bnot told apart\b|\btells (?:\w+ )?apart\b": "not significantly different from; distinguishes",
     r"\b(?:lies?|lay) over\b": "overrides",
     r"\bfar apart (?:the )?values lie\b": "spread",
     r"(?:\b[Tt]exts?|,) for people\b(?! who)": "human-readable",
     r"\bin the place of\b": "instead of",
     r"\bwithout a look at\b": "without looking at",
-    r"\bwhat (?:came|comes|became|becomes) of\b": "the result of; what happened to",
+    r"\bwhat (?:came|comes) of\b|\bwhat became of it\b": "the result of; what happened to",
     r"\bmend(?:s|ed)?\b": "fix; repair",
     r"\bto be (?:found|had) there\b|\bis to be had\b": "is available",
     r"\bhas no more of\b|\bthere are no more of\b": "are fewer than",
@@ -67,7 +67,7 @@ def texts() -> list[Path]:
 
 def faults(text: str) -> list[tuple[int, str, str]]:
     """Line, phrase and suggestion of each; a phrase may run over the end of a line."""
-    flat = re.sub(r"[ \t]*\n[ \t]*(?:#:? )?", lambda match: "\n", text)
+    flat = re.sub(r"[ \t]*\n[ \t]*(?:#:? )?", "\n", text)
     return sorted(
         (flat.count("\n", 0, match.start()) + 1, " ".join(match[0].split()), better)
         for pattern, better in PATTERNS
