@@ -449,7 +449,7 @@ def test_no_temporary_folder_means_in_memory(fake_kernels, caplog, monkeypatch):
     with caplog.at_level(logging.WARNING):
         compilation._compile()
     assert fake_kernels == ["in memory"]
-    assert "cannot be kept" in caplog.text
+    assert "cannot be cached" in caplog.text
 
 
 # What the names of folders hold
