@@ -1,4 +1,4 @@
-"""Attacks at large: what the tests check in small, for as long as is asked for.
+"""Large-scale attacks: what the tests check on a small scale, for any length of time.
 
     python -m benchmarks.attack fuzz damage kills [--seconds 60] [--seed 0] [--page]
 
@@ -54,9 +54,9 @@ def attack_with_runs(seconds: float, seed: int) -> Counter[str]:
 
 
 def attack_with_damage(seconds: float, seed: int) -> Counter[str]:
-    """Files of the cache are changed, cut, emptied and removed; compiled kernels among them."""
+    """Cache files, including compiled kernels, are changed, cut, emptied and removed."""
     draw, counts = random.Random(seed), Counter[str]()
-    load_kernels()  # so that they are kept
+    load_kernels()  # so that they are cached
     with tempfile.TemporaryDirectory() as folder, Worker() as worker, Worker(with_kernels=False) as without:
         home = Path(folder)
         targets = [*damage.targets(worker, home), damage.kernels(without, home, cache_home())]
@@ -130,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], prog="python -m benchmarks.attack")
     parser.add_argument("attacks", nargs="+", choices=ATTACKS, help="which attacks")
     parser.add_argument("--seconds", type=float, default=60, help="how long each of them lasts")
-    parser.add_argument("--seed", type=int, default=0, help="another seed, other attacks")
+    parser.add_argument("--seed", type=int, default=0, help="random seed")
     parser.add_argument("--page", action="store_true", help="write the table into docs/reliability.md too")
     options = parser.parse_args(arguments)
     results, held = {}, True

@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("REC_GYM_TEST_DATA"))
     parser.add_argument("--encoder", default=None)
     parser.add_argument("--dtype", default="fp32")
-    parser.add_argument("--only", nargs="*", default=[], help="data sets whose names begin like this")
+    parser.add_argument("--only", nargs="*", default=[], help="only data sets whose names start like this")
     arguments = parser.parse_args()
     dense = {"name": "dense", "encoder": arguments.encoder or minilm(), "dtype": arguments.dtype}
     print(f"| data | recommender | {' | '.join(MEASURES)} |\n|---|---|{'---|' * len(MEASURES)}")

@@ -1,4 +1,4 @@
-"""Corpora and query loads for the benchmarks: generated text of any size, queries with the shape of real ones."""
+"""Corpora and query loads for the benchmarks: generated text of any size, with queries shaped like real ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rec_gym.cache import cache_home, prepared_folder
 from rec_gym.catalog import Catalog
 from rec_gym.recommenders.bm25.analyzer import Analyzer
 
-VERSION = 1  # raise it when a corpus changes; stored ones are then generated anew
+VERSION = 1  # increase it when a corpus changes; stored ones are then regenerated
 
 WORDS = 400_000
 TOPICS, TOPIC_WORDS = 2000, 3000
@@ -98,15 +98,15 @@ class ZipfLanguage:
         return list(found)
 
     def catalog(self, size: int) -> Catalog:
-        """The catalogue of `size` items; generated once and kept in the cache folder, memory-mapped."""
+        """The catalogue of `size` items; generated once, cached and memory-mapped."""
         return _stored(f"zipf-{size}", {"size": size, "seed": self.seed}, lambda: self.texts(size))
 
 
 class CornerShop:
-    """The generated shop: the text of templates, with few words that stand in many items."""
+    """The generated shop: template text, with few words that occur in many items."""
 
     def catalog(self, size: int) -> Catalog:
-        """The shop of `size` items; generated once and kept in the cache folder, memory-mapped."""
+        """The shop of `size` items; generated once, cached and memory-mapped."""
 
         def texts() -> Iterator[list[str]]:
             from rec_gym.datasets.corner_shop import load
@@ -156,7 +156,7 @@ def invented_words(count: int) -> list[str]:
 
 
 def _stored(name: str, made: Mapping[str, object], texts: Callable[[], Iterator[list[str]]]) -> Catalog:
-    """A catalogue of texts that is generated once, kept in the cache folder, and memory-mapped."""
+    """A catalogue of texts that is generated once, cached and memory-mapped."""
 
     def build(folder: Path) -> None:
         schema = pa.schema({"item_id": pa.large_string(), "text": pa.large_string()})
@@ -173,7 +173,7 @@ def _stored(name: str, made: Mapping[str, object], texts: Callable[[], Iterator[
 
 
 def query_shapes(rewrites: Path, task: str, policy: str) -> list[list[int]]:
-    """Which words of each real query are the same, stop words left out; see `ZipfLanguage.queries`.
+    """Which words of each real query are equal, without stop words; see `ZipfLanguage.queries`.
 
     Raises:
         ValueError: the file has no such queries.

@@ -1,4 +1,4 @@
-"""Dense retrieval: queries a second, and how much of a task's time is the encoder's.
+"""Dense retrieval: queries per second, and the encoder's share of a task's time.
 
     python -m benchmarks.dense [--quick] [--encoder NAME] [--threads 2]
 
@@ -42,10 +42,10 @@ def semantic_search(model: str, titles: list[str]) -> Callable[[Sequence[str]], 
 
 
 def speeds(contenders: dict[str, Callable], queries: list[str], size: int, rounds: int) -> dict[str, float]:
-    """Median queries a second of each contender; they take turns, on the same queries within a round."""
+    """Median queries per second of each contender; they take turns, with the same queries in a round."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for ask in contenders.values():
-        ask(queries[:size])  # what is made at the first call
+        ask(queries[:size])  # warm-up
     for turn in range(rounds):
         batch = [queries[(turn * size + i) % len(queries)] for i in range(size)]
         for name, ask in contenders.items():
@@ -56,7 +56,7 @@ def speeds(contenders: dict[str, Callable], queries: list[str], size: int, round
 
 
 def encoder_share(task: rec_gym.Task, encoder: SentenceEncoder, queries: list[str], rounds: int) -> float:
-    """Share of the time of `Task.score` that passes inside of the encoder, median over rounds."""
+    """Share of the time of `Task.score` that is spent in the encoder, median over rounds."""
     inside = 0.0
     encode = encoder.encode
 

@@ -36,7 +36,7 @@ from rec_gym.recommenders.bm25 import BM25
 K1, B = 1.2, 0.75
 DEPTH = {"short": 100, "mid": 1000, "long": 1000}
 QUERIES = {"ours": 256, "bm25s-numba": 256, "bm25s": 16, "tantivy": 64, "rank_bm25": 2}
-SMALL_ONLY = ("bm25s", "rank_bm25")  # they need tenths of a second to minutes for a query on a million items
+SMALL_ONLY = ("bm25s", "rank_bm25")  # they need tenths of a second to minutes per query on a million items
 PACKAGES = ("numpy", "numba", "pyarrow", "bm25s", "tantivy", "rank_bm25")
 
 
@@ -44,8 +44,8 @@ class Engine(NamedTuple):
     """A fitted engine.
 
     Attributes:
-        search: from queries and k to what the engine gives; this is timed.
-        items: from that to one array of item positions a query, best first; this is not.
+        search: from queries and k to the engine's results; this is timed.
+        items: from these to one array of item positions per query, best first; this is not timed.
     """
 
     search: Callable[[Sequence[str], int], Any]
@@ -106,7 +106,7 @@ def tantivy(catalog: Catalog) -> Engine:
     index.reload()
     searcher = index.searcher()
     if searcher.num_segments > 1:
-        raise RuntimeError("tantivy kept several segments, so that addresses are no items; raise the writer's heap")
+        raise RuntimeError("tantivy kept several segments, so addresses are not items; raise the writer's heap")
 
     def query_of(text: str) -> Any:
         clauses = []
@@ -120,7 +120,7 @@ def tantivy(catalog: Catalog) -> Engine:
     def search(queries: Sequence[str], k: int) -> Any:
         return [searcher.search(query_of(query), k, count=False).hits for query in queries]
 
-    # One thread added the items in order to one segment, so that an address is an item.
+    # One thread added the items in order to one segment, so an address is an item.
     return Engine(search, lambda found: [np.array([a.doc for _, a in hits], np.int64) for hits in found])
 
 
@@ -151,9 +151,9 @@ ENGINES: dict[str, Callable[[Catalog], Engine]] = {
 
 
 def _build_cost(engine: str, corpus: str, size: int, results: Any) -> None:
-    """In a process of its own: CPU seconds to build from text, and the peak of its resident memory."""
+    """In a separate process: CPU seconds to build from text, and its peak resident memory."""
     catalog = CORPORA[corpus]().catalog(size)
-    with tempfile.TemporaryDirectory() as home:  # where no index is
+    with tempfile.TemporaryDirectory() as home:  # without an index
         os.environ["REC_GYM_HOME"] = home
         start = time.process_time()
         ENGINES[engine](catalog)
@@ -161,7 +161,7 @@ def _build_cost(engine: str, corpus: str, size: int, results: Any) -> None:
 
 
 def _peak_mb() -> float:
-    """Peak of this process's resident memory, mapped files included; NaN where the system does not tell."""
+    """Peak of this process's resident memory, including mapped files; NaN if the system does not report it."""
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), float("nan"))
@@ -181,7 +181,7 @@ def build_costs(engines: Sequence[str], corpus: str, size: int) -> dict[str, dic
 
 
 def measure(engines: dict[str, Engine], queries: Sequence[str], k: int, rounds: int) -> list[dict[str, Any]]:
-    """CPU and wall milliseconds a query of each engine, medians over rounds; and the overlap of its lists with ours."""
+    """CPU and wall milliseconds per query of each engine, medians over rounds; and the overlap of its lists with ours."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in engines}
     found: dict[str, list[np.ndarray]] = {}
     for number in range(rounds + 1):
@@ -206,7 +206,7 @@ def measure(engines: dict[str, Engine], queries: Sequence[str], k: int, rounds: 
 
 
 def _overlap(theirs: list[np.ndarray], ours: list[np.ndarray]) -> float:
-    """Mean share of our items that stand in the other engine's lists too."""
+    """Mean share of our items that are also in the other engine's lists."""
     shares = []
     for a, b in zip(theirs, ours, strict=False):
         shares.append(len(np.intersect1d(a, b)) / max(len(b), 1))
@@ -232,7 +232,7 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures hold for."""
+    """Machine, versions and date of the figures."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

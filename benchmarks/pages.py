@@ -10,7 +10,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 
 def write_section(page: Path, name: str, text: str) -> None:
-    """Replaces what stands between the marks `<!-- measured NAME: begin -->` and `<!-- measured NAME: end -->`.
+    """Replaces the text between the marks `<!-- measured NAME: begin -->` and `<!-- measured NAME: end -->`.
 
     Raises:
         ValueError: the page has no such marks.

@@ -32,8 +32,8 @@ from benchmarks.corpora import ZipfLanguage
 
 TASK = "RecR1-ESCI-BM25-v0"
 TITLE_WORDS = 12
-JUDGEMENTS_A_QUERY = 20
-PRODUCTS_A_QUERY = 40  # as many queries as ESCI's small version has for its products
+JUDGEMENTS_PER_QUERY = 20
+PRODUCTS_PER_QUERY = 40  # as many queries as ESCI's small version has for its products
 LABELS = np.array(["Exact", "Substitute", "Complement", "Irrelevant"], object)
 LETTERS = np.array(list("ESCI"), object)
 SHARES = (0.44, 0.35, 0.05, 0.16)
@@ -68,12 +68,12 @@ def products(size: int) -> Iterator[pa.Table]:
 def examples(ids: list[str], titles: list[str], draw: np.random.Generator, first: int, one_table: bool) -> pa.Table:
     """Judgements of the given products, in queries of twenty."""
     count = len(ids)
-    query = first + np.arange(count) // JUDGEMENTS_A_QUERY
+    query = first + np.arange(count) // JUDGEMENTS_PER_QUERY
     label = draw.choice(4, count, p=SHARES)
-    label[::JUDGEMENTS_A_QUERY] = 0  # each query has an exact match
-    words = [" ".join(titles[place - place % JUDGEMENTS_A_QUERY].split(" ")[:3]) for place in range(count)]
+    label[::JUDGEMENTS_PER_QUERY] = 0  # each query has an exact match
+    words = [" ".join(titles[place - place % JUDGEMENTS_PER_QUERY].split(" ")[:3]) for place in range(count)]
     columns = {
-        "example_id": np.arange(count) + first * JUDGEMENTS_A_QUERY,
+        "example_id": np.arange(count) + first * JUDGEMENTS_PER_QUERY,
         "query": words,
         "query_id": query,
         "product_id": ids,
@@ -99,7 +99,7 @@ def write_files(folder: Path, size: int, layout: str) -> None:
     for batch in products(size):
         ids, titles = batch["product_id"].to_pylist(), batch["product_title"].to_pylist()
         if layout == "two-files":
-            judged = slice(0, len(ids) * JUDGEMENTS_A_QUERY // PRODUCTS_A_QUERY)
+            judged = slice(0, len(ids) * JUDGEMENTS_PER_QUERY // PRODUCTS_PER_QUERY)
             rows = examples(ids[judged], titles[judged], draw, first, one_table=False)
             write("shopping_queries_dataset_products.parquet", batch)
             write("shopping_queries_dataset_examples.parquet", rows)
@@ -112,13 +112,13 @@ def write_files(folder: Path, size: int, layout: str) -> None:
             for split in ("train", "test"):
                 part = joined.filter(pa.compute.equal(joined["split"], split)).drop_columns(["split"])
                 write(f"{split}-00000-of-00001.parquet", part)
-        first += -(-rows.num_rows // JUDGEMENTS_A_QUERY)
+        first += -(-rows.num_rows // JUDGEMENTS_PER_QUERY)
     for writer in writers.values():
         writer.close()
 
 
 def _anonymous() -> int:
-    """Bytes of this process that no file backs; 0 where the system does not say."""
+    """Anonymous memory of this process in bytes; 0 if the system does not report it."""
     try:
         found = re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text())
     except OSError:
@@ -127,7 +127,7 @@ def _anonymous() -> int:
 
 
 class _Watch(threading.Thread):
-    """Samples how much anonymous memory this process has."""
+    """Samples the anonymous memory of this process."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -152,7 +152,7 @@ def convert(folder: str) -> dict[str, float]:
 
 
 def index(folder: str) -> dict[str, float]:
-    """Builds the index of what is converted."""
+    """Builds the index of the converted data."""
     import rec_gym
 
     rec_gym.make_task(TASK, data_dir=folder)
@@ -160,7 +160,7 @@ def index(folder: str) -> dict[str, float]:
 
 
 def again(folder: str) -> dict[str, float]:
-    """Opens what is converted and indexed, and scores a batch."""
+    """Opens the converted and indexed data, and scores a batch."""
     import rec_gym
 
     start = time.perf_counter()

@@ -1,12 +1,12 @@
-"""How often the intervals of the tables hold the true mean, in simulations whose true mean is known.
+"""How often the intervals of the tables contain the true mean, in simulations with a known true mean.
 
     python -m benchmarks.statistics [--quick] [--page]
 
 Values are like NDCG@100 with one relevant item: 0 with a given probability, else 1 / log2(rank + 1) of a rank from 1 to
-100, drawn with probabilities that fall as 1 / rank. A difference is 0 with the given probability, else such a value, of
+100, drawn with probabilities proportional to 1 / rank. A difference is 0 with the given probability, else such a value, of
 which three in ten are negative. Requests of one user are correlated through a Gaussian copula. Every simulation is a
-series of one call of the package's own function, so that the simulations of a cell share the draws of the bootstrap, but
-no data.
+series of one call of the package's own function, so the simulations of a cell share the draws of the bootstrap, but no
+data.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ REQUESTS, USERS, ZEROS = (10, 20, 50, 100, 300, 1000), (6, 12, 30, 100), (0.0, 0
 MEAN, DIFFERENCE = "mean", "paired difference"
 CORRELATION = 0.3  # of the normal variables behind two requests of one user
 NEGATIVE = 0.3  # share of the differences other than 0
-AT_ONCE = 1000  # series in one call, which bounds the memory
+AT_ONCE = 1000  # series per call, to limit the memory
 _RANKS = np.arange(1, 101)
 _CHANCES = (1 / _RANKS) / (1 / _RANKS).sum()
 _VALUES = 1 / np.log2(_RANKS + 1)
@@ -63,7 +63,7 @@ class Cell(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What came of a cell.
+    """The result of a cell.
 
     Attributes:
         percentile: coverage of the percentile bootstrap.
@@ -71,7 +71,7 @@ class Result(NamedTuple):
         student: coverage of the package's bounds, whether they are printed or not.
         student_width: median width.
         printed: share of the simulations in which the package prints an interval.
-        of_printed: coverage of those; NaN where there are none.
+        of_printed: coverage of those; NaN if there are none.
     """
 
     percentile: float
@@ -116,7 +116,7 @@ def simulate(cell: Cell, simulations: int, generator: np.random.Generator) -> Un
 
 
 def _at_quantile(share: np.ndarray) -> np.ndarray:
-    """The value below which a share of the values lies; 0 for a share that is no positive number."""
+    """The value below which a share of the values lies; 0 for a share that is not a positive number."""
     place = np.minimum(np.searchsorted(_CUMULATED, share, side="right"), len(_VALUES) - 1)
     return np.where(share > 0, _ASCENDING[place], 0.0)
 

@@ -1,4 +1,4 @@
-"""A whole training step against others: from the texts that a policy wrote to rewards.
+"""A whole training step compared with others: from the texts that a policy wrote to rewards.
 
     python -m benchmarks.step --rewrites FILE [--quick]
 
@@ -36,14 +36,14 @@ from rec_gym.vector_env import RecommenderVectorEnv
 
 BATCHES = ((32, 8), (64, 16))
 DEPTH = 1000  # the cut-off of the reward
-RELEVANT = 8  # items a request
+RELEVANT = 8  # items per request
 JOINED = (
     3  # real queries in the pool of words of a request; a completion takes a third of it, and is as long as a real one
 )
 
 
 def make_requests(catalog: Catalog, engine: BM25, queries: Sequence[str], seed: int = 3) -> Dataset:
-    """Requests whose relevant items stand at ranks 1 to 2,000 (log-uniform) of a query for them."""
+    """Requests whose relevant items are at ranks 1 to 2,000 (log-uniform) of a query for them."""
     draw = np.random.default_rng(seed)
     rankings = engine.rank(queries, 2000)
     rows = []

@@ -1,4 +1,4 @@
-"""What the worst completions cost: no text should cost more than 20 times an ordinary one.
+"""The cost of the worst completions: no text should cost more than 20 times an ordinary one.
 
     python -m benchmarks.worst_cases [--rewrites FILE] [--quick] [--page]
 
@@ -56,7 +56,7 @@ def tasks(names: Sequence[str]) -> Iterator[tuple[str, str, Task]]:
 
 
 def ordinary_queries(path: Path | None, task: Task) -> Iterator[str]:
-    """Queries that policies wrote, or those of the requests, without end."""
+    """Queries that policies wrote, or those of the requests, endlessly."""
     if path is not None:
         lines = path.read_text(encoding="utf-8").splitlines()
         queries = [record["query"] for record in map(json.loads, lines) if record["policy"] != "original"]
@@ -68,7 +68,7 @@ def ordinary_queries(path: Path | None, task: Task) -> Iterator[str]:
 
 
 def ordinary_completions(task: Task, queries: Iterator[str], draw: random.Random, batch: int) -> list[str]:
-    """A batch of ordinary completions in the form that the task asks for."""
+    """A batch of ordinary completions in the task's action format."""
     if task.candidates is not None:
         orders = (draw.sample(range(1, 21), 20) for _ in range(batch))
         texts = [" > ".join(f"[{place}]" for place in order) for order in orders]
@@ -79,7 +79,7 @@ def ordinary_completions(task: Task, queries: Iterator[str], draw: random.Random
 
 
 def cost(task: Task, texts: Sequence[str]) -> float:
-    """CPU milliseconds a completion."""
+    """CPU milliseconds per completion."""
     ids = [task.request_ids[place % len(task)] for place in range(len(texts))]
     start = time.process_time()
     task.score(ids, texts)

@@ -29,7 +29,7 @@ formats, see [the loop](../loop.md).
 """
 OBSERVATION = {
     SEARCH: "The shopper's text.\n",
-    NEXT_ITEM: "The titles of the last ten items of the history, oldest first, one a line as `Item 1: title`.\n",
+    NEXT_ITEM: "The titles of the last ten items of the history, oldest first, one per line as `Item 1: title`.\n",
 }
 PROMPT = (
     'With `observation="prompt"` the rendered prompt around it. The policy never sees the catalogue or the gains.\n'

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from rec_gym.recommenders.base import RecommenderError as RecommenderError
     from rec_gym.vector_env import RecommenderVectorEnv as RecommenderVectorEnv
 
-# What is loaded when it is first asked for: public classes by their modules, and public modules.
+# Loaded on first use: public classes by their modules, and public modules.
 _LAZY = {
     "ActionFormat": "rec_gym.loop.actions",
     "Catalog": "rec_gym.catalog",
@@ -77,7 +77,7 @@ register_packaged_cards()
 
 
 def __getattr__(name: str) -> object:
-    """Loads a public class or module when it is first asked for, so that the import itself stays light."""
+    """Loads a public class or module on first use, so that the import itself stays light."""
     if name not in _LAZY:
         raise AttributeError(f"module 'rec_gym' has no attribute {name!r}")
     from importlib import import_module
@@ -86,5 +86,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """Names for completion, those that are not loaded yet among them."""
+    """Names for completion, including those not loaded yet."""
     return sorted({*globals(), *__all__})

@@ -1,3 +1,3 @@
-"""The version of the package, alone in a file so that the build can read it."""
+"""The version of the package, in its own file so that the build can read it."""
 
 __version__ = "0.1.0.dev0"

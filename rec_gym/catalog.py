@@ -1,4 +1,4 @@
-"""The catalogue: what is recommended, addressed by position inside the package and by id outside of it."""
+"""The catalogue: what is recommended, addressed by position inside the package and by id outside it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _HASH_KEY = b"rec_gym.content_hash"
 
 
 class Catalog:
-    """Items in columns; one row an item.
+    """Items in columns; one row per item.
 
     Args:
-        table: an Arrow table with a string column `item_id` and any columns of text or numbers. A missing text is an
-            empty text.
+        table: an Arrow table with a string column `item_id` and any columns of text or numbers. A missing text counts
+            as empty.
 
     Raises:
         ValueError: there is no item, no `item_id` column, no text column, a column that holds neither text nor numbers,
@@ -29,7 +29,7 @@ class Catalog:
 
     def __init__(self, table: pa.Table) -> None:
         if ID_COLUMN not in table.column_names:
-            raise ValueError(f"a catalogue needs a column {ID_COLUMN!r}; there are: {', '.join(table.column_names)}")
+            raise ValueError(f"a catalogue needs a column {ID_COLUMN!r}; its columns: {', '.join(table.column_names)}")
         if table.num_rows == 0:
             raise ValueError("the catalogue is empty; check that the source holds items")
         for field in table.schema:
@@ -39,29 +39,29 @@ class Catalog:
             raise ValueError(
                 f"ids are texts, not {table.schema.field(ID_COLUMN).type}; convert {ID_COLUMN!r} with str()"
             )
-        # A stored hash would be wrong for a table that was cut or changed since: only `from_stored` trusts one.
+        # A stored hash would be wrong for a table that has changed since: only `from_stored` trusts one.
         self.table = table.replace_schema_metadata(None).set_column(
             table.column_names.index(ID_COLUMN), ID_COLUMN, table[ID_COLUMN].cast(pa.large_string())
         )
         if not self.text_columns:
-            raise ValueError(f"a catalogue needs at least one text column beside {ID_COLUMN!r}")
+            raise ValueError(f"a catalogue needs at least one text column besides {ID_COLUMN!r}")
         _ = self.index  # the ids are checked here, not at the first look-up
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, Sequence]) -> Catalog:
-        """Builds a catalogue from `{column: values}`, one value an item."""
+        """Builds a catalogue from `{column: values}`, one value per item."""
         return cls(pa.table({name: _as_column(name, values) for name, values in columns.items()}))
 
     @classmethod
     def from_items(cls, items: Iterable[Mapping[str, object]]) -> Catalog:
-        """Builds a catalogue from one mapping an item; each holds `item_id` and any further columns."""
+        """Builds a catalogue from one mapping per item; each holds `item_id` and any further columns."""
         rows = list(items)
         names = list(dict.fromkeys(name for row in rows for name in row))
         return cls.from_columns({name: [row.get(name) for row in rows] for name in names or [ID_COLUMN]})
 
     @classmethod
     def from_stored(cls, table: pa.Table) -> Catalog:
-        """The catalogue of a table that `stored_table` gave, unchanged: its hash is not computed again."""
+        """The catalogue of an unchanged table from `stored_table`: its hash is not recomputed."""
         catalog = cls(table)
         known = (table.schema.metadata or {}).get(_HASH_KEY)
         if known:
@@ -81,12 +81,12 @@ class Catalog:
 
     @property
     def text_columns(self) -> tuple[str, ...]:
-        """The columns that hold text, the id left out."""
+        """The columns that hold text, except the id."""
         return tuple(f.name for f in self.table.schema if f.name != ID_COLUMN and is_text(f.type))
 
     @property
     def title_column(self) -> str:
-        """The column that names an item to a person: `title`, else the first text column."""
+        """The column that names an item to a person: `title`, or the first text column."""
         return "title" if "title" in self.text_columns else self.text_columns[0]
 
     def positions(self, ids: Sequence[str]) -> np.ndarray:
@@ -109,10 +109,10 @@ class Catalog:
         """A column (at the given positions) as a NumPy array: numbers as they are, text as objects.
 
         Raises:
-            KeyError: there is no such column.
+            KeyError: unknown column.
         """
         if column not in self.table.column_names:
-            raise KeyError(f"the catalogue has no column {column!r}; there are: {', '.join(self.table.column_names)}")
+            raise KeyError(f"the catalogue has no column {column!r}; choose from: {', '.join(self.table.column_names)}")
         chunks = self.table[column]
         return (chunks if positions is None else chunks.take(pa.array(positions.astype(np.int64)))).to_numpy()
 
@@ -120,8 +120,8 @@ class Catalog:
         """Item texts in position order, in batches: the fields' non-empty texts joined by a space.
 
         Args:
-            fields: text columns in the order in which they are joined; empty means every text column.
-            batch_size: items a batch at the most; no more than one batch is held as Python objects.
+            fields: text columns in the order in which they are joined; empty for every text column.
+            batch_size: items per batch, at most; only one batch is held as Python objects.
 
         Raises:
             KeyError: a field is not a text column.
@@ -129,7 +129,7 @@ class Catalog:
         fields = tuple(fields) or self.text_columns
         unknown = [name for name in fields if name not in self.text_columns]
         if unknown:
-            raise KeyError(f"no text column {first_few(unknown)}; there are: {', '.join(self.text_columns)}")
+            raise KeyError(f"no text column {first_few(unknown)}; choose from: {', '.join(self.text_columns)}")
         for batch in self.table.select(list(fields)).to_batches(max_chunksize=batch_size):
             columns = [batch.column(name).to_pylist() for name in fields]
             yield [" ".join(filter(None, row)) for row in zip(*columns, strict=True)]
@@ -143,7 +143,7 @@ class Catalog:
         return digest.hexdigest()
 
     def stored_table(self) -> pa.Table:
-        """The table with its hash in the metadata, so that a reader of the stored file need not compute it again."""
+        """The table with its hash in the metadata, so that readers of the stored file need not recompute it."""
         return self.table.replace_schema_metadata({_HASH_KEY: self.content_hash.encode()})
 
     def _take(self, column: str, positions: Sequence[int] | np.ndarray) -> list[str]:

@@ -1,7 +1,6 @@
 """Columnar building blocks: an index from string ids to positions, and ragged arrays of numbers.
 
-They keep large data out of Python objects: a catalogue of 1.2 million items costs a few arrays, not millions of
-strings.
+They keep large data out of Python objects: a catalogue of 1.2 million items takes a few arrays, not millions of strings.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import pyarrow.compute as pc
 
 
 def first_few(values: Iterable[object], limit: int = 5) -> str:
-    """Lists a few values for an error message, and says how many there are."""
+    """Lists a few values for an error message, and says how many there are in all."""
     values = list(values)
     shown = ", ".join(repr(value) for value in values[:limit])
     return shown if len(values) <= limit else f"{shown}, ... ({len(values)} in all)"
@@ -28,7 +27,7 @@ _WIDEST = 64  # bytes of a key in an IdIndex
 class IdIndex:
     """Maps string ids to their positions by binary search over sorted fixed-width bytes.
 
-    It takes at most 68 bytes per id, however long the ids are: of ids that are longer than 64 bytes a digest is kept.
+    It takes at most 68 bytes per id, however long the ids are: ids longer than 64 bytes are stored as a digest.
 
     Args:
         ids: the ids in position order; unique, not empty, without NUL characters.
@@ -59,13 +58,13 @@ class IdIndex:
         return len(self._order)
 
     def find(self, ids: Sequence[str]) -> np.ndarray:
-        """Positions of `ids`, int32 [n]; -1 where an id is unknown."""
+        """Positions of `ids`, int32 [n]; -1 for an unknown id."""
         if len(ids) == 0 or len(self) == 0:
             return np.full(len(ids), -1, np.int32)
         width = self._sorted.dtype.itemsize
         raw = [text.encode("utf-8", "surrogatepass") for text in ids]
-        # No known key holds a NUL or is longer than the widest, and fixed-width bytes would cut either in silence; the
-        # byte 0xFF alone is nobody's key. One dtype on both sides keeps searchsorted from copying the whole index.
+        # No known key holds a NUL or is longer than the widest, and fixed-width bytes would silently cut either; no id has
+        # the byte 0xFF alone as its key. One dtype on both sides keeps searchsorted from copying the whole index.
         keys = _keys(raw) if width == _WIDEST else raw
         wanted = np.array([b"\xff" if b"\0" in key or len(key) > width else key for key in keys], self._sorted.dtype)
         places = np.minimum(np.searchsorted(self._sorted, wanted), len(self) - 1)
@@ -77,18 +76,18 @@ class IdIndex:
         Raises:
             KeyError: an id is unknown.
         """
-        found = self.find(ids)
-        if (found < 0).any():
-            unknown = (ids[i] for i in np.flatnonzero(found < 0).tolist())
+        positions = self.find(ids)
+        if (positions < 0).any():
+            unknown = (ids[i] for i in np.flatnonzero(positions < 0).tolist())
             raise KeyError(f"unknown {self.kind} id: {first_few(unknown)}")
-        return found
+        return positions
 
 
 def _fixed_width(ids: pa.Array) -> np.ndarray:
     """The keys of `ids`, padded with NULs to one width."""
     width = min(max(1, pc.max(pc.binary_length(ids)).as_py() or 1), _WIDEST)
     keys = np.empty(len(ids), dtype=f"S{width}")
-    step = 1 << 16  # Python objects live for one slice only
+    step = 1 << 16  # Python objects for one slice at a time
     for start in range(0, len(ids), step):
         raw = ids.slice(start, step).cast(pa.large_binary()).to_pylist()
         keys[start : start + step] = _keys(raw) if width == _WIDEST else raw
@@ -96,10 +95,10 @@ def _fixed_width(ids: pa.Array) -> np.ndarray:
 
 
 def _keys(raw: list[bytes]) -> list[bytes]:
-    """Ids in UTF-8 as they are, or a digest where one is longer than the widest key.
+    """Ids as UTF-8, or as a digest if longer than the widest key.
 
-    A single long id would otherwise set the width for millions of short ones. A digest begins with 0xFF, which no UTF-8
-    holds, and is written as hex digits, since NULs at its end would be taken for padding.
+    A single long id would otherwise set the width for millions of short ones. A digest begins with 0xFF, which does not
+    occur in UTF-8, and is written as hex digits, since NULs at its end would be taken for padding.
     """
     return [
         key if len(key) <= _WIDEST else b"\xff" + hashlib.blake2b(key, digest_size=31).hexdigest().encode()
@@ -109,10 +108,10 @@ def _keys(raw: list[bytes]) -> list[bytes]:
 
 @dataclass(frozen=True, eq=False)
 class Ragged:
-    """Rows of different length in two flat arrays: row i is `values[offsets[i]:offsets[i + 1]]`.
+    """Rows of different lengths in two flat arrays: row i is `values[offsets[i]:offsets[i + 1]]`.
 
     Attributes:
-        offsets: int64 [n + 1], from 0, never falling.
+        offsets: int64 [n + 1], from 0, non-decreasing.
         values: any dtype [offsets[-1]].
     """
 
@@ -123,11 +122,11 @@ class Ragged:
         if len(self.offsets) == 0 or self.offsets[0] != 0 or self.offsets[-1] != len(self.values):
             raise ValueError("offsets must start at 0 and end at the number of values")
         if (self.offsets[1:] < self.offsets[:-1]).any():
-            raise ValueError("offsets must not fall")
+            raise ValueError("offsets must not decrease")
 
     @classmethod
     def from_rows(cls, rows: Iterable[Sequence | np.ndarray], dtype: np.typing.DTypeLike) -> Ragged:
-        """Builds the flat arrays from one sequence a row."""
+        """Builds the flat arrays from one sequence per row."""
         arrays = [np.asarray(row, dtype=dtype).ravel() for row in rows]
         offsets = np.zeros(len(arrays) + 1, np.int64)
         np.cumsum([len(array) for array in arrays], out=offsets[1:])
@@ -163,9 +162,9 @@ class Ragged:
 
     def where(self, keep: np.ndarray) -> Ragged:
         """The same rows with only those values for which `keep` (bool [len(values)]) is true."""
-        kept = np.zeros(len(self.values) + 1, np.int64)
-        np.cumsum(keep, out=kept[1:])
-        return Ragged(kept[self.offsets], self.values[keep])
+        before = np.zeros(len(self.values) + 1, np.int64)
+        np.cumsum(keep, out=before[1:])
+        return Ragged(before[self.offsets], self.values[keep])
 
     def with_values(self, values: np.ndarray) -> Ragged:
         """The same rows over other values, one for one."""
@@ -201,7 +200,7 @@ def _portable(kind: pa.DataType) -> str:
 
 
 def _hash_strings(column: pa.ChunkedArray) -> bytes:
-    """SHA-256 over lengths and bytes, apart, so that no separator can be forged; a missing string has length -1."""
+    """SHA-256 over lengths and bytes separately, so that no separator can be forged; a missing string has length -1."""
     lengths, texts = hashlib.sha256(), hashlib.sha256()
     for chunk in column.chunks:
         chunk = chunk.cast(pa.large_binary())

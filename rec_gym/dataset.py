@@ -19,6 +19,7 @@ from rec_gym.catalog import Catalog
 from rec_gym.columns import IdIndex, Ragged, first_few
 from rec_gym.disk import save_array
 from rec_gym.request_columns import GAIN_RULE, RequestColumns, are_gains, check_constraint
+from rec_gym.tables import unknown
 
 TRAIN, VAL, TEST, ALL = "train", "val", "test", "all"
 VAL_SHARE = 0.1
@@ -27,18 +28,18 @@ HISTORY_LENGTH = 10
 
 @dataclass(frozen=True)
 class Request:
-    """What a shopper brings. A view for people and policies; batches work on the dataset's columns.
+    """What a shopper brings, as one value; batches work on the dataset's columns.
 
     Attributes:
         id: unique over all splits of the dataset.
-        text: the query, or the titles of the history, one a line.
+        text: the query, or the titles of the history, one per line.
         split: `train`, `val`, `test` or a named shift such as `ood-type`.
-        domain: the part of the catalogue it is about, or an empty text.
-        user: who asks, or an empty text; statistics resample users where one has several requests.
+        domain: the part of the catalogue that it is about, or empty.
+        user: who asks, or empty; statistics resample users if a user has several requests.
         gains: `{item id: gain}` of the judged items, gain >= 0.
         history: ids of the items bought before, oldest first.
         constraints: `(column, operator, value)` triples that an item must meet, operator `<=`, `>=` or `==`.
-        oracle: a query in the catalogue's own words where the dataset knows one, or an empty text.
+        oracle: a query in the catalogue's own words if the dataset has one, or empty.
     """
 
     id: str
@@ -57,18 +58,18 @@ class Dataset:
 
     Args:
         catalog: the items.
-        table: one row a request, in a fixed order: the text columns `id`, `text`, `split`, `domain`, `user`, `oracle`,
+        table: one row per request, in a fixed order: the text columns `id`, `text`, `split`, `domain`, `user`, `oracle`,
             `constraints` (JSON) and any numeric columns (such as `asked`, by which reports stratify).
         items: judged item positions of each request, int32, unique within a request.
         gains: their gains, float64.
         history: positions of the items bought before, int32.
-        ideal: gains over which the ideal DCG is taken; given only to reproduce figures whose ideal counted duplicate
+        ideal: gains over which the ideal DCG is taken; only to reproduce figures whose ideal counted duplicate
             targets.
         notes: what the loader dropped or repaired, `{reason: count}`.
 
     Raises:
         ValueError: a gain is negative, not finite, or neither 0 nor between 1e-12 and 1e12; an item is unknown or judged
-            twice; a request has no relevant item; its id is not unique; or a constraint does not fit the catalogue.
+            twice; a request has no relevant item; its id is not unique; or a constraint does not match the catalogue.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Dataset:
         notes: Mapping[str, int] | None = None,
     ) -> None:
         self.catalog = catalog
-        self.table = table.combine_chunks()  # look-ups in many chunks would join them at every call
+        self.table = table.combine_chunks()  # look-ups in a column of many chunks would join them at every call
         self._folder: Path | None = None
         self.judged_items, self.judged_gains, self.history = items, gains, history
         self._ideal = ideal
@@ -102,20 +103,20 @@ class Dataset:
         duplicate_targets: str = "remove",
         notes: Mapping[str, int] | None = None,
     ) -> Dataset:
-        """Builds a dataset from one mapping a request.
+        """Builds a dataset from one mapping per request.
 
         Args:
             catalog: the items.
             requests: mappings with `id`, `split` and `gains` (`{item: gain}`) or `targets` (a list of items, gain 1);
                 optional `text`, `domain`, `user`, `history` (a list of items), `constraints`, `oracle` and numbers
-                under further names. Items are named by id (str) or position (int). A constraint is `[column, operator,
+                under other names. Items are named by id (str) or position (int). A constraint is `[column, operator,
                 value]`, the value of the column's type: text, true or false, or a finite number.
             duplicate_targets: `"remove"` counts a repeated target once; `"count"` counts it again in the ideal DCG, as
                 Rec-R1's published figures do.
-            notes: what was dropped before.
+            notes: what has been dropped so far.
 
         Raises:
-            ValueError: see the class; a request that has neither text nor history is refused too.
+            ValueError: see the class; or a request has neither text nor history.
         """
         if duplicate_targets not in ("remove", "count"):
             raise ValueError(f"duplicate_targets is 'remove' or 'count', not {duplicate_targets!r}")
@@ -152,19 +153,19 @@ class Dataset:
         return tuple(sorted(names, key=lambda name: ({TRAIN: 0, VAL: 1, TEST: 2}.get(name, 3), name)))
 
     def rows(self, split: str) -> np.ndarray:
-        """Rows of a split, int64, in the dataset's order; `all` names every row.
+        """Rows of a split, int64, in the dataset's order; `all` for every row.
 
         Raises:
-            ValueError: there is no such split.
+            ValueError: unknown split.
         """
         if split == ALL:
             return np.arange(len(self))
         if split not in self.splits:
-            raise ValueError(f"no split {split!r}; there are: {', '.join((*self.splits, ALL))}")
+            raise ValueError(unknown("split", split, (*self.splits, ALL)))
         return np.flatnonzero(pc.equal(self.table["split"], split).to_numpy())
 
     def column(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
-        """A column of the requests (of the named rows): numbers as they are, text as objects."""
+        """A column of the requests (at the given rows): numbers as they are, text as objects."""
         column = self.table[name]
         return (column if rows is None else column.take(pa.array(np.asarray(rows, np.int64)))).to_numpy()
 
@@ -180,14 +181,14 @@ class Dataset:
         return ["\n".join(f"Item {i}: {t}" for i, t in enumerate(titles, 1)) for titles in self.history_titles(rows)]
 
     def history_titles(self, rows: np.ndarray) -> list[list[str]]:
-        """Titles of the last items (ten at the most) that each shopper bought, oldest first."""
+        """Titles of the last items (at most ten) that each shopper bought, oldest first."""
         return [self.catalog.titles(self.history[row][-HISTORY_LENGTH:]) for row in rows]
 
     @cached_property
     def train_histories(self) -> Ragged:
         """Histories of the train requests, item positions oldest first: what a recommender may learn from.
 
-        The items that these requests ask for are not among them.
+        They do not include the items that these requests ask for.
         """
         return self.history.take(self.rows(TRAIN) if TRAIN in self.splits else np.empty(0, np.int64))
 
@@ -203,7 +204,7 @@ class Dataset:
 
     @cached_property
     def ideal_gains(self) -> Ragged:
-        """Gains of the ideal ranking, falling: those of `relevant`, unless duplicates were asked to count."""
+        """Gains of the ideal ranking, decreasing: those of `relevant`, unless duplicates count."""
         gains = self.relevant_gains if self._ideal is None else self._ideal
         return gains.with_values(gains.values[np.lexsort((-gains.values, gains.row_of))])
 
@@ -214,12 +215,12 @@ class Dataset:
 
     @cached_property
     def has_constraints(self) -> bool:
-        """Whether any request keeps hard constraints."""
+        """Whether any request has hard constraints."""
         return bool(pc.any(pc.not_equal(self.table["constraints"], "")).as_py())
 
     @cached_property
     def has_oracle(self) -> bool:
-        """Whether the dataset knows a query in the catalogue's own words."""
+        """Whether the dataset has queries in the catalogue's own words."""
         return bool(pc.any(pc.not_equal(self.table["oracle"], "")).as_py())
 
     def request(self, request_id: str) -> Request:
@@ -250,7 +251,7 @@ class Dataset:
 
     @classmethod
     def open(cls, folder: Path) -> Dataset:
-        """Opens what `save` wrote; the columns are memory-mapped, so that processes share them.
+        """Opens what `save` wrote; the columns are memory-mapped, so processes share them.
 
         Raises:
             DamagedError: a file is missing, unreadable, or (in the cache folder) not as it was written.
@@ -271,7 +272,7 @@ class Dataset:
         return dataset
 
     def __reduce_ex__(self, protocol: int) -> tuple:  # type: ignore[override]
-        """A dataset that was opened from a folder is pickled as that folder, so that processes share its files."""
+        """A dataset that was opened from a folder is pickled as that folder, so processes share its files."""
         if self._folder is not None and self._folder.is_dir():
             return Dataset.open, (self._folder,)
         return super().__reduce_ex__(protocol)  # type: ignore[return-value]
@@ -282,10 +283,10 @@ class Dataset:
 
 
 def carve_val(ids: Sequence[str], users: Sequence[str], splits: Sequence[str]) -> list[str]:
-    """Moves a tenth of train to val where a source has no val split.
+    """Moves a tenth of train to val if a source has no val split.
 
-    A request goes by a hash of its user (of its own id where it has none), so that no user stands in both. Train is
-    never emptied: where every request of a very small train would go, none does.
+    The choice is by a hash of the request's user (or of its id if it has none), so that no user is in both. Train is
+    never emptied: if every request of a very small train would move, none does.
     """
     if VAL in splits or TRAIN not in splits:
         return list(splits)
@@ -301,10 +302,10 @@ def _unit_hash(text: str) -> float:
 
 
 def _check_gains(dataset: Dataset) -> None:
-    """Refuses what would make a measure wrong in silence."""
+    """Refuses what would silently make a measure wrong."""
     items, gains = dataset.judged_items, dataset.judged_gains
     if not (len(items) == len(gains) == len(dataset.history) == len(dataset)):
-        raise ValueError("items, gains and history need one row a request")
+        raise ValueError("items, gains and history need one row per request")
     if not np.array_equal(items.offsets, gains.offsets):
         raise ValueError("every judged item needs one gain; rows of items and gains differ in length")
     ideal = gains if dataset._ideal is None else dataset._ideal
@@ -326,19 +327,19 @@ def _check_gains(dataset: Dataset) -> None:
     if without.size:
         raise ValueError(f"requests without a relevant item (gain > 0): {_names(dataset, without)}; drop them")
     if not dataset.is_history:
-        silent = np.flatnonzero(pc.equal(dataset.table["text"], "").to_numpy())
-        if silent.size:
+        textless = np.flatnonzero(pc.equal(dataset.table["text"], "").to_numpy())
+        if textless.size:
             raise ValueError(
-                f"requests without a text among others that have one: {_names(dataset, silent)}; a dataset holds texts or "
-                "histories, make two of it"
+                f"requests without a text among others that have one: {_names(dataset, textless)}; a dataset holds texts or "
+                "histories, so split it into two data sets"
             )
     _ = dataset.index  # unique ids over all splits
     if ALL in dataset.splits or "" in dataset.splits:
-        raise ValueError(f"every request needs a named split, and {ALL!r} is not a name for one")
+        raise ValueError(f"every request needs a split with a name other than {ALL!r}")
 
 
 def _check_constraints(dataset: Dataset) -> None:
-    """Refuses constraints now that would fail, or mean nothing, when a policy first meets them."""
+    """Refuses constraints that would otherwise fail, or mean nothing, when a policy first meets them."""
     columns = {field.name: field.type for field in dataset.catalog.table.schema}
     for text in pc.unique(dataset.table["constraints"]).to_pylist():
         try:
@@ -361,12 +362,12 @@ def _write_table(path: Path, table: pa.Table) -> None:
 def _read_table(path: Path) -> pa.Table:
     with reading(path):
         table = pa.ipc.open_file(pa.memory_map(_arrow_path(path))).read_all()
-        table.validate(full=True)  # offsets of a damaged file would lead out of its memory
+        table.validate(full=True)  # offsets of a damaged file could point outside its memory
         return table
 
 
 def _arrow_path(path: Path) -> str | bytes:
-    """Arrow encodes a text as UTF-8, which not every path on POSIX is."""
+    """Bytes on POSIX: Arrow encodes str as UTF-8, which a path need not be."""
     return str(path) if os.name == "nt" else os.fsencode(path)
 
 

@@ -1,7 +1,7 @@
-"""Writing to a disk that may be full, read-only or somebody else's: space first, then data, and errors that say what to do.
+"""Writing to a disk that may be full, read-only or somebody else's: allocate first, then write; errors say what to do.
 
 A memory-mapped file whose blocks the disk cannot hold kills the process that writes to it (SIGBUS). So files that are
-filled through mapping are allocated before.
+filled through a mapping are allocated first.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _BLOCK = 1 << 20
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 _NO_FALLOCATE = (errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # NumPy's whole message where a disk is full
+_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # NumPy's whole message if a disk is full
 
 
 class DiskFullError(OSError):
-    """The disk cannot hold what was to be written.
+    """The disk has no room for what should be written.
 
     Args:
-        path: what was to be written.
-        needed: its bytes; None where they are not known.
-        free: bytes that the disk had left.
+        path: what should be written.
+        needed: its size in bytes; None if unknown.
+        free: bytes that were free on the disk.
     """
 
     def __init__(self, path: Path, needed: int | None, free: int) -> None:
@@ -45,7 +45,7 @@ class DiskFullError(OSError):
 
 
 def create_array(path: Path, dtype: np.typing.DTypeLike, shape: tuple[int, ...]) -> np.ndarray:
-    """A new `.npy` file of zeros that is filled through memory-mapping; all of its blocks are on the disk.
+    """A new `.npy` file of zeros to be filled through memory-mapping; all of its blocks are allocated.
 
     Raises:
         DiskFullError: the disk cannot hold it.
@@ -56,7 +56,7 @@ def create_array(path: Path, dtype: np.typing.DTypeLike, shape: tuple[int, ...])
 
 
 def save_array(path: Path, array: np.ndarray) -> None:
-    """Writes an array that is in memory as `numpy.save` does.
+    """Writes an array that is in memory, like `numpy.save`.
 
     Raises:
         DiskFullError: the disk cannot hold it.
@@ -68,7 +68,7 @@ def save_array(path: Path, array: np.ndarray) -> None:
 
 
 def _begin_array(file: BinaryIO, path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> None:
-    """Writes the header, and allocates the rest; the file stands behind the header."""
+    """Writes the header and allocates the rest; the file position is then after the header."""
     descr = np.lib.format.dtype_to_descr(dtype)
     np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
     header = file.tell()
@@ -77,13 +77,13 @@ def _begin_array(file: BinaryIO, path: Path, dtype: np.dtype, shape: tuple[int, 
 
 
 def allocate(file: BinaryIO, path: Path, size: int) -> None:
-    """Makes the file `size` bytes long, with blocks on the disk for all of them.
+    """Makes the file `size` bytes long and allocates all of its blocks.
 
     Raises:
         DiskFullError: the disk cannot hold them.
     """
     file.flush()
-    free = free_bytes(path)  # before: a call that fails may have taken some
+    free = free_bytes(path)  # measured before, as a failing call may have taken some
     try:
         if hasattr(os, "posix_fallocate") and size:
             try:
@@ -103,7 +103,7 @@ def allocate(file: BinaryIO, path: Path, size: int) -> None:
 
 
 def check_space(path: Path, needed: int) -> None:
-    """Refuses to begin long work whose result the disk cannot hold.
+    """Refuses to start long work whose result the disk cannot hold.
 
     Raises:
         DiskFullError: the disk of `path` has less than `needed` bytes left.
@@ -122,7 +122,7 @@ def free_bytes(path: Path) -> int:
 
 
 def sync(path: Path) -> None:
-    """Brings a file, or a folder with all that is in it, from the system's memory to the disk."""
+    """Flushes a file, or a folder with everything in it, to the disk."""
     if path.is_dir():
         for child in path.iterdir():
             sync(child)
@@ -136,14 +136,14 @@ def sync(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Brings the names in a folder to the disk, where the system can do so for folders."""
+    """Flushes the entries of a folder to the disk, if the system can do so for folders."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):  # what file systems say that cannot
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):  # from file systems that cannot
             raise
     finally:
         os.close(handle)
@@ -151,10 +151,10 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def explained(target: Path) -> Iterator[None]:
-    """Errors of the disk while `target`, in the cache folder, is read or written say what to do about them."""
+    """Adds what to do to disk errors while `target`, in the cache folder, is read or written."""
     try:
         yield
-    except DiskFullError as error:  # named by where it was to be, not by the temporary folder
+    except DiskFullError as error:  # with its final path, not that of the temporary folder
         raise DiskFullError(target / error.path.name, error.needed, error.free) from error
     except OSError as error:
         message = None if _is_elsewhere(error, target) else _remedy(error)
@@ -163,15 +163,15 @@ def explained(target: Path) -> Iterator[None]:
         if message is None:
             raise
         kind = PermissionError if isinstance(error, PermissionError) else OSError
-        plain = kind(f"{error}; {message}")
-        plain.errno = error.errno
-        raise plain from error
+        with_remedy = kind(f"{error}; {message}")
+        with_remedy.errno = error.errno
+        raise with_remedy from error
     except NotImplementedError as error:  # filelock, on a file system without locks
         raise OSError(f"{target.parent} cannot be locked ({error}); {_remedy_of_locks()}") from error
 
 
 def is_open_to_others(path: Path) -> bool:
-    """Whether users other than the owner may write here; False where the system has no such modes."""
+    """Whether users other than the owner may write here; False if the system has no such modes."""
     return os.name != "nt" and bool(stat.S_IMODE(path.lstat().st_mode) & 0o022)
 
 
@@ -180,7 +180,7 @@ def _is_full(error: OSError) -> bool:
 
 
 def _is_elsewhere(error: OSError, target: Path) -> bool:
-    """Whether the error is about a file that is no part of the cache: what is read there is the caller's affair."""
+    """Whether the error is about a file outside the cache, which is the caller's business."""
     if not isinstance(error.filename, str):
         return False
     path, home = Path(error.filename), target.parent
@@ -188,7 +188,7 @@ def _is_elsewhere(error: OSError, target: Path) -> bool:
 
 
 def _remedy(error: OSError) -> str | None:
-    """What to do about an error; None where nothing better than the error itself can be said."""
+    """What to do about an error; None if the error itself says it best."""
     if error.errno == errno.EROFS:
         return "the file system is read-only: set REC_GYM_HOME to a folder that can be written"
     if isinstance(error, PermissionError):
@@ -201,4 +201,4 @@ def _remedy(error: OSError) -> str | None:
 
 
 def _remedy_of_locks() -> str:
-    return "its file system has no locks: set REC_GYM_HOME to a folder on another one, such as a local disk"
+    return "its file system has no locks: set REC_GYM_HOME to a folder on another file system, such as a local disk"

@@ -80,7 +80,7 @@ class RecommenderEnv(gym.Env[str, str]):
         return observation, float(outcomes.rewards[0]), self._episode.done, False, info
 
     def render(self) -> str | None:
-        """The request, what was asked, the ranking with relevant items marked, and the measures."""
+        """The request, the query, the ranking with relevant items marked, and the measures."""
         if self.render_mode is None or self._episode is None:
             return None
         parts = [render_request(self.task, self._episode.request_id)]
@@ -100,10 +100,10 @@ def make_sampler(task: Task, seed: int | None, groups: int = 1) -> RequestSample
 
 
 def check_reset_options(options: Mapping[str, Any] | None, *known: str) -> Mapping[str, Any]:
-    """The options of a `reset`, none of which is unknown.
+    """Checks the options of a `reset`.
 
     Raises:
-        ValueError: one is; a single environment has no members of which some could be reset.
+        ValueError: an option is unknown; `reset_mask` is for vector environments only.
     """
     options = options or {}
     for name in options:

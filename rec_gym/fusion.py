@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rec_gym.ranking import NOT_RANKED, Rankings
+from rec_gym.tables import unknown
 
 RRF_CONSTANT = 60
 NORMALISATIONS = ("min-max", "z")
@@ -25,18 +26,18 @@ def reciprocal_rank_fusion(
 ) -> Rankings:
     """Fuses rankings by their places: an item's score is the sum over the rankings of `weight / (constant + rank)`.
 
-    Ranks count from 1; a ranking that does not hold the item adds nothing. With equal weights this is the reciprocal
+    Ranks count from 1; a ranking that does not list the item adds nothing. With equal weights this is the reciprocal
     rank fusion of Cormack, Clarke and Büttcher (SIGIR 2009).
 
     Args:
         rankings: one or more, each with the same n queries; depths may differ.
         k: places in the fused ranking, >= 1.
-        weights: one number >= 0 a ranking; None for 1 each.
-        constant: the larger, the less the first places stand out; a number above -1.
+        weights: one number >= 0 per ranking; None for 1 each.
+        constant: the larger, the less the first places count; a number above -1.
 
     Returns:
-        Rankings [n, min(k, sum of the depths)]. Scores are summed in float64 and kept as float32; equal ones stand by
-        lower item position.
+        Rankings [n, min(k, sum of the depths)]. Scores are summed in float64 and returned as float32; ties by lower item
+        position.
 
     Raises:
         ValueError: an argument is out of its range, or the rankings differ in number of queries.
@@ -61,23 +62,23 @@ def convex_combination(
 
     The scores of each ranking are normalised for each query over the items that it lists: `"min-max"` is
     `(score - min) / (max - min)`, `"z"` is `(score - mean) / standard deviation` (of the population). A ranking that
-    does not hold the item adds 0.
+    does not list the item adds 0.
 
     Args:
         rankings: one or more, each with the same n queries; depths may differ.
         k: places in the fused ranking, >= 1.
-        weights: one number >= 0 a ranking; None for equal ones. They are used as given, summing to 1 or not.
+        weights: one number >= 0 per ranking; None for equal ones. They need not sum to 1.
         normalise: `"min-max"` or `"z"`.
 
     Returns:
-        Rankings [n, min(k, sum of the depths)]. Scores are summed in float64 and kept as float32; equal ones stand by
-        lower item position.
+        Rankings [n, min(k, sum of the depths)]. Scores are summed in float64 and returned as float32; ties by lower item
+        position.
 
     Raises:
         ValueError: an argument is out of its range, or the rankings differ in number of queries.
     """
     if normalise not in NORMALISATIONS:
-        raise ValueError(f"normalise is one of {', '.join(NORMALISATIONS)}, not {normalise!r}")
+        raise ValueError(unknown("normalise", normalise, NORMALISATIONS))
     if weights is None and len(rankings):
         weights = [1 / len(rankings)] * len(rankings)
     shares = []
@@ -87,23 +88,23 @@ def convex_combination(
 
 
 def check_weights(weights: Sequence[float] | None, count: int) -> list[float]:
-    """One weight for each of `count` rankings; 1 each where none are given.
+    """One weight for each of `count` rankings; 1 each if none are given.
 
     Raises:
-        ValueError: there is another number of weights, one is negative or not finite, or all are 0.
+        ValueError: the number of weights is wrong, one is negative or not finite, or all are 0.
     """
     if weights is None:
         return [1.0] * count
     values = [float(weight) for weight in weights]
     if len(values) != count:
-        raise ValueError(f"{len(values)} weights were given for {count} rankings; give one a ranking")
+        raise ValueError(f"{len(values)} weights were given for {count} rankings; give one per ranking")
     if any(not math.isfinite(value) or value < 0 for value in values) or not any(values):
         raise ValueError(f"weights must be finite numbers >= 0, not all of them 0; got {values}")
     return values
 
 
 def _normalised(ranking: Rankings, normalise: str) -> np.ndarray:
-    """Scores on a common scale, float64 [n, depth]; what stands at the places of padding is never read."""
+    """Scores on a common scale, float64 [n, depth]; the values at padding are never read."""
     ranked = ranking.items != NOT_RANKED
     scores = ranking.scores.astype(np.float64)
     if normalise == "min-max":
@@ -119,14 +120,14 @@ def _normalised(ranking: Rankings, normalise: str) -> np.ndarray:
 
 
 def _fused(rankings: Sequence[Rankings], shares: Sequence[np.ndarray], k: int) -> Rankings:
-    """Sums each item's shares, float64 [n, depth] a ranking, and keeps the k best of each query."""
+    """Sums each item's shares, float64 [n, depth] per ranking, and keeps the k best of each query."""
     if k < 1:
         raise ValueError(f"k, the places in a ranking, must be at least 1, not {k}")
     if not rankings:
-        raise ValueError("there is no ranking to fuse; give at least one")
+        raise ValueError("no ranking to fuse; give at least one")
     sizes = {len(ranking) for ranking in rankings}
     if len(sizes) > 1:
-        raise ValueError(f"rankings to be fused must be of the same queries; they are of {sorted(sizes)} queries")
+        raise ValueError(f"rankings to be fused must have the same queries; they have {sorted(sizes)} queries")
     items = np.concatenate([ranking.items for ranking in rankings], axis=1)
     items, scores = _summed(items, np.concatenate(shares, axis=1))
     best = best_first(items, scores.astype(np.float32), k)
@@ -135,8 +136,8 @@ def _fused(rankings: Sequence[Rankings], shares: Sequence[np.ndarray], k: int) -
 
 
 def _summed(items: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each item once a row with the sum of its shares; the further places of an item become padding."""
-    # One sort a row brings the places of an item together, in the order of the rankings.
+    """Each item once per row with the sum of its shares; its other places become padding."""
+    # One sort per row brings the places of an item together, in the order of the rankings.
     places = np.arange(items.shape[1], dtype=np.int64)
     keys = np.sort((items.astype(np.int64) << _SHIFT) | places, axis=1)
     items = keys >> _SHIFT
@@ -150,17 +151,17 @@ def _summed(items: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def best_first(items: np.ndarray, scores: np.ndarray, k: int) -> Rankings:
-    """The k best of scored items as rankings; equal scores stand by lower item position.
+    """The k best of scored items as rankings; ties by lower item position.
 
     Args:
         items: item positions in any order, -1 where there is none, integers [n, m].
-        scores: a score each, float32 [n, m], no NaN at an item.
+        scores: of the items, float32 [n, m]; not NaN at an item.
         k: places.
 
     Returns:
         Rankings [n, min(k, m)].
     """
-    # A float32's bits, turned so that they rise where the score falls, above the item: one integer sort does it all.
+    # A float32's bits, mapped so that they increase as the score decreases, above the item: one integer sort does it all.
     # Adding 0 makes -0.0 equal to 0.0.
     bits = (scores.astype(np.float32, copy=False) + np.float32(0)).view(np.int32).astype(np.int64)
     falling = np.where(bits < 0, bits & 0x7FFFFFFF, -bits)
@@ -180,10 +181,10 @@ def best_first(items: np.ndarray, scores: np.ndarray, k: int) -> Rankings:
 def taking_turns(rankings: Sequence[Rankings], k: int) -> Rankings:
     """Merges rankings: the first items of all in the given order, then the second ones, and so on.
 
-    An item that several hold stands where it came first; the score of place r (from 1) is 1 / r.
+    An item that several list keeps its first place; the score of place r (from 1) is 1 / r.
 
     Args:
-        rankings: each [n, any depth]; rankings of one query stand at the same row.
+        rankings: each [n, any depth]; the rankings of one query are in the same row.
         k: at most this many places.
     """
     depth = max(ranking.depth for ranking in rankings)

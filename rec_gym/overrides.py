@@ -1,4 +1,4 @@
-"""Settings of a task as a command line states them: KEY=VALUE, with VALUE in TOML."""
+"""Settings of a task on the command line: KEY=VALUE, with VALUE in TOML."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def overrides_of(data_dir: Path | None, settings: Sequence[str] | None) -> dict[
     """The keywords of `make_task` that a command line states.
 
     Raises:
-        ValueError: a setting is not of the form KEY=VALUE, or its value begins like TOML and is none.
+        ValueError: a setting is not of the form KEY=VALUE, or its value looks like TOML but does not parse.
     """
     overrides: dict[str, Any] = {}
     for setting in settings or ():
@@ -24,7 +24,7 @@ def overrides_of(data_dir: Path | None, settings: Sequence[str] | None) -> dict[
 
 
 def _value(text: str) -> Any:
-    """A TOML value; what is none is a plain text, so that names need no quotation marks."""
+    """A TOML value; anything else is plain text, so that names need no quotation marks."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError as error:

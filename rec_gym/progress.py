@@ -1,4 +1,4 @@
-"""A progress bar on standard error for work longer than a second; none where nobody watches."""
+"""A progress bar on standard error for work longer than a second; none without a terminal."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Bar:
     """A progress bar, used as a context manager; `advance` moves it.
 
     Args:
-        description: what is being done, a few words.
-        total: amount of work in any unit; None if it is not known.
+        description: what is being done, in a few words.
+        total: amount of work in any unit; None if unknown.
         unit: `"bytes"` shows sizes and speed.
     """
 
@@ -39,7 +39,7 @@ class Bar:
             self._shown[0].stop()
 
     def advance(self, amount: float = 1) -> None:
-        """Adds to the work that is done."""
+        """Adds to the work done."""
         self._done += amount
         now = time.monotonic()
         if now < self._next:
@@ -61,7 +61,7 @@ class Bar:
 
 
 def track(iterable: Iterable[T], description: str, total: float | None = None) -> Iterator[T]:
-    """Yields from `iterable` and shows how far it is; `total` is taken from its length where it has one."""
+    """Yields from `iterable` and shows the progress; `total` defaults to its length, if it has one."""
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)
     with Bar(description, total) as bar:

@@ -1,4 +1,4 @@
-"""Rankings: item positions and scores, best first, one row a query."""
+"""Rankings: item positions and scores, best first, one row per query."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Rankings:
 
     Attributes:
         items: item positions, best first, int32 [n, k], padded with -1.
-        scores: their scores, float32 [n, k], never rising along a row; padding is ignored.
-        clipped: queries of which the recommender used a part only, bool [n].
+        scores: their scores, float32 [n, k], non-increasing along a row; padding is ignored.
+        clipped: queries of which the recommender used only a part, bool [n].
     """
 
     items: np.ndarray
@@ -34,7 +34,7 @@ class Rankings:
         if self.items.dtype.kind != "i":
             raise ValueError(f"items must be positions (int32), not {self.items.dtype}; Rankings.from_ids takes ids")
         if self.clipped is not None and self.clipped.shape != (len(self.items),):
-            raise ValueError(f"clipped must hold one bool a ranking ({len(self.items)}), not {self.clipped.shape}")
+            raise ValueError(f"clipped must hold one bool per ranking ({len(self.items)}), not {self.clipped.shape}")
 
     def __len__(self) -> int:
         return len(self.items)
@@ -62,13 +62,11 @@ class Rankings:
         Args:
             catalog: where the ids are looked up.
             ids: one list of item ids per query, best first.
-            scores: one score per id. With scores the order is by falling score (compared as given, before it is kept as
-                float32), ties by lower item position; without, the order of `ids` stands and the score of place r (from
-                1) is 1 / r.
-            lower_is_better: true for scores of which the lowest is the best, such as the distances of a vector database:
-                the order is by rising score, and scores are kept with their signs changed. False for scores of which the
-                highest is the best. With None they are taken to be such, but refused where they rise along every list,
-                as distances do.
+            scores: one score per id. With scores, items are sorted by decreasing score (before rounding to float32), ties by
+                lower item position; without, the order of `ids` is kept and the score of place r (from 1) is 1 / r.
+            lower_is_better: true if the lowest score is the best, as with the distances of a vector database: items are
+                sorted by increasing score, and scores are stored negated. False if the highest score is the best. None
+                assumes the latter, but refuses scores that increase along every list, as distances do.
 
         Raises:
             ValueError: the scores do not fit the ids, are not finite, or contradict the order of every list; or a
@@ -104,8 +102,8 @@ class Rankings:
         """Checks that the rows are rankings.
 
         Raises:
-            ValueError: an item is outside the catalogue, stands twice in a row, or follows padding, or a score rises
-                along a row or is not a number.
+            ValueError: an item is outside the catalogue, appears twice in a row, or follows padding, or a score
+                increases along a row or is not a number.
         """
         if self.items.size == 0:
             return
@@ -113,51 +111,53 @@ class Rankings:
             raise ValueError(f"item positions must lie in [-1, {catalog_size}); -1 is padding")
         ranked = self.items != NOT_RANKED
         if (ranked[:, 1:] & ~ranked[:, :-1]).any():
-            raise ValueError("padding (-1) must stand at the end of a ranking")
+            raise ValueError("padding (-1) must be at the end of a ranking")
         ordered = np.sort(self.items, axis=1)
         twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != NOT_RANKED)
         if twice.any():
             rows = np.flatnonzero(twice.any(axis=1))
-            raise ValueError(f"a ranking names an item twice (rankings {first_few(rows.tolist())}); remove repetitions")
+            raise ValueError(f"a ranking lists an item twice (rankings {first_few(rows.tolist())}); remove repetitions")
         if np.isnan(self.scores[ranked]).any():
             raise ValueError("a score is not a number (NaN); give every ranked item a score")
         rising = (self.scores[:, 1:] > self.scores[:, :-1]) & ranked[:, 1:]
         if rising.any():
             rows = np.flatnonzero(rising.any(axis=1))
-            raise ValueError(f"scores must fall along a ranking (rankings {first_few(rows.tolist())}); sort them first")
+            raise ValueError(
+                f"scores must not increase along a ranking (rankings {first_few(rows.tolist())}); sort them first"
+            )
 
     def take(self, rows: np.ndarray) -> Rankings:
-        """The named rankings, in that order."""
+        """The rankings at `rows`, in that order."""
         return Rankings(self.items[rows], self.scores[rows], None if self.clipped is None else self.clipped[rows])
 
     def ids(self, catalog: Catalog) -> list[list[str]]:
-        """Item ids, one list a query, best first."""
+        """Item ids, one list per query, best first."""
         names = iter(catalog.ids(self.items[self.items != NOT_RANKED]))
         return [list(islice(names, length)) for length in self.lengths.tolist()]
 
     def ranks_of(self, items: Ragged) -> Ragged:
-        """Ranks (from 0) of the given items, int32; -1 where an item is not ranked.
+        """Ranks (from 0) of the given items, int32; -1 for an item that is not ranked.
 
         Args:
-            items: for each ranking the item positions that are asked for.
+            items: for each ranking, the item positions to look up.
         """
         if len(items) != len(self):
             raise ValueError(f"{len(items)} rows of items were given for {len(self)} rankings")
         if self.depth == 0 or items.values.size == 0:
             return items.with_values(np.full(len(items.values), NOT_RANKED, np.int32))
-        # One sorted list of (row, item) keys answers every look-up of the batch at once.
+        # One sorted list of (row, item) keys serves every look-up of the batch.
         span = np.int64(max(self.items.max(), items.values.max()) + 2)
         rows = np.arange(len(self)).reshape(-1, 1) * span
         keys = (rows + self.items + 1).ravel()
         order = np.argsort(keys, kind="stable")
         wanted = items.row_of * span + items.values + 1
         places = np.minimum(np.searchsorted(keys, wanted, sorter=order), keys.size - 1)
-        found = keys[order[places]] == wanted
-        return items.with_values(np.where(found, order[places] % self.depth, NOT_RANKED).astype(np.int32))
+        is_ranked = keys[order[places]] == wanted
+        return items.with_values(np.where(is_ranked, order[places] % self.depth, NOT_RANKED).astype(np.int32))
 
 
 def _check_direction(scores: np.ndarray, filled: np.ndarray) -> None:
-    """Checks that scores do not rise along every list of ids, which are best first.
+    """Checks that scores do not increase along every list of ids, which are best first.
 
     Args:
         scores: in the order of the ids, float64 [n, k].
@@ -167,6 +167,6 @@ def _check_direction(scores: np.ndarray, filled: np.ndarray) -> None:
     rises, falls = (steps > 0).any(axis=1), (steps < 0).any(axis=1)
     if rises.any() and not falls.any():
         raise ValueError(
-            "scores rise along every list of ids, which are best first: where they are distances, pass "
-            "lower_is_better=True; where the lists are in no order and the highest score is the best, lower_is_better=False"
+            "scores increase along every list of ids, which should be best first: if they are distances, pass "
+            "lower_is_better=True; if the lists are unsorted and the highest score is the best, lower_is_better=False"
         )

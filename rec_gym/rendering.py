@@ -1,4 +1,4 @@
-"""Text for people: a request, what was asked, and the ranking with the relevant items marked."""
+"""Human-readable rendering: a request, the query, and the ranking with the relevant items marked."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ SHOWN = 10
 
 
 def render_request(task: Task, request_id: str) -> str:
-    """A request as a shopper would state it, with its candidates where the task has some."""
+    """A request as a shopper would state it, with its candidates if the task has any."""
     request = task.dataset.request(request_id)
     lines = [f"Request {request.id} ({request.split}{', ' + request.domain if request.domain else ''})", request.text]
     lines += [f"  must have {column} {sign} {value}" for column, sign, value in request.constraints]
     if task.candidates is not None:
-        [given] = task.candidates.of(task.dataset.index.positions([request_id]))
+        [candidates] = task.candidates.of(task.dataset.index.positions([request_id]))
         lines += ["Candidates"]
-        lines += [f"  [{number}] {title}" for number, title in enumerate(task.dataset.catalog.titles(given), 1)]
+        lines += [f"  [{number}] {title}" for number, title in enumerate(task.dataset.catalog.titles(candidates), 1)]
     return "\n".join(lines)
 
 
 def render_outcome(task: Task, outcomes: Outcomes, place: int, shown: int = SHOWN) -> str:
-    """What one completion led to.
+    """The outcome of one completion.
 
     Args:
         task: the task that scored it.

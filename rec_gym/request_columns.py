@@ -19,8 +19,8 @@ TEXT_COLUMNS = ("id", "text", "split", "domain", "user", "oracle", "constraints"
 CONSTRAINT_OPERATORS = ("<=", ">=", "==")
 
 LEAST_GAIN, MOST_GAIN = 1e-12, 1e12
-"""Bounds of a gain above 0. Sums over 2 ** 31 items then stay far from the largest and the smallest numbers that 64 bits
-hold in full precision, so that a DCG is finite and an NDCG exact to rounding; 32 bits hold both bounds as well."""
+"""Bounds of a gain above 0. Sums over 2 ** 31 items then stay well within the range and precision of 64-bit floats, so that
+a DCG is finite and an NDCG exact to rounding; both bounds fit 32-bit floats too."""
 
 GAIN_RULE = (
     f"gains must be finite and >= 0, and those above 0 between {LEAST_GAIN:g} and {MOST_GAIN:g} (NDCG stays the same when "
@@ -29,7 +29,7 @@ GAIN_RULE = (
 
 
 def are_gains(values: np.ndarray) -> np.ndarray:
-    """Which numbers may be gains: 0, and what lies between `LEAST_GAIN` and `MOST_GAIN`; bool, the shape of `values`."""
+    """Which numbers may be gains: 0, or between `LEAST_GAIN` and `MOST_GAIN`; bool, the shape of `values`."""
     return (values == 0) | ((values >= LEAST_GAIN) & (values <= MOST_GAIN))
 
 
@@ -43,11 +43,11 @@ def check_list(value: object, what: str, instead: str) -> list:
 
     Args:
         value: a list, a tuple, an array or another collection.
-        what: how messages name it.
-        instead: an example of what was wanted.
+        what: its name in messages.
+        instead: an example of a right value.
 
     Raises:
-        ValueError: it is one text, a mapping or no collection at all.
+        ValueError: it is a text, a mapping or not a collection.
     """
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise ValueError(f"{what} must be a list such as {instead}, not {value!r:.200}")
@@ -75,7 +75,7 @@ def check_constraint(triple: object, columns: Mapping[str, pa.DataType]) -> None
 
 @dataclass(frozen=True)
 class ParsedRequest:
-    """A request of which every part is of the right type.
+    """A request whose parts all have the right type.
 
     Attributes:
         texts: one for each of `TEXT_COLUMNS`.
@@ -83,7 +83,7 @@ class ParsedRequest:
         gains: their gains, float64.
         has_targets: whether `items` were given as a list of targets.
         history: the items bought before, by id or by position.
-        numbers: what was given under further names.
+        numbers: values under other names.
     """
 
     texts: Mapping[str, str]
@@ -107,14 +107,14 @@ class ParsedRequest:
         if gains is not None and not isinstance(gains, Mapping):
             raise ValueError(f"{name}: gains must be a mapping such as {{'a1': 1.0}}, not {gains!r:.200}")
         items = check_list(targets, f"{name}: targets", "['a1']") if gains is None else list(gains)
-        given = request.get("history")
-        history = [] if given is None else check_list(given, f"{name}: history", "['a1', 'a2']")
+        history = request.get("history")
+        history = [] if history is None else check_list(history, f"{name}: history", "['a1', 'a2']")
         texts = {column: _text(request, column, name) for column in TEXT_COLUMNS if column != "constraints"}
         texts["constraints"] = _constraints_text(request.get("constraints"), name)
         if not texts["text"] and not history:
             raise ValueError(f"{name} has neither a text nor a history")
-        further = request.keys() - {*TEXT_COLUMNS, "gains", "targets", "history"}
-        numbers = {column: _number(request[column], column, name) for column in request if column in further}
+        others = request.keys() - {*TEXT_COLUMNS, "gains", "targets", "history"}
+        numbers = {column: _number(request[column], column, name) for column in request if column in others}
         values = np.ones(len(items)) if gains is None else _gains(gains, name)
         return cls(texts, items, values, gains is None, history, numbers)
 
@@ -130,18 +130,18 @@ def _text(request: Mapping[str, object], column: str, name: str) -> str:
 
 def _number(value: object, column: str, name: str) -> float:
     if not isinstance(value, int | float | np.number):
-        raise ValueError(f"{name}: further columns hold numbers, but {column!r} is {value!r:.200}")
+        raise ValueError(f"{name}: other columns hold numbers, but {column!r} is {value!r:.200}")
     try:
         return float(value)
     except (OverflowError, TypeError) as error:
-        raise ValueError(f"{name}: {column!r} cannot be kept as a 64-bit number ({error})") from error
+        raise ValueError(f"{name}: {column!r} cannot be stored as a 64-bit number ({error})") from error
 
 
 def _gains(gains: Mapping[object, object], name: str) -> np.ndarray:
     values = np.array(list(gains.values()))
     if values.dtype.kind not in "biuf" or values.ndim != 1:
         wrong = first_few(gain for gain in gains.values() if not isinstance(gain, int | float | np.number))
-        raise ValueError(f"{name}: {GAIN_RULE}; there are others: {wrong or first_few(gains.values())}")
+        raise ValueError(f"{name}: {GAIN_RULE}; these are not: {wrong or first_few(gains.values())}")
     return values.astype(np.float64)
 
 
@@ -153,17 +153,17 @@ def _constraints_text(constraints: object, name: str) -> str:
     try:
         return json.dumps(triples, default=_plain) if triples else ""
     except TypeError as error:
-        raise ValueError(f"{name}: a constraint holds texts, numbers and booleans only ({error})") from error
+        raise ValueError(f"{name}: a constraint may hold only texts, numbers and booleans ({error})") from error
 
 
 def _plain(value: object) -> object:
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"{value!r:.200} is none of them")
+    raise TypeError(f"not {value!r:.200}")
 
 
 class _RaggedBuilder:
-    """A `Ragged` that grows at its end, without an object per row."""
+    """A `Ragged` to append to, without an object per row."""
 
     def __init__(self, dtype: type[np.generic]) -> None:
         self.values = array(np.dtype(dtype).char)
@@ -194,7 +194,7 @@ class RequestColumns:
         self.ideal = _RaggedBuilder(np.float64)
 
     def add(self, request: Mapping[str, object]) -> None:
-        """Takes one request; see `Dataset.from_requests`.
+        """Adds one request; see `Dataset.from_requests`.
 
         Raises:
             ValueError: see `ParsedRequest.parse`; or an item is unknown, or judged twice.
@@ -212,9 +212,7 @@ class RequestColumns:
         before = len(self.texts["id"])
         for column, text in row.texts.items():
             self.texts[column].append(text)
-        for column in dict.fromkeys(
-            (*self.numbers, *row.numbers)
-        ):  # one that only some requests have is NaN for others
+        for column in dict.fromkeys((*self.numbers, *row.numbers)):  # NaN where a request lacks a column
             self.numbers.setdefault(column, [math.nan] * before).append(row.numbers.get(column, math.nan))
 
     def table(self) -> pa.Table:
@@ -231,7 +229,7 @@ class RequestColumns:
         wrong = [item for item in items if isinstance(item, bool) or not isinstance(item, int | np.integer)]
         if wrong:
             raise ValueError(
-                f"{name}: items are named all by id (str) or all by position (int), not {first_few(wrong)}"
+                f"{name}: name items either all by id (str) or all by position (int), not {first_few(wrong)}"
             )
         outside = [item for item in items if not 0 <= item < len(self.catalog)]
         if outside:

@@ -1,6 +1,6 @@
 """A text space for real text: any Unicode, checked by length only.
 
-Gymnasium's own `Text` allows 62 characters by default, and a charset of all Unicode would pickle to tens of megabytes.
+Gymnasium's own `Text` allows 62 distinct characters by default, and a charset of all Unicode would pickle to tens of MB.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class UnicodeText(Text):
         seed: of `sample`.
 
     Raises:
-        ValueError: `max_length` is no whole number of at least 0.
+        ValueError: `max_length` is not a whole number of at least 0.
     """
 
     def __init__(self, max_length: int = MAX_LENGTH, *, seed: int | np.random.Generator | None = None) -> None:
@@ -42,10 +42,10 @@ class UnicodeText(Text):
         return isinstance(x, str) and len(x) <= self.max_length
 
     def sample(self, mask: Any = None, probability: Any = None) -> str:
-        """A short text of letters of several scripts, signs and white space; masks are not supported.
+        """A short text with letters of several scripts, symbols and white space; masks are not supported.
 
         Raises:
-            ValueError: a mask or probabilities were given.
+            ValueError: a mask or probability is given.
         """
         if mask is not None or probability is not None:
             raise ValueError("UnicodeText samples without mask and probability; leave them out")
@@ -76,7 +76,7 @@ def _empty_texts(space: UnicodeText, n: int = 1, fn: Callable = np.zeros) -> tup
 
 @create_shared_memory.register(UnicodeText)
 def _no_shared_memory(space: UnicodeText, n: int = 1, ctx: BaseContext | None = None) -> NoReturn:
-    # With shared memory every observation would silently be the one from construction time.
+    # With shared memory, every observation would silently be the initial one.
     raise CustomSpaceError("text does not fit into shared memory; pass shared_memory=False")
 
 

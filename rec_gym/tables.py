@@ -1,7 +1,7 @@
 """Settings as data: a name or a table becomes an object, with types checked and near names suggested.
 
 Cards, `gym.make` keywords and the command line hold strings, numbers and tables. Everything that reads them goes
-through this file, so that a misspelt name or a value of the wrong type is answered in the same words everywhere.
+through this file, so a misspelt name or a value of the wrong type gets the same message everywhere.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
-_SHOWN = 12  # as many names are listed as a reader takes in; of more, only the nearest are named
+_SHOWN = 12  # choices that are listed; of more, only the nearest are named
 _NEAREST = 3
 _WORDS = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text"}
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def nearest(name: object, choices: Iterable[str]) -> list[str]:
-    """At most three of `choices` that are spelt like `name`, the nearest first; upper and lower case count as alike."""
+    """At most three of `choices` that are spelt like `name`, nearest first; case is ignored."""
     by_lower: dict[str, list[str]] = {}
     for choice in choices:
         by_lower.setdefault(choice.lower(), []).append(choice)
@@ -32,13 +32,13 @@ def nearest(name: object, choices: Iterable[str]) -> list[str]:
 
 
 def unknown(kind: str, name: object, choices: Iterable[str], more: str = "") -> str:
-    """The message for a name that is not known.
+    """The message for an unknown name.
 
     Args:
-        kind: what the name should have named, such as `"measure"`.
+        kind: what the name should name, such as `"measure"`.
         name: what was given.
-        choices: the names that are known.
-        more: what else would have been possible, such as `"package.module:Name"`, or where the names are listed.
+        choices: the known names.
+        more: what else is possible, such as `"package.module:Name"`, or where the names are listed.
     """
     choices = list(choices)
     close = nearest(name, choices)
@@ -75,17 +75,17 @@ def check_keys(table: Mapping[str, object], known: Sequence[str], what: str, req
 
 
 def checked(value: object, annotation: Any, what: str) -> Any:
-    """`value`, if it is of the annotated type; lists become tuples where a tuple or sequence is wanted.
+    """`value`, if it has the annotated type; lists become tuples if a tuple or sequence is wanted.
 
     Args:
-        value: as TOML, JSON or Python holds it.
+        value: from TOML, JSON or Python.
         annotation: a resolved type: `bool`, `int`, `float`, `str`, `None`, unions, `Literal`, `Sequence[...]`,
-            `tuple[..., ...]`, `Mapping[...]`, or any class. Text is no sequence, true is no number, and numbers must be
-            finite.
-        what: how messages name the value, such as `"max_chars of the action format 'plain'"`.
+            `tuple[..., ...]`, `Mapping[...]`, or any class. Text does not count as a sequence, nor a boolean as a number,
+            and numbers must be finite.
+        what: the value's name in messages, such as `"max_chars of the action format 'plain'"`.
 
     Raises:
-        ValueError: it is of another type; the message says which is wanted.
+        ValueError: it has another type; the message says which is wanted.
     """
     if not _matches(value, annotation):
         raise ValueError(f"{what} must be {_described(annotation)}, not {value!r}")
@@ -110,21 +110,21 @@ def read_fields(table: Mapping[str, object], kind: Callable[..., T], what: str) 
 
 
 def check_fields(instance: Any, what: str) -> None:
-    """Checks the values of a dataclass against its annotations, for its `__post_init__`: not every one is made from a table.
+    """Checks the values of a dataclass against its annotations, from its `__post_init__`: not every one is made from a table.
 
-    Numbers become floats where floats are annotated, and lists tuples.
+    Numbers become floats if annotated as floats, and lists become tuples.
 
     Raises:
-        ValueError: a value is of another type; the message says which is wanted.
+        ValueError: a value has another type; the message says which is wanted.
     """
     hints = typing.get_type_hints(type(instance))
     for slot in fields(instance):
         value = checked(getattr(instance, slot.name), hints[slot.name], f"{slot.name} of {what}")
-        object.__setattr__(instance, slot.name, value)  # it may be frozen
+        object.__setattr__(instance, slot.name, value)  # works for frozen ones too
 
 
 def named(spec: object, what: str) -> tuple[str, dict[str, Any]]:
-    """Name and options of something that is given as a name or as a table with `name`.
+    """Name and options of something given as a name or as a table with `name`.
 
     Args:
         spec: `"log_rank"` or `{"name": "scale", "by": 2}`.
@@ -143,13 +143,13 @@ def named(spec: object, what: str) -> tuple[str, dict[str, Any]]:
 def check_arguments(
     function: Callable[..., object], options: Mapping[str, object], what: str, complete: bool = True
 ) -> None:
-    """Checks keyword arguments against a function's signature, and their types where it states simple ones.
+    """Checks keyword arguments against a function's signature, and their types if it states simple ones.
 
     Args:
         function: what takes them.
         options: the arguments.
         what: what they describe, for messages.
-        complete: whether required arguments have to be among them; false where others come from elsewhere.
+        complete: whether required arguments must be among them; false if some come from elsewhere.
 
     Raises:
         ValueError: an option is unknown (near names are suggested), missing or of the wrong type.
@@ -170,7 +170,7 @@ def check_arguments(
 
 
 def _matches(value: object, annotation: Any) -> bool:
-    """Whether a value is of the annotated type; what cannot be checked counts as right."""
+    """Whether a value has the annotated type; what cannot be checked counts as right."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation is Any or annotation is object or isinstance(annotation, TypeVar):
         return True

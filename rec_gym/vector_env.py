@@ -1,4 +1,4 @@
-"""The vector environment: one index and one recommender call a step for all members."""
+"""The vector environment: one index and one recommender call per step for all members."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rec_gym.rendering import render_outcome, render_request
 from rec_gym.spaces import UnicodeText
 from rec_gym.tables import checked, unknown
 
-# By Gymnasium's values, as its own vector environments take them, and by our words.
+# By our names, and by Gymnasium's values, as its own vector environments take them.
 AUTORESET_MODES = {
     **{mode.name.lower(): mode for mode in AutoresetMode},
     **{mode.value: mode for mode in AutoresetMode},
@@ -27,14 +27,14 @@ AUTORESET_MODES = {
 
 
 class RecommenderVectorEnv(VectorEnv):
-    """Members that run side by side; observations are tuples of texts, actions any sequence of texts.
+    """Environments ("members") that run side by side; observations are tuples of texts, actions any sequence of texts.
 
     Args:
         task: what scores them.
         num_envs: members.
-        group_size: neighbours that get the same request, as group-relative methods (GRPO) want it. In a task of several
-            turns a member that stops early goes on to the group's next request before its neighbours do: compare members
-            by the `request_id` in `final_info`.
+        group_size: adjacent members that get the same request, as group-relative methods (GRPO) need. In a task of
+            several turns, a member that stops early moves on to the group's next request before the others: compare
+            members by the `request_id` in `final_info`.
         autoreset_mode: `"same_step"`: a member that ended starts its next episode in the same step, and `final_obs` and
             `final_info` describe the one that ended; `"next_step"`: in the next step, whose action is ignored;
             `"disabled"`: when reset with a `reset_mask`. Gymnasium's `AutoresetMode` and its values (`"SameStep"`,
@@ -76,7 +76,7 @@ class RecommenderVectorEnv(VectorEnv):
 
     @property
     def episodes(self) -> tuple[Episode, ...]:
-        """Where each member stands; `task.rows_of(episodes)` makes the rows that a policy reads."""
+        """The state of each member; `task.rows_of(episodes)` makes the rows that a policy reads."""
         return tuple(self._episodes)
 
     def reset(
@@ -84,7 +84,7 @@ class RecommenderVectorEnv(VectorEnv):
     ) -> tuple[tuple[str, ...], dict[str, Any]]:
         """Starts an episode in every member, or in those of `options={"reset_mask": bool [num_envs]}`.
 
-        `options={"request_ids": [...]}` names the requests: one a member, or one a group.
+        `options={"request_ids": [...]}` names the requests: one per member, or one per group.
 
         Raises:
             ValueError: another option, the wrong number of ids, or a request outside the split.
@@ -97,7 +97,7 @@ class RecommenderVectorEnv(VectorEnv):
             self._counts[:] = 0
         mask = np.asarray(options.get(RESET_MASK, np.ones(self.num_envs, bool)))
         if mask.shape != (self.num_envs,) or mask.dtype != bool or not (self._episodes or mask.all()):
-            raise ValueError(f"reset_mask must be bool [{self.num_envs}], and the first reset is one of all members")
+            raise ValueError(f"reset_mask must be bool [{self.num_envs}], and the first reset must cover all members")
         members = np.flatnonzero(mask)
         named = self._named(options.get("request_ids"))
         started = self.task.start(self._next_ids(members) if named is None else [named[i] for i in members])
@@ -105,7 +105,7 @@ class RecommenderVectorEnv(VectorEnv):
         for member, episode in zip(members, started, strict=True):
             self._episodes[member] = episode
         self.last_outcome = None
-        return tuple(self.task.observe(self._episodes)), self._where_they_stand(mask)
+        return tuple(self.task.observe(self._episodes)), self._states(mask)
 
     def step(
         self, actions: Sequence[str]
@@ -114,8 +114,8 @@ class RecommenderVectorEnv(VectorEnv):
 
         Returns:
             Observations, rewards float64 [num_envs], terminations bool, truncations bool (never true), and infos: the
-            top level says where each member stands now, `final_info` holds the outcomes of those that ended: of their
-            last turn, whose measures are 0 where it was a stop (`scored` is false then).
+            top level describes each member now, `final_info` holds the outcomes of the last turn of members that ended;
+            its measures are 0 if that turn was a stop (`scored` is then false).
 
         Raises:
             ValueError: the wrong number of actions.
@@ -132,7 +132,7 @@ class RecommenderVectorEnv(VectorEnv):
         advanced, outcomes, observed = self.task.advance(
             [self._episodes[i] for i in running], [actions[int(i)] for i in running]
         )
-        # After the recommender has answered: a failed step changes nothing, and may be tried again.
+        # After the recommender has answered: a failed step changes nothing and may be retried.
         self._restart(np.flatnonzero(ended_before))
         self.last_outcome = outcomes
         for member, episode in zip(running, advanced, strict=True):
@@ -147,16 +147,16 @@ class RecommenderVectorEnv(VectorEnv):
             infos = {"final_obs": final, "_final_obs": done, "final_info": self._outcome_infos(outcomes, running, done)}
             infos["_final_info"] = done.copy()
             self._restart(ended)
-            infos |= self._where_they_stand(np.ones(self.num_envs, bool))
+            infos |= self._states(np.ones(self.num_envs, bool))
             if self.task.turns.limit > 1:
                 infos |= self._outcome_infos(outcomes, running, ~done, standing=False)
         else:
             infos = self._outcome_infos(outcomes, running, ~ended_before, standing=False)
-            infos |= self._where_they_stand(np.ones(self.num_envs, bool))
+            infos |= self._states(np.ones(self.num_envs, bool))
         return tuple(self.task.observe(self._episodes)), rewards, done, np.zeros(self.num_envs, bool), infos
 
     def render(self) -> tuple[str, ...] | None:
-        """One text a member: its request and, unless it has just started over, the outcome of its last step."""
+        """One text per member: its request and, unless it has just started over, the outcome of its last step."""
         if self.render_mode is None or not self._episodes:
             return None
         outcomes = self.last_outcome
@@ -176,10 +176,10 @@ class RecommenderVectorEnv(VectorEnv):
             return list(ids)
         if len(ids) * self.group_size == self.num_envs:
             return [name for name in ids for _ in range(self.group_size)]
-        raise ValueError(f"request_ids needs one id a member ({self.num_envs}) or a group, not {len(ids)}")
+        raise ValueError(f"request_ids needs one id per member ({self.num_envs}) or per group, not {len(ids)}")
 
     def _next_ids(self, members: np.ndarray) -> list[str]:
-        """Each member counts for itself: its j-th request is its group's j-th, whenever it comes to it."""
+        """Each member counts separately: its j-th request is its group's j-th, whenever it gets there."""
         assert self._sampler is not None
         ids = []
         for member in members:
@@ -192,7 +192,7 @@ class RecommenderVectorEnv(VectorEnv):
         for member, episode in zip(members, self.task.start(self._next_ids(members)), strict=True):
             self._episodes[member] = episode
 
-    def _where_they_stand(self, mask: np.ndarray) -> dict[str, Any]:
+    def _states(self, mask: np.ndarray) -> dict[str, Any]:
         infos: dict[str, Any] = {
             "request_id": _object_array_of([episode.request_id for episode in self._episodes]),
             "turn": np.array([episode.turn for episode in self._episodes]),
@@ -203,7 +203,7 @@ class RecommenderVectorEnv(VectorEnv):
         self, outcomes: Outcomes, running: np.ndarray, mask: np.ndarray, standing: bool = True
     ) -> dict[str, Any]:
         """The outcomes' columns as arrays over all members, with a mask of the members that they describe."""
-        infos = self._where_they_stand(mask) if standing else {}
+        infos = self._states(mask) if standing else {}
         for key, values in outcomes.columns().items():
             column = np.zeros(self.num_envs, values.dtype) if values.dtype != object else _object_array(self.num_envs)
             column[running] = values

@@ -9,13 +9,13 @@ import sys
 import numpy as np
 
 _WORD = re.compile(r"\w+")
-# What is between ASCII words becomes a space: a quarter of the expression's time, and most queries are ASCII.
+# Characters between ASCII words become spaces: this takes a quarter of the regex's time, and most queries are ASCII.
 _ASCII = "".join(char if _WORD.match(char) else " " for char in map(chr, range(128)))
-_LONG = 1 << 10  # characters from which on a table is quicker than the expression, which tries at every place
+_LONG = 1 << 10  # characters from which a table is faster than the regex, which tries at every position
 
 
 def words(text: str) -> list[str]:
-    """The words of a text in their order; any Unicode is allowed."""
+    """The words of a text in order; any Unicode is allowed."""
     text = text.lower()
     if text.isascii():
         return text.translate(_ASCII).split()
@@ -27,7 +27,7 @@ def words(text: str) -> list[str]:
 
 @functools.cache
 def _in_words() -> np.ndarray:
-    """Whether each character is one that words are made of, bool [1,114,112]."""
+    """Whether each character is a word character, bool [1,114,112]."""
     table = np.zeros(sys.maxunicode + 1, bool)
     for match in _WORD.finditer("".join(map(chr, range(len(table))))):
         table[match.start() : match.end()] = True

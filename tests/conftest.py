@@ -64,7 +64,7 @@ def real_data() -> Path:
 
 @pytest.fixture
 def loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
-    """A server in the place of the Hugging Face hub and of the web."""
+    """A server that stands in for the Hugging Face hub and the web."""
     with Loopback() as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         yield server

@@ -1,4 +1,4 @@
-"""Damage to what the cache folder holds: it is found before it is read, said in one line, and mended."""
+"""Damage to what the cache folder holds: it is detected before it is read, reported in one line, and repaired."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_damaged_faiss_index_scores_as_before(home, caplog, monkeypatch, how, 
 
 @pytest.mark.parametrize("how", HARMS)
 @pytest.mark.parametrize("name", DATASET_FILES)
-def test_a_damaged_dataset_is_converted_anew(home, name, how):
+def test_a_damaged_dataset_is_converted_again(home, name, how):
     before = contents(open_dataset(LOADER, {}))
     gc.collect()
     folder = folder_of(home, "datasets/shop-*")
@@ -188,11 +188,11 @@ def test_no_number_in_an_index_leads_a_kernel_out_of_its_memory(home, caplog, mo
     trusted(monkeypatch)
     folder = folder_of(home, "indexes/bm25-*")
     change_array(folder / name, change)
-    with pytest.raises(DamagedError, match="do not fit each other"):
+    with pytest.raises(DamagedError, match="are inconsistent"):
         Index.open(folder)
     with caplog.at_level(logging.WARNING):
         assert ranked(BM25().fit(shop())) == before
-    said_once(caplog, folder, "do not fit each other")
+    said_once(caplog, folder, "are inconsistent")
 
 
 @pytest.mark.parametrize("seed", range(60))

@@ -188,7 +188,7 @@ def test_arrays_are_written_as_numpy_writes_them(tmp_path, dtype, shape):
     ],
     ids=str,
 )
-def test_a_disk_that_fills_in_the_middle_is_said_and_leaves_nothing(home, error):
+def test_a_disk_that_fills_in_the_middle_is_reported_and_leaves_nothing(home, error):
     def build(folder):
         (folder / "half").write_text("half")
         raise error
@@ -231,7 +231,7 @@ def test_errors_of_the_lock_say_what_to_do(home, monkeypatch, error, kind, remed
         prepared_folder(home / "thing", {}, silent, silent)
 
 
-def test_a_home_that_is_a_file_is_said(home):
+def test_a_home_that_is_a_file_is_reported(home):
     home.write_text("")
     with pytest.raises(OSError, match="a file is where a folder is needed: set REC_GYM_HOME to a folder"):
         BM25().fit(shop())
@@ -449,7 +449,7 @@ def test_no_temporary_folder_means_in_memory(fake_kernels, caplog, monkeypatch):
     with caplog.at_level(logging.WARNING):
         compilation._compile()
     assert fake_kernels == ["in memory"]
-    assert "cannot be kept" in caplog.text
+    assert "cannot be cached" in caplog.text
 
 
 # What the names of folders hold

@@ -135,7 +135,7 @@ def test_a_wrong_card_says_what_is_wrong(folder, change, message):
             TypeError,
             "has no such keyword: unknown keyword 'splitt'; did you mean 'split'",
         ),
-        ({"split": "dev"}, ValueError, "no split 'dev'; there are: train, val, test, ood-"),
+        ({"split": "dev"}, ValueError, "unknown split 'dev'; choose from: train, val, test, ood-"),
         ({"reward": "ndgc@10"}, ValueError, "unknown measure 'ndgc@10'; did you mean 'ndcg@10'"),
         ({"recommender": "bm26"}, ValueError, "unknown recommender 'bm26'; did you mean 'bm25'"),
         (

@@ -63,7 +63,7 @@ def test_an_unknown_id_is_named():
         ({"item_id": ["a", ""], "title": ["x"] * 2}, "missing or empty"),
         ({"item_id": ["a\0"], "title": ["x"]}, "NUL"),
         ({"item_id": [], "title": []}, "the catalogue is empty"),
-        ({"id": ["a"], "title": ["x"]}, "needs a column 'item_id'; there are: id, title"),
+        ({"id": ["a"], "title": ["x"]}, "needs a column 'item_id'; its columns: id, title"),
         ({"item_id": ["a"], "price": [1.0]}, "at least one text column"),
         ({"item_id": ["a"], "title": [["x"]]}, "'title' must hold text or numbers"),
         ({"item_id": ["a", "b"], "title": ["x", 1]}, "'title' must hold text only or numbers only"),
@@ -100,9 +100,9 @@ def test_texts_come_in_batches_and_skip_what_is_empty():
     assert list(catalog.texts(["brand", "title"])) == [["m x", "n", ""]]
     assert catalog.values("price").tolist()[:2] == [1.0, 2.0]
     assert catalog.values("brand").tolist() == ["m", "n", None]
-    with pytest.raises(KeyError, match="no text column 'price'; there are: title, brand"):
+    with pytest.raises(KeyError, match="no text column 'price'; choose from: title, brand"):
         next(catalog.texts(["price"]))
-    with pytest.raises(KeyError, match="no column 'colour'; there are: item_id, title, brand, price"):
+    with pytest.raises(KeyError, match="no column 'colour'; choose from: item_id, title, brand, price"):
         catalog.values("colour")
 
 
@@ -216,11 +216,11 @@ def test_first_few():
         ([ask(), ask(split="test")], "request ids must be unique; repeated: 'q1'"),
         ([ask(name="")], "every request needs a non-empty id"),
         ([ask(text="")], "request 'q1' has neither a text nor a history"),
-        ([ask(split="all")], "'all' is not a name for one"),
-        ([ask(split="")], "every request needs a named split"),
+        ([ask(split="all")], "a name other than 'all'"),
+        ([ask(split="")], "every request needs a split with a name"),
         ([ask(gains=None)], "needs either 'gains'"),
         ([ask(targets=["i0"])], "needs either 'gains'"),
-        ([ask(lang="en")], "further columns hold numbers, but 'lang' is 'en'"),
+        ([ask(lang="en")], "other columns hold numbers, but 'lang' is 'en'"),
     ],
 )
 def test_a_dataset_refuses(requests, message):
@@ -233,7 +233,7 @@ def test_columns_that_do_not_fit_are_refused():
     two_and_one, one_and_two = made.judged_items, Ragged.from_rows([[1], [1, 1]], np.float64)
     with pytest.raises(ValueError, match="differ in length"):
         Dataset(made.catalog, made.table, two_and_one, one_and_two, made.history)
-    with pytest.raises(ValueError, match="one row a request"):
+    with pytest.raises(ValueError, match="one row per request"):
         Dataset(made.catalog, made.table, two_and_one.take([0]), made.judged_gains.take([0]), made.history)
     twice = Ragged.from_rows([[0, 0], [1]], np.int32)
     with pytest.raises(ValueError, match="judged twice in requests 'q1'"):
@@ -265,7 +265,7 @@ def test_a_request_as_a_value():
     assert dataset.splits == ("train", "ood-type")
     assert dataset.rows("ood-type").tolist() == [1]
     assert dataset.rows("all").tolist() == [0, 1]
-    with pytest.raises(ValueError, match="no split 'test'; there are: train, ood-type, all"):
+    with pytest.raises(ValueError, match="unknown split 'test'; choose from: train, ood-type, all"):
         dataset.rows("test")
     with pytest.raises(KeyError, match="unknown request id: 'zz'"):
         dataset.request("zz")

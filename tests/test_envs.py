@@ -271,7 +271,7 @@ def test_wrong_use_is_an_error(task):
     vector = RecommenderVectorEnv(task, 4, group_size=2)
     with pytest.raises(RuntimeError, match=r"call reset\(\) first"):
         vector.step(["lamp"] * 4)
-    with pytest.raises(ValueError, match=r"one id a member \(4\) or a group, not 3"):
+    with pytest.raises(ValueError, match=r"one id per member \(4\) or per group, not 3"):
         vector.reset(options={"request_ids": ["q1", "q2", "q3"]})
     for wrong in ("q1q2", 5):
         with pytest.raises(ValueError, match=f"request_ids is a list of ids, not {wrong!r}"):

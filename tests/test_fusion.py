@@ -118,7 +118,7 @@ def test_wrong_arguments_say_what_is_wrong(runs):
         reciprocal_rank_fusion(runs, 5, weights=[1, 2])
     with pytest.raises(ValueError, match="finite numbers >= 0"):
         convex_combination(runs, 5, weights=[0, 0, 0])
-    with pytest.raises(ValueError, match="normalise is one of min-max, z, not 'max'"):
+    with pytest.raises(ValueError, match="unknown normalise 'max'; .*choose from: min-max, z"):
         convex_combination(runs, 5, normalise="max")
     with pytest.raises(ValueError, match="constant must be a number above -1"):
         reciprocal_rank_fusion(runs, 5, constant=-1)

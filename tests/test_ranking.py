@@ -40,9 +40,9 @@ def test_from_ids_compares_scores_before_they_are_rounded():
     assert ranked.ids(CATALOG) == [["b", "a"]]
 
 
-def test_from_ids_takes_distances_only_where_it_is_told_so():
+def test_from_ids_takes_distances_only_where_it_is_refused():
     ids, distances = [["c", "a", "f"], ["b"], ["d", "e", "a"]], [[0.0, 0.2, 0.7], [0.3], [0.1, 0.1, 0.4]]
-    with pytest.raises(ValueError, match="scores rise along every list of ids.*pass lower_is_better=True"):
+    with pytest.raises(ValueError, match="scores increase along every list of ids.*pass lower_is_better=True"):
         Rankings.from_ids(CATALOG, ids, distances)
     ranked = Rankings.from_ids(CATALOG, ids, distances, lower_is_better=True)
     assert ranked.ids(CATALOG) == ids
@@ -73,7 +73,7 @@ def test_from_ids_refuses_scores_that_are_not_finite(bad):
 def test_from_ids_refuses_what_does_not_fit():
     with pytest.raises(ValueError, match="one number for every id"):
         Rankings.from_ids(CATALOG, [["a", "b"]], [[1.0]])
-    with pytest.raises(ValueError, match="names an item twice"):
+    with pytest.raises(ValueError, match="lists an item twice"):
         Rankings.from_ids(CATALOG, [["a", "b", "a"]])
     with pytest.raises(KeyError, match="unknown item id: 'zz'"):
         Rankings.from_ids(CATALOG, [["a", "zz"]])
@@ -86,7 +86,7 @@ def test_from_ids_refuses_what_does_not_fit():
         ([[-2, 0]], None, r"must lie in \[-1, 6\)"),
         ([[-1, 0]], None, "padding"),
         ([[1, 1]], None, "twice"),
-        ([[1, 2]], [[1.0, 2.0]], "must fall"),
+        ([[1, 2]], [[1.0, 2.0]], "must not increase"),
         ([[1, -1]], [[np.nan, 0]], "NaN"),
     ],
 )
@@ -104,7 +104,7 @@ def test_shapes_and_types_are_checked():
         Rankings(np.zeros((1, 2), np.int32), np.zeros((2, 1), np.float32))
     with pytest.raises(ValueError, match="must be positions"):
         Rankings(np.zeros((1, 2)), np.zeros((1, 2), np.float32))
-    with pytest.raises(ValueError, match="one bool a ranking"):
+    with pytest.raises(ValueError, match="one bool per ranking"):
         Rankings(np.zeros((1, 2), np.int32), np.zeros((1, 2), np.float32), np.zeros(3, bool))
 
 

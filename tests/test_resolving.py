@@ -134,7 +134,7 @@ def test_what_is_something_else_is_refused_and_not_called(file, catalog, dataset
 def test_a_function_says_what_it_makes(file, catalog):
     with pytest.raises(ValueError, match=r"is the function unsaid\(\), not a recommender; name .* `-> Recommender`"):
         make_recommender("engines.py:unsaid", {}, catalog)
-    with pytest.raises(ValueError, match=r"made a int without rank\(\)"):
+    with pytest.raises(ValueError, match=r"returned a int without rank\(\)"):
         make_recommender("engines.py:liar", {}, catalog)
     assert not ENCODER.accepts(resolve("engines.py:declared"))
     assert RECOMMENDER.accepts(functools.partial(resolve("engines.py:First"), 3))

@@ -16,18 +16,18 @@ from rec_gym.cache import MANIFEST
 from rec_gym.recommenders.bm25 import compilation
 
 # The jobs whose files are damaged, and the folder of the cache where those files are.
-KEPT = {"index": "indexes", "vectors": "indexes", "dataset": "datasets", "prepare": "."}
+CACHED = {"index": "indexes", "vectors": "indexes", "dataset": "datasets", "prepare": "."}
 if importlib.util.find_spec("faiss"):
-    KEPT["graph"] = "indexes"
+    CACHED["graph"] = "indexes"
 
 
 class Target:
-    """A prepared cache of one job, and what the job says of it.
+    """A prepared cache of one job, and what the job returns for it.
 
     Args:
         worker: does the job.
         home: where the cache is to be.
-        job: one of `KEPT`, or `kernels`, whose `home` has to hold compiled kernels.
+        job: one of `CACHED`, or `kernels`, whose `home` has to hold compiled kernels.
     """
 
     def __init__(self, worker: Worker, home: Path, job: str) -> None:
@@ -43,14 +43,14 @@ class Target:
 
     def files(self) -> list[Path]:
         """What may be damaged."""
-        folder = self.home / KEPT.get(self.job, "kernels")
+        folder = self.home / CACHED.get(self.job, "kernels")
         return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
 
     def check(self, harms: list[tuple[Path, str]], draw: random.Random) -> Counter[str]:
-        """Damages files, does the job again, and counts what came of it.
+        """Damages files, does the job again, and counts the outcome.
 
         Raises:
-            AssertionError: the process died, or it scored something else, or what it built anew is not whole.
+            AssertionError: the process died, scored something else, or did not rebuild what was damaged.
         """
         for path, how in harms:
             harm(path, how, draw)
@@ -59,13 +59,13 @@ class Target:
         counts = Counter({"damaged files": len(harms)})
         assert not ended.signal, f"signal {ended.signal}: {shown}"
         if self.job == "kernels":
-            assert "BuiltAnewError" in ended.error, f"{ended.error} {ended.message}, kernels were run: {shown}"
+            assert "RecompiledError" in ended.error, f"{ended.error} {ended.message}, kernels were run: {shown}"
         else:
             assert not ended.error, f"{ended.error[0]} {ended.message}: {shown}"
             assert ended.value == self.expected.value, f"another score: {shown}"
             again = self.run()
-            assert (again.value, again.error, again.said) == (self.expected.value, [], []), f"not mended: {shown}"
-        assert any("is built anew" in line for line in ended.said), f"nothing was said of it: {shown}"
+            assert (again.value, again.error, again.said) == (self.expected.value, [], []), f"not repaired: {shown}"
+        assert any("is built anew" in line for line in ended.said), f"nothing was reported: {shown}"
         assert not leftovers(self.home), f"{leftovers(self.home)} is left: {shown}"
         counts[self.outcome] += 1
         self._restore()
@@ -73,23 +73,25 @@ class Target:
 
     @property
     def outcome(self) -> str:
-        """What comes of damage, in the counts."""
-        return "kernels refused" if self.job == "kernels" else "caches built anew, same score"
+        """What damage leads to, in the counts."""
+        return "kernels refused" if self.job == "kernels" else "caches rebuilt, same score"
 
     def _restore(self) -> None:
-        if self.job == "kernels":  # which nothing has built anew
+        if self.job == "kernels":  # nothing has rebuilt them
             shutil.rmtree(self.home)
             shutil.copytree(self._whole, self.home)
 
 
 def targets(worker: Worker, home: Path) -> list[Target]:
     """A prepared cache for each job, below `home`."""
-    return [Target(worker, home / job, job) for job in KEPT]
+    return [Target(worker, home / job, job) for job in CACHED]
 
 
 def kernels(worker: Worker, home: Path, compiled: Path) -> Target:
     """The same with compiled kernels; `compiled` is a cache folder that holds them, `worker` has not loaded any."""
-    for manifest in (compiled / "kernels").glob(f"*/{MANIFEST}"):  # older code and other versions may lie beside ours
+    for manifest in (compiled / "kernels").glob(
+        f"*/{MANIFEST}"
+    ):  # there may be others, of older code or other versions
         if json.loads(manifest.read_bytes())["made"] == compilation._made_from():
             shutil.copytree(manifest.parent, home / "kernels" / "kernels" / manifest.parent.name)
     return Target(worker, home / "kernels", "kernels")

@@ -30,7 +30,7 @@ class NoSmallDiskError(Exception):
 
 @contextmanager
 def small_disk(place: Path, kilobytes: int) -> Iterator[Path]:
-    """A file system of its own at `place`, while the block lasts.
+    """A separate file system at `place`, within the block.
 
     Raises:
         NoSmallDiskError: this user cannot mount one.
@@ -57,11 +57,11 @@ def _mount(options: str, place: Path) -> None:
 
 
 def check(worker: Worker, place: Path, kilobytes: int, job: str, arguments: dict[str, Any]) -> Counter[str]:
-    """Does a job on a small disk, and again when there is room, and counts what came of it.
+    """Does a job on a small disk, and again when there is room, and counts the outcome.
 
     Raises:
-        AssertionError: the process died, or it raised another error, or it left something.
-        NoSmallDiskError: there are no small disks here.
+        AssertionError: the process died, raised another error, or left something behind.
+        NoSmallDiskError: small disks are not available here.
     """
     shown = f"{job} on a disk of {kilobytes} kB"
     with small_disk(place, kilobytes):
@@ -73,15 +73,17 @@ def check(worker: Worker, place: Path, kilobytes: int, job: str, arguments: dict
             assert not _half_written(place), f"{_half_written(place)} is left: {shown}"
         grow(place, ENOUGH)
         again = worker.run(job, place, **arguments)
-        assert not again.error, f"fails when there is room: {again.error[0]} {again.message}: {shown}"
+        assert not again.error, f"fails with enough room: {again.error[0]} {again.message}: {shown}"
         assert again.said == [], f"{again.said}: {shown}"
         assert not leftovers(place), f"{leftovers(place)} is left: {shown}"
         if not ended.error:
-            assert again.value == ended.value, f"another score when there is room: {shown}"
+            assert again.value == ended.value, f"another score with enough room: {shown}"
     return Counter({"disks": 1, "full disks, a plain error": bool(ended.error), "large enough": not ended.error})
 
 
 def _half_written(home: Path) -> list[Path]:
-    """What an error left; chunks of vectors and fetched files that are whole are kept for the next call."""
-    kept = (".parts", ".partial")
-    return [path for path in leftovers(home) if not any(part.endswith(kept) for part in path.relative_to(home).parts)]
+    """What an error left behind; complete chunks of vectors and fetched files are kept for the next call."""
+    partial = (".parts", ".partial")
+    return [
+        path for path in leftovers(home) if not any(part.endswith(partial) for part in path.relative_to(home).parts)
+    ]

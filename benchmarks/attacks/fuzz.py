@@ -34,7 +34,7 @@ REWARDS: tuple[object, ...] = (
 
 
 def tasks(task_id: str) -> Iterator[Task]:
-    """The task of a registered id, and the same with each action format and reward that fit it."""
+    """The task of a registered id, and its variants with each suitable action format and reward."""
     task = rec_gym.make_task(task_id)
     yield task
     formats = ORDERS if task.candidates is not None else QUERIES
@@ -43,7 +43,7 @@ def tasks(task_id: str) -> Iterator[Task]:
 
 
 def completions(task: Task, draw: random.Random, count: int) -> tuple[list[str], list[str]]:
-    """Request ids of the task and a text for each; every second one in the form that the task asks for."""
+    """Request ids of the task and a text for each; every second one in the format of the task."""
     ids = draw.choices(task.request_ids, k=count)
     requests = task.dataset.texts(task.dataset.index.positions(ids))
     texts = [mixture(draw, request.split()) for request in requests]
@@ -52,22 +52,22 @@ def completions(task: Task, draw: random.Random, count: int) -> tuple[list[str],
 
 
 def check(task: Task, ids: Sequence[str], texts: Sequence[str]) -> Outcomes:
-    """Scores completions and checks what must hold for all of them.
+    """Scores completions and checks invariants of all of them.
 
     Raises:
-        AssertionError: something does not hold; the message says which completion shows it.
+        AssertionError: one does not hold; the message says for which completion.
     """
     outcomes = task.score(ids, texts)
     low, high = task.reward.range  # of one turn
     outside = ~((outcomes.rewards >= low) & (outcomes.rewards <= high))  # NaN is outside as well
-    assert not outside.any(), f"{outcomes.rewards[outside]} lie outside of [{low}, {high}]: {_shown(texts, outside)}"
+    assert not outside.any(), f"{outcomes.rewards[outside]} are outside [{low}, {high}]: {_shown(texts, outside)}"
     columns = outcomes.columns()
     assert list(columns) == list(task.score(ids[:1], [""]).columns()), "the keys of info depend on the completion"
     for name, values in columns.items():
         if values.dtype.kind == "f":
             assert np.isfinite(values).all(), f"{name} is not finite: {_shown(texts, ~np.isfinite(values))}"
     for name, values in outcomes.measures.items():
-        assert ((values >= 0) & (values <= 1)).all(), f"{name} lies outside of [0, 1]"
+        assert ((values >= 0) & (values <= 1)).all(), f"{name} is outside [0, 1]"
     unparsed = [text for text, word in zip(texts, outcomes.parse, strict=True) if not word]
     assert not unparsed, f"without a parse word: {unparsed[:1]!r}"
     _same(outcomes, task.score(ids, texts), "a second time")
@@ -89,7 +89,7 @@ def check_single(task: Task, ids: Sequence[str], texts: Sequence[str]) -> None:
     for place, (request_id, text) in enumerate(zip(ids, texts, strict=True)):
         env.reset(options={"request_id": request_id})
         _, reward, _, _, info = env.step(text)
-        assert low <= reward <= high, f"{reward} lies outside of [{low}, {high}]: {text!r}"
+        assert low <= reward <= high, f"{reward} is outside [{low}, {high}]: {text!r}"
         assert reward == together.rewards[place], f"rewards differ alone and in a batch: {text!r}"
         for name, values in together.columns().items():
             assert info[name] == values[place], f"{name} differs alone and in a batch: {text!r}"

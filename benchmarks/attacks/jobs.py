@@ -1,4 +1,4 @@
-"""What processes do while their files are damaged, their disk is full, or they are killed. Each returns what it read."""
+"""Jobs of processes whose files are damaged, whose disk is full, or which are killed. Each returns what it read."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from rec_gym.recommenders.dense import Dense
 SPLIT = "test"
 
 
-class BuiltAnewError(Exception):
-    """The kernels that are kept were refused, and would be compiled, which takes most of a minute."""
+class RecompiledError(Exception):
+    """The cached kernels were refused and would be compiled, which takes most of a minute."""
 
 
 def index(items: int) -> Any:
@@ -43,23 +43,23 @@ def graph(items: int) -> Any:
 
 
 def dataset(items: int) -> Any:
-    """Converts the shop's data, and reads all of them."""
+    """Converts the shop's data, and reads all of it."""
     return contents(open_dataset(LOADER, {"items": items}))
 
 
 def prepare(items: int) -> Any:
-    """All that a task needs; scores its own requests."""
+    """Prepares all that a task needs, and scores its own requests."""
     task = _task(items)
     return [*contents(task.dataset), task.score(task.request_ids, _texts(task)).rewards.tolist()]
 
 
 def kernels(items: int) -> Any:
-    """Searches with the kernels that are kept; stops where the compiler would begin."""
+    """Searches with the cached kernels; stops before anything is compiled."""
     load: Callable[[Path | None], ModuleType] = compilation._import
 
     def load_only(folder: Path | None) -> ModuleType:
         if folder is None or not any(folder.rglob("*.nbi")):
-            raise BuiltAnewError("refused")
+            raise RecompiledError("refused")
         return load(folder)
 
     compilation._import = load_only

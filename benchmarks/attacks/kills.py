@@ -1,4 +1,4 @@
-"""Kills at random moments: the next process finds everything whole, or makes it anew."""
+"""Kills at random moments: the next process finds everything complete, or rebuilds it."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ TREC = {
     "map": "map",
     "mrr": "recip_rank",
 }
-TOLERANCE = 2e-5  # trec_eval sums in single precision here and there
+TOLERANCE = 2e-5  # trec_eval partly sums in single precision
 
 
 def random_run(draw: random.Random) -> tuple[list[str], dict[str, int]]:
@@ -33,7 +33,7 @@ def random_run(draw: random.Random) -> tuple[list[str], dict[str, int]]:
 
 
 def check(draw: random.Random, count: int) -> int:
-    """Compares the measures of `count` random runs with trec_eval's, and returns how many values those are.
+    """Compares the measures of `count` random runs with trec_eval's, and returns the number of values.
 
     Raises:
         AssertionError: two values differ.

@@ -1,4 +1,4 @@
-"""A small shop, whose indexes, vectors and converted data are damaged, cut off by kills and written to full disks."""
+"""A small shop, whose indexes, vectors and converted data are damaged, interrupted by kills and written to full disks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUERIES = ["red lamp", "soft wool seat", "oak"]
 ITEMS = 40
 LOADER = "benchmarks.attacks.shop:load"
 
-# What becomes of the content of a file, with the number of a bit; None removes the file.
+# How the content of a file changes, given the number of a bit; None removes the file.
 HARMS: dict[str, Callable[[bytes, int], bytes] | None] = {
     "flipped": lambda raw, bit: bytes([*raw[: bit // 8], raw[bit // 8] ^ (1 << bit % 8), *raw[bit // 8 + 1 :]]),
     "zeroed": lambda raw, bit: bytes(len(raw)),
@@ -61,7 +61,7 @@ def contents(dataset: Dataset) -> list[Any]:
 
 
 def harm(path: Path, how: str, draw: random.Random | None = None) -> None:
-    """Damages a file; a bit is flipped at random, or in the middle where nothing draws."""
+    """Damages a file; a bit is flipped at random, or in the middle without `draw`."""
     change = HARMS[how]
     if change is None:
         path.unlink()
@@ -74,7 +74,7 @@ def harm(path: Path, how: str, draw: random.Random | None = None) -> None:
 
 
 def leftovers(home: Path) -> list[Path]:
-    """What only a builder that is at work, or was cut off, has in a cache folder."""
+    """What only a running or interrupted build leaves in a cache folder."""
     return [
         path
         for path in home.rglob("*")

@@ -1,4 +1,4 @@
-"""Texts that policies should not write, and do."""
+"""Texts that policies should not write, but do."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _ENDINGS = ["".join(letters) for letters in itertools.product(string.ascii_lower
 
 
 def new_words(draw: random.Random, count: int, between: str = " ") -> str:
-    """Distinct words of eight letters, at most 456,976, that no other call is likely to give."""
+    """Distinct words of eight letters, at most 456,976, that no other call is likely to return."""
     beginning = "".join(draw.choices(string.ascii_lowercase, k=4))
     return beginning + f"{between}{beginning}".join(_ENDINGS[:count])
 
 
 def unicode_text(draw: random.Random, length: int) -> str:
-    """Characters from all of Unicode, halves of surrogate pairs among them."""
+    """Characters from all of Unicode, including lone surrogates."""
     return "".join(map(chr, draw.choices(range(0x110000), k=length)))
 
 
@@ -50,7 +50,7 @@ def _short_words(draw: random.Random) -> str:
     return "".join(draw.choices(string.ascii_lowercase + " ", k=MEGABYTE // 4))
 
 
-# Each makes a new text, so that nothing is remembered from the one before.
+# Each makes a new text, so that nothing is cached from an earlier one.
 WORST: dict[str, Callable[[random.Random], str]] = {
     "gibberish word": lambda draw: new_words(draw, 1),
     "four gibberish words": lambda draw: " ".join(new_words(draw, 1) for _ in range(4)),

@@ -1,9 +1,9 @@
-"""Jobs in processes of their own, which may be killed at any moment.
+"""Jobs in separate processes, which may be killed at any moment.
 
-A process that has imported everything forks for each job: a job begins within milliseconds, and knows nothing of what an
-earlier one has verified. Its end is seen from outside, so that a signal is told from an error.
+A process that has imported everything forks for each job: a job starts within milliseconds, and does not inherit what an
+earlier one has verified. Its end is observed from outside, so that a signal can be distinguished from an error.
 
-    python -m benchmarks.attacks.worker    # is started by `Worker`: orders in, ends out, one line of JSON for each
+    python -m benchmarks.attacks.worker    # started by `Worker`: orders in, ends out, one line of JSON each
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Ended:
     """How a job ended.
 
     Attributes:
-        signal: what ended the process; 0 where it ended by itself.
+        signal: what ended the process; 0 if it ended by itself.
         seconds: how long it lasted.
-        value: what it returned, as JSON has it; None where it did not return.
-        error: the names of the error's class and of its bases; empty where none was raised.
-        message: what the error says.
+        value: what it returned, as JSON; None if it did not return.
+        error: the names of the error's class and its bases; empty if none was raised.
+        message: of the error.
         said: warnings.
     """
 
@@ -115,7 +115,7 @@ def _do(order: dict[str, Any], write: int) -> None:
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
     logging.getLogger("rec_gym").addHandler(handler)
-    for stream in (1, 2):  # orders and ends go through the one, and progress is of no interest
+    for stream in (1, 2):  # stdout carries orders and ends, and progress does not matter
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     answer: dict[str, Any]
     with warnings.catch_warnings(record=True) as warned:

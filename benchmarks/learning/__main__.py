@@ -1,11 +1,11 @@
-"""`python -m benchmarks.learning`: makes `docs/results.md` from the kept runs; `run` and `keep` make those.
+"""`python -m benchmarks.learning`: makes `docs/results.md` from the kept runs; `run` and `keep` make them.
 
-    python -m benchmarks.learning run words ppo          # what is missing of two experiments
+    python -m benchmarks.learning run words ppo          # the missing runs of two experiments
     python -m benchmarks.learning run office --only seed-0 --data DATA
     python -m benchmarks.learning keep                   # finished runs into the repository
     python -m benchmarks.learning                        # tables and plots
 
-All of it is run in the root of a clone.
+Run everything in the root of a clone.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(context: typer.Context) -> None:
 @app.command()
 def run(
     names: Annotated[list[str], typer.Argument(help="Experiments.")],
-    only: Annotated[str, typer.Option(help="Runs whose name holds this text.")] = "",
+    only: Annotated[str, typer.Option(help="Only runs whose name contains this text.")] = "",
     data: Annotated[Path | None, typer.Option(help="The folder with cranfield/ and amazon_office_2018/.")] = None,
     folder: Folder = FOLDER,
 ) -> None:

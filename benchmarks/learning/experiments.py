@@ -1,6 +1,6 @@
 """The experiments, as data: what is run, on what it is evaluated, and what is compared.
 
-A command is what stands after the Python executable. Words in angle brackets are filled in when it is run: the run's
+A command is what follows the Python executable. Words in angle brackets are filled in when it is run: the run's
 folder, the folder with the user's data, the folder with models, the folder of the MiniLM encoder, and the folds' folder.
 """
 
@@ -35,7 +35,7 @@ class Environment:
 
 @dataclass(frozen=True)
 class References:
-    """What stands beside the trained policies: other policies on the same requests.
+    """Reference policies, evaluated on the same requests as the trained ones.
 
     Attributes:
         name: of the set.
@@ -43,7 +43,7 @@ class References:
         splits: on which requests.
         policies: names that `make_policy` knows.
         measures: what is measured.
-        requests: drawn of each split; None for all.
+        requests: drawn from each split; None for all.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Run:
         arm: what it is a repetition of.
         seed: of the training.
         command: see the module; empty where `same_as` is given.
-        same_as: EXPERIMENT/RUN, for a run that is one of another experiment.
+        same_as: EXPERIMENT/RUN, for a run that belongs to another experiment.
         transfers: recommenders (keys of `RECOMMENDERS`) under which its policy is evaluated too.
     """
 
@@ -92,7 +92,7 @@ class Experiment:
         stratified: whether a table by asked attributes is made.
         pooled: runs are folds: their requests are taken together.
         prepares: folders that are made first, each with its command.
-        extra: of the package, that the runs need.
+        extra: of the package that the runs need.
         packages: what else they need, as arguments of `pip install`.
     """
 
@@ -118,12 +118,12 @@ class Experiment:
 
     @property
     def kept_measures(self) -> tuple[str, ...]:
-        """Measures that every evaluation of a run must hold."""
+        """Measures that every evaluation of a run must have."""
         return self.kept or self.measures
 
 
 def seeds(count: int, arm: str, command: Iterable[str], prefix: str = "") -> tuple[Run, ...]:
-    """Runs that differ in their seed only."""
+    """Runs that differ only in their seed."""
     return tuple(
         Run(f"{prefix}seed-{seed}", arm, seed, (*command, "--seed", str(seed), "--output", OUTPUT))
         for seed in range(count)
@@ -138,8 +138,8 @@ def again(experiment: str, count: int, arm: str, transfers: tuple[str, ...] = ()
     )
 
 
-# A gate holds for the reward's measure and not for its terms, so that this reward has no term: scale=2 gives it the range
-# of the ungated one, NDCG@100 + NDCG@10.
+# A gate applies to the reward's measure and not to its terms, so this reward has no term: scale=2 gives it the range of
+# the ungated one, NDCG@100 + NDCG@10.
 GATED = 'reward={measure="ndcg@100", transforms=[{name="gate", measure="constraints@10"}, {name="scale", by=2.0}]}'
 DENSE = f'recommender={{name="dense", encoder="{MINILM}", dtype="bf16"}}'
 RECOMMENDERS = {
@@ -177,7 +177,7 @@ DENSE_RUN = (
     "--val-every", "0",
 )  # fmt: skip
 
-# The settings of the language models: everything that was chosen on val stands here.
+# The settings of the language models: everything chosen on val is here.
 SMOLLM2 = f"{MODELS}/smollm2"
 TRANSFORMER = (
     "examples/train_grpo.py", "--set", "action=append", 'reward={measure="ndcg@100", terms={"ndcg@10"=1.0}}',

@@ -12,7 +12,7 @@ HEADER = "query-id\tcorpus-id\tscore"
 
 
 def fold_of(queries: list[str], count: int) -> dict[str, int]:
-    """The fold of each query: a seeded order, dealt out in turns, so that sizes differ by one at the most.
+    """The fold of each query: a seeded order, dealt out in turns, so that sizes differ by at most one.
 
     Args:
         queries: their ids, in any order.
@@ -31,27 +31,27 @@ def read_qrels(folder: Path) -> dict[str, list[str]]:
     """The lines of all qrels files, by query.
 
     Raises:
-        ValueError: a query is judged in several files; which of them counts is not for this function to say.
+        ValueError: a query is judged in several files.
     """
-    found: dict[str, list[str]] = {}
+    lines: dict[str, list[str]] = {}
     for path in sorted((folder / "qrels").glob("*.tsv")):
         here: dict[str, list[str]] = {}
         for line in path.read_text(encoding="utf-8").splitlines()[1:]:
             if line.strip():
                 here.setdefault(line.split("\t")[0], []).append(line)
-        twice = sorted(here.keys() & found.keys())
+        twice = sorted(here.keys() & lines.keys())
         if twice:
             raise ValueError(f"{path}: query {twice[0]!r} is judged in another file of qrels/ too; keep one of them")
-        found |= here
-    return found
+        lines |= here
+    return lines
 
 
 def write_folds(data: Path, target: Path, count: int) -> None:
     """Writes `target/fold-K` for each fold: its queries are test, those of the others train.
 
     Args:
-        data: a BEIR folder; the splits of its qrels files are given up.
-        target: whose folders `fold-K` are replaced.
+        data: a BEIR folder; the splits of its qrels files are ignored.
+        target: its folders `fold-K` are replaced.
         count: number of folds.
     """
     lines = read_qrels(data)

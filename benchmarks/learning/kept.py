@@ -1,7 +1,7 @@
-"""Kept runs: what the report needs of finished runs, small enough for the repository, and without data of others.
+"""Kept runs: what the report needs of finished runs, small enough for the repository, and without third-party data.
 
-A kept file holds for each run where it came from, its curve, and per split and policy the value of each request. Where the
-raw query has the same values in several runs it stands once, and the others name the run that holds it.
+A kept file holds the origin of each run, its curve, and per split and policy the value of each request. If the raw query
+has the same values in several runs, they are stored once, and the other runs refer to that run.
 """
 
 from __future__ import annotations
@@ -31,39 +31,39 @@ from benchmarks.learning.experiments import (
 from rec_gym.cache import atomic_path
 
 KEPT = Path(__file__).parent / "kept"
-POINTS = 60  # of a curve, at the most
+POINTS = 60  # of a curve, at most
 EXAMPLES = 5
 DIGITS = 5
 FOLDERS = ("output", "data_dir", "model")
 COLUMNS = (
     "reward", "naming", "val", "best_of_group", "flat_groups", "length", "repetition", "copy", "entropy",
 )  # fmt: skip
-OWN_DATA = (SHOP, SHOP_DENSE)  # ids whose requests are this package's, and may be kept
+OWN_DATA = (SHOP, SHOP_DENSE)  # ids whose requests are this package's own, so they may be kept
 _FOREIGN_PATH = re.compile(r'(?<![^\s"=,\[])(?:\.\.[/\\]|/|~/|[A-Za-z]:\\)[^"\s,\]]*')
 
 
 def keep(folder: Path, target: Path = KEPT) -> list[str]:
-    """Writes the kept files of everything that is finished in a folder; kept runs that it lacks stay as they are.
+    """Writes the kept files of everything that is finished in a folder; other kept runs are left unchanged.
 
     Returns:
-        What was written, for people.
+        The files written, to print.
 
     Raises:
-        ValueError: a run is not what its experiment says, or lacks a measure.
+        ValueError: a run does not match its experiment, or lacks a measure.
     """
-    made = {name: compact_references(folder / "references" / name, one) for name, one in REFERENCES.items()}
-    said = [write_kept(target / f"references-{name}.json", content) for name, content in made.items() if content]
+    compacted = {name: compact_references(folder / "references" / name, one) for name, one in REFERENCES.items()}
+    lines = [write_kept(target / f"references-{name}.json", content) for name, content in compacted.items() if content]
     for experiment in EXPERIMENTS.values():
         path = target / f"{experiment.name}.json"
         runs = read_runs(path)
-        found = dict(_finished(folder / experiment.name, folder, experiment))
-        if found:
-            ordered = [run.name for run in experiment.runs if run.name in {**runs, **found}]
-            merged = {name: {**runs, **found}[name] for name in ordered}
+        finished = dict(_finished(folder / experiment.name, folder, experiment))
+        if finished:
+            ordered = [run.name for run in experiment.runs if run.name in {**runs, **finished}]
+            merged = {name: {**runs, **finished}[name] for name in ordered}
             check_alike(experiment, merged)
             content = {"experiment": experiment.name, "runs": share_raw(merged)}
-            said.append(f"{write_kept(path, content)}: {', '.join(found)}")
-    return said
+            lines.append(f"{write_kept(path, content)}: {', '.join(finished)}")
+    return lines
 
 
 def _finished(own: Path, folder: Path, experiment: Experiment) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -77,69 +77,67 @@ def _finished(own: Path, folder: Path, experiment: Experiment) -> Iterator[tuple
 
 
 def compact(folder: Path, experiment: Experiment, run: Run) -> dict[str, Any]:
-    """What is kept of a finished run.
+    """The kept entry of a finished run.
 
     Args:
         folder: of the run, as `examples/runs.py` writes it.
         experiment: whose measures must be there.
-        run: whose command must be what the run was made with.
+        run: whose command must match the arguments of the run.
 
     Raises:
-        ValueError: they are not.
+        ValueError: a measure is missing, or the command does not match.
     """
-    made = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    wrong = differences(run.command, made["arguments"])
+    run_file = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    wrong = differences(run.command, run_file["arguments"])
     if wrong:
         raise ValueError(
-            f"{folder} was made with other arguments than {experiment.name} {run.name}: {'; '.join(wrong)}"
+            f"{folder} was made with different arguments than {experiment.name} {run.name}: {'; '.join(wrong)}"
         )
-    kept = {key: made[key] for key in ("id", "card_sha256", "version", "machine")}
-    kept |= {"seed": made["arguments"]["seed"], "arguments": neutral(made["arguments"])}
-    kept |= {"libraries": made.get("libraries", {}), "processor_seconds": processor_seconds_of(made)}
-    kept |= {"seconds": seconds_of(made), "steps": len(made["curve"]), "curve": thin(made["curve"])}
+    kept = {key: run_file[key] for key in ("id", "card_sha256", "version", "machine")}
+    kept |= {"seed": run_file["arguments"]["seed"], "arguments": neutral(run_file["arguments"])}
+    kept |= {"libraries": run_file.get("libraries", {}), "processor_seconds": processor_seconds_of(run_file)}
+    kept |= {"seconds": seconds_of(run_file), "steps": len(run_file["curve"]), "curve": thin(run_file["curve"])}
     evaluations = compact_evaluations(folder, "evaluation-", experiment.kept_measures)
     missing = [split for split in experiment.splits if split not in evaluations]
     if missing:
         raise ValueError(f"{folder} has no evaluation of {', '.join(missing)}")
     kept["evaluations"] = {split: evaluations[split] for split in experiment.splits}
     kept["evaluations"] |= compact_transfers(folder, run)
-    if made["id"] in OWN_DATA and (folder / "examples.json").is_file():
+    if run_file["id"] in OWN_DATA and (folder / "examples.json").is_file():
         kept["examples"] = json.loads((folder / "examples.json").read_text(encoding="utf-8"))[:EXAMPLES]
     return kept
 
 
 def check_alike(experiment: Experiment, runs: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raises a ValueError where runs of one arm differ in more than seed and folders, in what no command says."""
+    """Raises a ValueError if runs of one arm differ in arguments other than seed and folders."""
     firsts: dict[str, tuple[str, dict[str, Any]]] = {}
     for run in experiment.runs:
         if "arguments" not in runs.get(run.name, {}):
             continue
-        told = {key: value for key, value in runs[run.name]["arguments"].items() if key not in ("seed", *FOLDERS)}
-        other, expected = firsts.setdefault(run.arm, (run.name, told))
-        if told != expected:
-            wrong = sorted(key for key in {**told, **expected} if told.get(key) != expected.get(key))
+        stated = {key: value for key, value in runs[run.name]["arguments"].items() if key not in ("seed", *FOLDERS)}
+        other, expected = firsts.setdefault(run.arm, (run.name, stated))
+        if stated != expected:
+            wrong = sorted(key for key in {**stated, **expected} if stated.get(key) != expected.get(key))
             raise ValueError(
                 f"{experiment.name}: {run.name} and {other} differ in {', '.join(wrong)}; repeat one of them"
             )
 
 
 def compact_transfers(folder: Path, run: Run) -> dict[str, dict[str, Any]]:
-    """The evaluations of a run under other recommenders; empty where none was made.
+    """The evaluations of a run under other recommenders; empty if there are none.
 
     Raises:
-        ValueError: some were made and others not.
+        ValueError: some are missing.
     """
     found = compact_evaluations(folder, "transfer-", TRANSFER_MEASURES) if run.transfers else {}
     missing = [f"{name}/{split}" for name in run.transfers for split in SHOP_SPLITS if f"{name}/{split}" not in found]
     if found and missing:
-        raise ValueError(
-            f"{folder} lacks the evaluations {', '.join(missing)}; run the experiment again, which makes them"
-        )
+        raise ValueError(f"{folder} lacks the evaluations {', '.join(missing)}; run the experiment again to make them")
     return found
 
 
 def compact_evaluations(folder: Path, prefix: str, measures: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The evaluations of a run folder whose files begin with `prefix`, by what follows it in their names.
+    """The evaluations of a run folder whose files begin with `prefix`, by the rest of their names.
 
     A transfer's name is RECOMMENDER/SPLIT.
     """
@@ -160,7 +158,7 @@ def compact_evaluation(path: Path, measures: Sequence[str]) -> dict[str, Any]:
     saved = json.loads(path.read_text(encoding="utf-8"))
     kept: dict[str, Any] = {"id": saved["id"], "card_sha256": saved["card_sha256"], "version": saved["version"]}
     kept |= {"split": saved["split"], "n": len(saved["request_ids"]), "requests": sha(saved["request_ids"])}
-    if "users" in saved:  # who they are is nobody's business, which requests are of the same one is
+    if "users" in saved:  # only which requests belong to the same user, not who
         codes = {user: code for code, user in enumerate(dict.fromkeys(saved["users"]))}
         kept["users"] = [codes[user] for user in saved["users"]]
     kept["policies"] = {}
@@ -175,7 +173,7 @@ def compact_evaluation(path: Path, measures: Sequence[str]) -> dict[str, Any]:
 
 
 def compact_references(folder: Path, references: References) -> dict[str, Any] | None:
-    """What is kept of the references, with what the requests asked for; None where they are not finished."""
+    """The kept references, with the number of asked attributes; None if they are not finished."""
     paths = {split: folder / f"evaluation-{split}.json" for split in references.splits}
     if not all(path.is_file() for path in paths.values()):
         return None
@@ -191,7 +189,7 @@ def compact_references(folder: Path, references: References) -> dict[str, Any] |
 
 
 def read_runs(path: Path) -> dict[str, dict[str, Any]]:
-    """The runs of a kept file, each with its own values of the raw query; empty where there is no file."""
+    """The runs of a kept file, each with its own values of the raw query; empty if there is no file."""
     if not path.is_file():
         return {}
     runs: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["runs"]
@@ -204,7 +202,7 @@ def read_runs(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def share_raw(runs: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The runs, with the name of an earlier run in the place of the raw query's values where they are equal."""
+    """The runs, with the raw query's values replaced by the name of an earlier run if they are equal."""
     shared: dict[str, dict[str, Any]] = {}
     holders: dict[str, str] = {}
     for run, content in runs.items():
@@ -220,7 +218,7 @@ def share_raw(runs: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def thin(curve: Sequence[Mapping[str, float]]) -> dict[str, list[float | None]]:
-    """At most 60 points, each the mean of as many steps, as columns; `step` is the last of them, and so is `val`."""
+    """At most 60 points, each the mean of several steps, as columns; `step` and `val` are those of the last of them."""
     size = -(-len(curve) // POINTS) if curve else 1
     parts = [curve[start : start + size] for start in range(0, len(curve), size)]
     columns: dict[str, list[float | None]] = {"step": [part[-1].get("step", 0) for part in parts]}
@@ -233,27 +231,27 @@ def thin(curve: Sequence[Mapping[str, float]]) -> dict[str, list[float | None]]:
     return columns
 
 
-def seconds_of(made: Mapping[str, Any]) -> float | None:
-    """What the training took, evaluations left out; None where the curve does not say.
+def seconds_of(run_file: Mapping[str, Any]) -> float | None:
+    """Duration of the training without evaluations; None if the curve does not say.
 
-    A column `seconds` is a running total where it only grows, else the time of a step; columns `seconds_...` are parts of a
+    A column `seconds` is a running total if it only grows, otherwise the time of a step; columns `seconds_...` are parts of a
     step.
     """
-    totals = [step["seconds"] for step in made["curve"] if "seconds" in step]
+    totals = [step["seconds"] for step in run_file["curve"] if "seconds" in step]
     if len(totals) > 1 and all(first < second for first, second in pairwise(totals)):
         return round(totals[-1], 1)
-    parts = [value for step in made["curve"] for name, value in step.items() if name.startswith("seconds")]
+    parts = [value for step in run_file["curve"] for name, value in step.items() if name.startswith("seconds")]
     return round(sum(parts), 1) if parts else None
 
 
-def processor_seconds_of(made: Mapping[str, Any]) -> float | None:
-    """What the training worked on all cores, evaluations on val included; None where the curve does not say."""
-    found = [step["processor_seconds"] for step in made["curve"] if "processor_seconds" in step]
+def processor_seconds_of(run_file: Mapping[str, Any]) -> float | None:
+    """Processor time of the training on all cores, including evaluations on val; None if the curve does not say."""
+    found = [step["processor_seconds"] for step in run_file["curve"] if "processor_seconds" in step]
     return round(sum(found), 1) if found else None
 
 
 def differences(command: Sequence[str], arguments: Mapping[str, Any]) -> list[str]:
-    """Where the arguments of a run are not those of a command; folders may be anywhere."""
+    """Where the arguments of a run differ from those of a command; folders may be anywhere."""
     wrong = []
     for flag, values in flags(command).items():
         name = flag.removeprefix("--").replace("-", "_")
@@ -281,7 +279,7 @@ def flags(command: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _same(values: Sequence[str], there: Any) -> bool:
-    """Whether an argument is what a command line says; a text that holds a folder to be filled in is not looked at."""
+    """Whether an argument matches a command line; texts with a folder to be filled in are ignored."""
     if isinstance(there, list):
         pairs = zip(values, map(str, there), strict=False)
         return len(values) == len(there) and all("<" in a or _same_text(a, b) for a, b in pairs)
@@ -307,7 +305,7 @@ def neutral(value: Any) -> Any:
 
 
 def sha(request_ids: Sequence[str]) -> str:
-    """A short hash of requests and their order: two evaluations are paired where it is the same."""
+    """A short hash of requests and their order: two evaluations are paired if it is the same."""
     return hashlib.sha256("\n".join(request_ids).encode()).hexdigest()[:16]
 
 

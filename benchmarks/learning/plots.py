@@ -15,9 +15,9 @@ COLOURS = ("#1f77b4", "#d95f02", "#1b9e77")
 
 
 def plot_curves(runs: Sequence[KeptRun], measure: str, path: Path) -> None:
-    """Draws reward and, where the runs have it, val over the steps.
+    """Draws reward and, if the runs have it, val over the steps.
 
-    The file is a function of the runs: it holds no date and no version.
+    The file depends only on the runs: it has no date and no version.
 
     Args:
         runs: at least one; each arm has a colour.
@@ -42,19 +42,19 @@ def plot_curves(runs: Sequence[KeptRun], measure: str, path: Path) -> None:
 def draw(panel: Any, runs: Sequence[KeptRun], name: str) -> None:
     """One column of the curves."""
     for colour, arm in zip(COLOURS, dict.fromkeys(run.arm for run in runs), strict=False):
-        found = [points for run in runs if run.arm == arm and (points := series(run, name))]
-        if not found:
-            continue  # what was not trained has no curve
-        for one in found:
+        curves = [points for run in runs if run.arm == arm and (points := series(run, name))]
+        if not curves:
+            continue  # an untrained run has no curve
+        for one in curves:
             panel.plot(list(one), list(one.values()), color=colour, linewidth=0.7, alpha=0.5)
-        # Where a run is shorter, the mean is over the steps that all have.
-        shared = sorted(set.intersection(*(set(one) for one in found)))
-        means = [float(np.mean([one[step] for one in found])) for step in shared]
-        panel.plot(shared, means, color=colour, linewidth=2.2, label=f"{arm}, mean of {len(found)}")
+        # If a run is shorter, the mean is over the steps that all have.
+        shared = sorted(set.intersection(*(set(one) for one in curves)))
+        means = [float(np.mean([one[step] for one in curves])) for step in shared]
+        panel.plot(shared, means, color=colour, linewidth=2.2, label=f"{arm}, mean of {len(curves)}")
 
 
 def series(run: KeptRun, name: str) -> dict[float, float]:
-    """Step and value of a curve's column; empty where the run has none."""
+    """Step and value of a curve's column; empty if the run has none."""
     curve = run.content["curve"]
     points = zip(curve["step"], curve.get(name, ()), strict=False)
     return {step: value for step, value in points if value is not None}

@@ -1,4 +1,4 @@
-"""The page `docs/results.md`: what stands between its marks is made here from the kept runs, the rest is written by hand."""
+"""The page `docs/results.md`: the parts between its marks are generated here from the kept runs, the rest is handwritten."""
 
 from __future__ import annotations
 
@@ -68,21 +68,21 @@ def write(kept: Path, page: Path) -> list[str]:
     """Writes the sections and plots of every experiment.
 
     Returns:
-        What was done, for people.
+        One line per experiment, to print.
     """
     archive = Archive(kept)
-    said = []
+    lines = []
     for experiment in EXPERIMENTS.values():
         runs = archive.runs(experiment)
         if runs:
             plot_curves(runs, experiment.measures[0], page.parent / image(experiment))
         write_section(page, experiment.name, section(archive, experiment))
-        said.append(f"{experiment.name}: {len(runs)} of {len(experiment.runs)} runs")
-    return said
+        lines.append(f"{experiment.name}: {len(runs)} of {len(experiment.runs)} runs")
+    return lines
 
 
 def section(archive: Archive, experiment: Experiment) -> str:
-    """What stands between the marks of an experiment; a function of the kept runs only."""
+    """The text between the marks of an experiment; it depends only on the kept runs."""
     runs = archive.runs(experiment)
     parts = found_parts(archive, experiment, runs) if runs else [f"{NOT_RUN} No numbers are kept of this experiment."]
     return "\n\n".join([*filter(None, parts), repeat(experiment)])
@@ -110,14 +110,14 @@ def found_parts(archive: Archive, experiment: Experiment, runs: Sequence[KeptRun
 
 
 def other_settings(experiment: Experiment, runs: Sequence[KeptRun]) -> list[str]:
-    """What is to be known of kept runs whose command has changed since."""
+    """Notes on kept runs whose command has changed since."""
     commands = {run.name: run.command for run in experiment.runs}
     found = {run.name: differences(commands[run.name], run.content["arguments"]) for run in runs}
     return [f"{OTHER_SETTINGS} {name}: {'; '.join(wrong)}." for name, wrong in found.items() if wrong]
 
 
 def views(experiment: Experiment) -> list[View]:
-    """One view of the splits, or one for each recommender."""
+    """One view of the splits, or one per recommender."""
     if not any(run.transfers for run in experiment.runs):
         return [View("", experiment.references, lambda arm, split: split)]
 
@@ -130,26 +130,26 @@ def views(experiment: Experiment) -> list[View]:
 
 
 def view_parts(experiment: Experiment, view: View, columns: dict[str, Scores]) -> list[str]:
-    """The tables of a view. Runs that stand in another section are not listed again."""
+    """The tables of a view. Runs from another section are not listed again."""
     arms = {run.arm for run in experiment.runs if run.same_as}
     brief = {arm for arm in arms if all(view.key(arm, split) == split for split in columns)}
     parts = [view.label]
     for measure in experiment.measures:
         parts += [scores_table(columns, measure, brief), differences_table(columns, measure, brief)]
         parts.append(untrained_table(columns, measure))
-    said = reading(experiment, columns)
+    sentences = reading(experiment, columns)
     if experiment.versus and (found := versus_differences(columns, experiment.versus, experiment.measures)):
         parts.append(versus_table(found, experiment.versus))
         firsts = {split: one[experiment.measures[0]] for split, one in found.items()}
         first, second = experiment.versus
-        said.append(f"{second} is {sides({split: one.over_requests for split, one in firsts.items()}, first)}.")
+        sentences.append(f"{second} is {sides({split: one.over_requests for split, one in firsts.items()}, first)}.")
         if not any(math.isnan(one.p_trainings) for one in firsts.values()):
             apart = [split for split, one in firsts.items() if one.p_trainings < 0.05]
-            said.append(
+            sentences.append(
                 f"over the trainings, {second} and {first} lie apart on {', '.join(apart) or 'no split'} (p < 0.05)."
             )
             parts.append(SEEDS_FOOT)
-    parts += [foot(columns), "\n".join(f"- In {experiment.measures[0]}, {line}" for line in said)]
+    parts += [foot(columns), "\n".join(f"- In {experiment.measures[0]}, {line}" for line in sentences)]
     if experiment.stratified and all("asked" in one.raw.strata for one in columns.values()):
         parts.append("By the number of attributes that a request asks for, mean over runs:")
         parts.append(strata_table(columns, experiment.measures[0]))
@@ -177,20 +177,20 @@ def foot(columns: dict[str, Scores]) -> str:
 
 
 def reading(experiment: Experiment, columns: dict[str, Scores]) -> list[str]:
-    """Where each arm's mean lies above and below the raw query, in words: what the intervals say and nothing more."""
-    said = []
+    """Where each arm's mean is above and below the raw query, in words: what the intervals say and nothing more."""
+    sentences = []
     for arm, runs in next(iter(columns.values())).arms.items():
         several, found = len(runs) > 1, {}
         for split, one in columns.items():
             compared, name = (one.means[arm], MEAN) if several else (one.seeds[arm], runs[0].name)
             found[split] = compared.differences[name][experiment.measures[0]]
         what = f"the mean of {len(runs)} runs ({arm})" if several else f"the one run ({arm}, {runs[0].name})"
-        said.append(f"{what} is {sides(found, 'the raw query')}.")
-    return said
+        sentences.append(f"{what} is {sides(found, 'the raw query')}.")
+    return sentences
 
 
 def sides(found: dict[str, Difference], other: str) -> str:
-    """On which splits a difference's interval lies above 0, below it, or holds it."""
+    """On which splits a difference's interval is above 0, below 0, or contains it."""
     where: dict[str, list[str]] = {f"above {other}": [], f"below {other}": [], f"not told apart from {other}": []}
     names = list(where)
     for split, one in found.items():
@@ -216,7 +216,7 @@ def origin(experiment: Experiment, runs: Sequence[KeptRun]) -> str:
 
 
 def span(seconds: Sequence[float | None], what: str) -> str:
-    """The least and the most of some times, and how many are known where not all are; empty where none is."""
+    """The range of some times, and how many are known unless all are; empty if none is."""
     known = sorted(value for value in seconds if value is not None)
     ends = dict.fromkeys(f"{value:,.0f}" for value in known[:1] + known[-1:])
     some = f" ({len(known)} of {len(seconds)} runs)" if len(known) < len(seconds) else ""
@@ -224,13 +224,13 @@ def span(seconds: Sequence[float | None], what: str) -> str:
 
 
 def _machine(machine: dict[str, object]) -> str:
-    """Processor, cores, GPU where one was named, and Python."""
+    """Processor, cores, GPU if named, and Python."""
     gpu = f", {machine['gpu']}" if machine.get("gpu") else ""
     return f"{machine['processor']}, {machine['cores']} cores{gpu}, Python {machine['python']}"
 
 
 def repeat(experiment: Experiment) -> str:
-    """How the experiment is run again, and what one of its runs is."""
+    """How to repeat the experiment, and the command of one run of each kind."""
     needs_data = any(DATA in part or FOLDS in part for run in experiment.runs for part in run.command)
     line = f"python -m benchmarks.learning run {experiment.name}" + (" --data DATA" if needs_data else "")
     firsts = {run.arm: run for run in reversed(experiment.runs) if not run.same_as}
@@ -246,14 +246,14 @@ def repeat(experiment: Experiment) -> str:
 
 
 def install_line(extras: str) -> str:
-    """How extras are installed in a clone; the constraints keep torch small."""
+    """How to install extras in a clone; the constraints keep torch small."""
     if not WITH_TORCH.intersection(extras.split(",")):
         return f"pip install -e '.[{extras}]'"
     return f"pip install -c constraints.txt -e '.[{extras}]'  # without -c, torch pulls in several gigabytes"
 
 
 def shown(command: Sequence[str], output: str) -> str:
-    """A command as a person types it."""
+    """A command as a user types it."""
     parts = []
     for part in command:
         for word, text in {**SHOWN, OUTPUT: output}.items():
@@ -268,7 +268,7 @@ def image(experiment: Experiment) -> str:
 
 
 def measured(page: Path, name: str) -> str:
-    """What stands between the marks of an experiment in a page."""
+    """The text between the marks of an experiment in a page."""
     text = page.read_text(encoding="utf-8")
     begin, end = f"<!-- measured {name}: begin -->", f"<!-- measured {name}: end -->"
     return text.partition(begin)[2].partition(end)[0].strip()

@@ -1,4 +1,4 @@
-"""Runs what is missing, one after another, as a user would: the example in a process of its own."""
+"""Runs what is missing, one after another, as a user would: each example in its own process."""
 
 from __future__ import annotations
 
@@ -38,8 +38,9 @@ from rec_gym.loop.task import Task
 from rec_gym.making import make_task
 from rec_gym.overrides import overrides_of
 from rec_gym.policies import make_policy
+from rec_gym.tables import unknown
 
-POLICY = "policy.npz"  # what a word policy is saved as
+POLICY = "policy.npz"  # the file of a word policy
 
 
 @dataclass(frozen=True)
@@ -48,27 +49,27 @@ class Places:
 
     Attributes:
         folder: of all runs.
-        data: the user's data; None where they named none.
+        data: the user's data; None if not named.
     """
 
     folder: Path
     data: Path | None = None
 
     def run(self, experiment: Experiment, run: Run) -> Path:
-        """The folder of a run; that of the other experiment where the run is one of its."""
+        """The folder of a run; if it belongs to another experiment, the folder there."""
         owner, own = source(experiment, run)
         return self.folder / owner.name / own.name
 
     @property
     def folds(self) -> Path:
-        """The folder of the folds, beside the runs that read them."""
+        """The folder of the folds, next to the runs that read them."""
         return self.folder / "cranfield" / "folds"
 
     def fill(self, text: str, output: Path | None = None) -> str:
-        """A part of a command with its folders in place.
+        """A part of a command with its folders filled in.
 
         Raises:
-            SystemExit: it needs the user's data, or the encoder, and they are not there.
+            SystemExit: it needs the user's data or the encoder, which is missing.
         """
         if DATA in text and self.data is None:
             raise SystemExit(
@@ -95,20 +96,20 @@ def minilm() -> str:
 
 
 def run_experiment(experiment: Experiment, places: Places, only: str = "") -> None:
-    """Everything of an experiment that is missing: references, runs, and what is evaluated of them afterwards.
+    """Everything of an experiment that is missing: references, runs, and their later evaluations.
 
     Args:
         experiment: which.
         places: where.
-        only: runs whose name holds this text; empty for all.
+        only: runs whose name contains this text; empty for all.
 
     Raises:
-        SystemExit: there is no such run, or one failed.
+        SystemExit: unknown run, or one failed.
     """
     runs = [run for run in experiment.runs if only in run.name]
     if not runs:
         names = ", ".join(run.name for run in experiment.runs)
-        raise SystemExit(f"{experiment.name} has no run {only!r}; there are: {names}")
+        raise SystemExit(f"{experiment.name} has no run {only!r}; choose from: {names}")
     if experiment.references:
         make_references(REFERENCES[experiment.references], places)
     for number, run in enumerate(runs, 1):
@@ -116,7 +117,7 @@ def run_experiment(experiment: Experiment, places: Places, only: str = "") -> No
         label = f"[{number}/{len(runs)}] {experiment.name} {run.name}"
         folder = places.run(experiment, run)
         if (folder / "run.json").is_file():
-            print(f"{label}: is there", flush=True)
+            print(f"{label}: already there", flush=True)
         else:
             prepare(owner, places)
             call([places.fill(part, folder) for part in own.command], label)
@@ -125,10 +126,10 @@ def run_experiment(experiment: Experiment, places: Places, only: str = "") -> No
 
 
 def prepare(experiment: Experiment, places: Places) -> None:
-    """Makes models and folds that are not there yet."""
-    for made, command in experiment.prepares:
-        if not Path(places.fill(made)).exists():
-            call([places.fill(part) for part in command], f"{experiment.name}: {made}")
+    """Makes missing models and folds."""
+    for path, command in experiment.prepares:
+        if not Path(places.fill(path)).exists():
+            call([places.fill(part) for part in command], f"{experiment.name}: {path}")
     if experiment.pooled and not (places.folds / f"fold-{FOLD_COUNT - 1}").is_dir():
         write_folds(Path(places.fill(f"{DATA}/cranfield")), places.folds, FOLD_COUNT)
 
@@ -142,9 +143,7 @@ def call(command: Sequence[str], label: str) -> None:
     print(f"{label}: python {' '.join(command)}", flush=True)
     done = subprocess.run([sys.executable, *command])
     if done.returncode:
-        raise SystemExit(
-            f"{label} failed with exit status {done.returncode}; what is finished stays, and is not run again"
-        )
+        raise SystemExit(f"{label} failed with exit status {done.returncode}; finished runs are kept and not repeated")
 
 
 def task_of(environment: Environment, places: Places, split: str) -> Task:
@@ -155,24 +154,24 @@ def task_of(environment: Environment, places: Places, split: str) -> Task:
 
 
 def make_references(references: References, places: Places) -> None:
-    """Evaluates the references that are not there yet."""
+    """Evaluates the missing references."""
     for split in references.splits:
         path = places.folder / "references" / references.name / f"evaluation-{split}.json"
         if path.is_file():
             continue
         print(f"references {references.name}, {split}: {', '.join(references.policies)}", flush=True)
         task = task_of(references.environment, places, split)
-        found = [
+        evaluations = [
             evaluate(
                 task, make_policy(name, task), name=name, measures=references.measures, requests=references.requests
             )
             for name in references.policies
         ]
-        save(path, found, references.measures)
+        save(path, evaluations, references.measures)
 
 
 def transfer(run: Run, folder: Path, places: Places) -> None:
-    """Evaluates a run's policy under other recommenders, beside the raw query there."""
+    """Evaluates a run's policy under other recommenders, along with the raw query."""
     for name in run.transfers:
         for split in SHOP_SPLITS:
             path = folder / f"transfer-{name}-{split}.json"
@@ -181,13 +180,13 @@ def transfer(run: Run, folder: Path, places: Places) -> None:
             task = task_of(RECOMMENDERS[name], places, split)
             spec = f"rec_gym.policies.learner:load_policy:{folder / POLICY}"
             policies = {RAW: make_policy(RAW, task), TRAINED: make_policy(spec, task)}
-            found = [evaluate(task, one, name=key, measures=TRANSFER_MEASURES) for key, one in policies.items()]
+            evaluations = [evaluate(task, one, name=key, measures=TRANSFER_MEASURES) for key, one in policies.items()]
             print(f"{run.name} under {name}, {split}", flush=True)
-            save(path, found, TRANSFER_MEASURES)
+            save(path, evaluations, TRANSFER_MEASURES)
 
 
 def save(path: Path, evaluations: Sequence[Evaluation], measures: Sequence[str]) -> None:
-    """Writes evaluations of the same requests, with what these asked for where the data say so."""
+    """Writes evaluations of the same requests, with the number of asked attributes if the data has it."""
     comparison = compare(evaluations, measures)
     print_report(comparison)
     asked = evaluations[0].strata.get("asked")
@@ -196,7 +195,7 @@ def save(path: Path, evaluations: Sequence[Evaluation], measures: Sequence[str])
 
 
 def write_examples(experiment: Experiment, folder: Path) -> None:
-    """What a word policy writes for a few requests of test, unless the run says so itself."""
+    """What a word policy writes for a few test requests, unless the run has recorded it."""
     path = folder / "examples.json"
     if path.is_file() or not (folder / POLICY).is_file():
         return
@@ -210,8 +209,8 @@ def known(name: str) -> Experiment:
     """The experiment of a name.
 
     Raises:
-        SystemExit: there is none.
+        SystemExit: unknown experiment.
     """
     if name not in EXPERIMENTS:
-        raise SystemExit(f"there is no experiment {name!r}; there are: {', '.join(EXPERIMENTS)}")
+        raise SystemExit(unknown("experiment", name, EXPERIMENTS))
     return EXPERIMENTS[name]

@@ -1,4 +1,4 @@
-"""Scores of kept runs: they become evaluations again, and the package's own statistics compare them."""
+"""Scores of kept runs: kept values become evaluations again, compared by the package's own statistics."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ MEAN, POOLED = "mean", "all folds"
 
 @dataclass(frozen=True, eq=False)
 class KeptRun:
-    """A run that is kept.
+    """A kept run.
 
     Attributes:
         name: of the run, in the experiment that looks at it.
         arm: what it is a repetition of.
         seed: of the training.
-        content: what the kept file holds of it; of a run of another experiment, that one's.
-        borrowed: whether it is one of another experiment.
+        content: its entry in the kept file of its own experiment.
+        borrowed: whether it belongs to another experiment.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Archive:
     """The kept files of a folder.
 
     Args:
-        folder: with one file an experiment, and one for each set of references.
+        folder: with one file per experiment, and one per set of references.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,8 +54,8 @@ class Archive:
         self._asked = {one["requests"]: one["asked"] for one in evaluations if "asked" in one}
 
     def runs(self, experiment: Experiment) -> list[KeptRun]:
-        """The runs of an experiment that are kept, in its order."""
-        found = []
+        """The kept runs of an experiment, in its order."""
+        runs = []
         for run in experiment.runs:
             owner, own = source(experiment, run)
             content = self._runs[owner.name].get(own.name)
@@ -64,22 +64,22 @@ class Archive:
             if run.same_as:
                 further = self._runs[experiment.name].get(run.name, {}).get("evaluations", {})
                 content = {**content, "evaluations": {**content["evaluations"], **further}}
-            found.append(KeptRun(run.name, run.arm, run.seed, content, bool(run.same_as)))
-        return found
+            runs.append(KeptRun(run.name, run.arm, run.seed, content, bool(run.same_as)))
+        return runs
 
     def evaluation(self, run: KeptRun, key: str, policy: str) -> Evaluation | None:
-        """A run's evaluation; None where it was not made."""
+        """A run's evaluation; None if there is none."""
         kept = run.content["evaluations"].get(key)
         return None if kept is None else self._evaluation(kept, policy, RAW if policy == RAW else run.name)
 
     def references(self, name: str, key: str) -> list[Evaluation]:
-        """The references on a split, the raw query left out; none where they are not kept."""
+        """The references on a split, without the raw query; none if they are not kept."""
         kept = self._references.get(name, {}).get(key)
         return [self._evaluation(kept, one, one) for one in kept["policies"] if one != RAW] if kept else []
 
     def _evaluation(self, kept: Mapping[str, Any], policy: str, name: str) -> Evaluation:
         """Kept values as an evaluation; request ids are made from the hash, so that only equal requests are paired."""
-        size, found = kept["n"], kept["policies"][policy]
+        size, scored = kept["n"], kept["policies"][policy]
         asked = self._asked.get(kept["requests"])
         return Evaluation(
             name=name,
@@ -93,7 +93,7 @@ class Archive:
             settings={},
             request_ids=[f"{kept['requests']}/{place}" for place in range(size)],
             users=np.array([str(code) for code in kept.get("users", [""] * size)], object),
-            measures={key: np.array(values, np.float64) for key, values in found["values"].items()},
+            measures={key: np.array(values, np.float64) for key, values in scored["values"].items()},
             rewards=np.full(size, np.nan),  # not kept
             text_stats={},
             parse_ok=np.full(size, np.nan),
@@ -105,10 +105,10 @@ class Archive:
 
 @dataclass(frozen=True)
 class View:
-    """What one table looks at.
+    """The contents of one table.
 
     Attributes:
-        label: of the table; empty where there is one only.
+        label: of the table; empty if there is only one.
         references: key of the references.
         key: from arm and split to the name of a kept evaluation.
     """
@@ -152,14 +152,14 @@ def scores_of(
         measures: what is compared.
 
     Raises:
-        ValueError: the raw query has other values in another run, or requests differ.
+        ValueError: the raw query has different values in another run, or requests differ.
     """
     raw = raws[0]
     for other in raws[1:]:
         if any(not np.array_equal(raw.values(name), other.values(name)) for name in measures):
             raise ValueError(
-                f"the raw query scores differently in two runs on {raw.task_id} {raw.split}; they were made with other "
-                "versions or settings, repeat the older one"
+                f"the raw query scores differently in two runs on {raw.task_id} {raw.split}; they were made with different "
+                "versions or settings; repeat the older one"
             )
     seeds = {arm: compare([raw, *found], measures) for arm, found in arms.items()}
     several = {arm: found for arm, found in arms.items() if len(found) > 1}
@@ -168,7 +168,7 @@ def scores_of(
 
 
 def split_scores(archive: Archive, experiment: Experiment, split: str, view: View) -> Scores | None:
-    """The scores of an experiment's runs on a split; None where no run was evaluated there."""
+    """The scores of an experiment's runs on a split; None if no run was evaluated there."""
     arms: dict[str, list[Evaluation]] = {}
     raws = []
     for run in archive.runs(experiment):
@@ -179,26 +179,26 @@ def split_scores(archive: Archive, experiment: Experiment, split: str, view: Vie
             arms.setdefault(run.arm, []).append(trained)
     references = archive.references(view.references, split)
     if raws and references and references[0].request_ids != raws[0].request_ids:
-        raise ValueError(f"the references {view.references} are of other requests than {experiment.name} on {split}")
+        raise ValueError(f"the references {view.references} have other requests than {experiment.name} on {split}")
     return scores_of(raws, arms, references, experiment.measures) if raws else None
 
 
 def pooled_scores(archive: Archive, experiment: Experiment) -> Scores | None:
-    """The requests of all folds taken together; None where a fold is missing."""
+    """The requests of all folds taken together; None if a fold is missing."""
     runs = archive.runs(experiment)
     [split] = experiment.splits
     if len(runs) < len(experiment.runs):
         return None
     raws: list[Evaluation] = []
-    found: dict[str, list[Evaluation]] = {}
+    by_arm: dict[str, list[Evaluation]] = {}
     for run in runs:
         raw, trained = archive.evaluation(run, split, RAW), archive.evaluation(run, split, TRAINED)
         assert raw is not None
         assert trained is not None
         if run.arm == experiment.arms[0]:
             raws.append(raw)
-        found.setdefault(run.arm, []).append(trained)
-    arms = {arm: [pool(evaluations, POOLED)] for arm, evaluations in found.items()}
+        by_arm.setdefault(run.arm, []).append(trained)
+    arms = {arm: [pool(evaluations, POOLED)] for arm, evaluations in by_arm.items()}
     return scores_of([pool(raws, RAW)], arms, archive.references(experiment.references, "all"), experiment.measures)
 
 
@@ -212,7 +212,7 @@ def pool(evaluations: Sequence[Evaluation], name: str) -> Evaluation:
     """Evaluations of different requests, one after another.
 
     Raises:
-        ValueError: a request stands in two of them.
+        ValueError: a request is in two of them.
     """
     ids = [request for one in evaluations for request in one.request_ids]
     if len(set(ids)) < len(ids):
@@ -252,7 +252,7 @@ class Versus:
 
 
 def versus(first: Sequence[Evaluation], second: Sequence[Evaluation], measures: Sequence[str]) -> dict[str, Versus]:
-    """The second arm above the first, for each measure; the runs stand in the order of the same seeds."""
+    """The second arm above the first, for each measure; the runs are in the order of the same seeds."""
     over_requests = compare([mean_of(first, "first"), mean_of(second, "second")], measures).differences["second"]
     found = {}
     for measure in measures:

@@ -28,12 +28,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def scores_table(columns: Mapping[str, Scores], measure: str, brief: Container[str] = ()) -> str:
-    """Raw query, references, every run and the mean over runs; a column a split.
+    """Raw query, references, every run and the mean over runs; one column per split.
 
     Args:
         columns: the scores of each split; all have the same arms and runs.
         measure: which.
-        brief: arms of which the mean is shown only, because their runs stand in another table.
+        brief: arms of which only the mean is shown, because their runs are in another table.
     """
     first = next(iter(columns.values()))
     every = list(columns.values())
@@ -69,7 +69,7 @@ def differences_table(columns: Mapping[str, Scores], measure: str, brief: Contai
 
 
 def untrained_table(columns: Mapping[str, Scores], measure: str) -> str:
-    """The mean over trained runs above the same model before training; empty where that was not evaluated."""
+    """The mean over trained runs above the same model before training; empty if that was not evaluated."""
     if not all(UNTRAINED in one.arms and TRAINED in one.arms for one in columns.values()):
         return ""
     cells = []
@@ -82,7 +82,7 @@ def untrained_table(columns: Mapping[str, Scores], measure: str) -> str:
 def versus_differences(
     columns: Mapping[str, Scores], arms: tuple[str, str], measures: Sequence[str]
 ) -> dict[str, dict[str, Versus]]:
-    """For each split and measure one arm above the other; empty where no seed of both was run."""
+    """For each split and measure one arm above the other; empty if they share no seed."""
     pairs = {split: paired_arms(*(one.arms.get(arm, []) for arm in arms)) for split, one in columns.items()}
     if not all(first for first, _ in pairs.values()):
         return {}
@@ -90,7 +90,7 @@ def versus_differences(
 
 
 def versus_table(found: Mapping[str, Mapping[str, Versus]], arms: tuple[str, str]) -> str:
-    """One arm against the other: over requests, and seed by seed; a column a split."""
+    """One arm against the other: over requests, and seed by seed; one column per split."""
     rows = []
     for measure in next(iter(found.values())):
         rows.append([measure, *(difference_cell(one[measure].over_requests) for one in found.values())])
@@ -161,7 +161,7 @@ def text_table(runs: Sequence[KeptRun], split: str) -> str:
 
 
 def examples_table(runs: Sequence[KeptRun]) -> str:
-    """What the first run that has examples writes; empty where none has."""
+    """What the first run that has examples writes; empty if none has."""
     for run in runs:
         if run.content.get("examples"):
             rows = [[escaped(one["request"]), escaped(one["written"])] for one in run.content["examples"]]
@@ -181,7 +181,7 @@ def raw_cell(scores: Scores, measure: str) -> str:
 
 
 def decimals(value: float, sign: str = "") -> str:
-    """Three decimals. What lies halfway between two is rounded alike on every machine, whatever its last bits are."""
+    """Three decimals. Halfway values are rounded alike on every machine, whatever their last bits."""
     return f"{round(value, 9):{sign}.3f}"
 
 
@@ -198,7 +198,7 @@ def interval_cell(interval: Interval) -> str:
 
 
 def covered_cell(interval: Interval) -> str:
-    """A mean over strata; where some are missing, the share that is there."""
+    """A mean over strata; if some are missing, also the share that is covered."""
     share = "" if interval.covered > 0.9995 else f" ({interval.covered:.0%} of the mix)"
     return interval_cell(interval) + share
 

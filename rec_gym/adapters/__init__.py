@@ -1,5 +1,5 @@
-"""Adapters to training frameworks: one file each, imported only when asked for.
+"""Adapters to training frameworks, imported only on request.
 
-Each takes a task's rows and its `score`, and gives them the form that the framework wants. Gains never travel through a
-trainer: its rows carry the request id.
+Each puts a task's rows and its `score` into the form that the framework expects. Gains never pass through a trainer: its
+rows carry the request id.
 """

@@ -1,7 +1,7 @@
-"""Rows of a task as a trainer's file, and the task again from what stands in a row.
+"""Exports the rows of a task as a trainer's file.
 
-A row carries the id, the settings and the request id; the process that scores makes the task from them. Gains never
-travel.
+A row carries the id, the settings and the request id; the scoring process makes the task from them. Gains are never
+exported.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING, Any
 from rec_gym.adapters.rows import describe_task, task_of
 from rec_gym.cache import atomic_path
 from rec_gym.progress import track
+from rec_gym.tables import unknown
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from rec_gym.loop.task import Task
 
-# Formats, and the endings by which the trainers tell a file's kind.
+# Formats, and the suffixes by which the trainers recognise them.
 FORMATS = {"verl": (".parquet",), "openrlhf": (".jsonl", ".json"), "jsonl": (".jsonl", ".json")}
 SEARCH_TOOL = "search"
 _TOOL_PROMPT = (
-    "{request}\n\nUse the `search` tool to find the products that %s. The search engine treats each query as: "
+    "{request}\n\nUse the `search` tool to find the products that %s. The search engine treats each query as "
     "{query_language}. Look at the titles it returns, and search again if another query could do better."
 )
 _ROW_GROUP = 1024
@@ -33,26 +34,26 @@ _ROW_GROUP = 1024
 def export(
     task_id: str, file: str | Path, *, format: str = "jsonl", split: str = "train", **settings: Any
 ) -> tuple[Path, Task]:
-    """Writes a row for each request of a split; the same arguments give the same bytes.
+    """Writes one row per request of a split; the same arguments give the same bytes.
 
     Args:
         task_id: a registered id.
-        file: where to; whole or not at all.
-        format: `"verl"` (Parquet), `"openrlhf"` (JSON lines) or `"jsonl"` (the rows of `Task.rows` and their task).
-        split: the requests.
-        settings: further keywords of `make_task`; the process that scores makes the task with the same.
+        file: the target; written atomically.
+        format: `"verl"` (Parquet), `"openrlhf"` (JSON lines) or `"jsonl"` (the rows of `Task.rows` with their task).
+        split: the split to export.
+        settings: further keywords of `make_task`; the scoring process makes the task with the same ones.
 
     Returns:
-        The file's absolute path, and the task whose rows it holds.
+        The file's absolute path, and the exported task.
 
     Raises:
-        ValueError: an unknown format, a setting that is not plain data, or one that the trainer cannot go along with.
+        ValueError: an unknown format, a setting that is not plain data, or one that the trainer does not support.
     """
     if format not in FORMATS:
-        raise ValueError(f"format is one of {', '.join(FORMATS)}, not {format!r}")
+        raise ValueError(unknown("format", format, FORMATS))
     file = Path(file).expanduser().absolute()
     if file.suffix not in FORMATS[format]:
-        raise ValueError(f"the name of a file for {format} ends in {FORMATS[format][0]}, not {file.name!r}")
+        raise ValueError(f"the name of a file for {format} must end in {FORMATS[format][0]}, not {file.name!r}")
     settings = {"split": split, **settings}
     task = task_of(describe_task(task_id, settings))
     if format != "jsonl" and task.turns.limit > 1 and task.turns.reward != "gain":
@@ -74,10 +75,10 @@ def export(
 
 
 def _with_tool(task: Task, settings: dict[str, Any]) -> Task:
-    """The task of several turns as verl's tool plays it; the prompt is entered into the settings."""
+    """A task of several turns as verl's tool plays it; its prompt is added to the settings."""
     if "prompt" in settings:
         return task
-    # The prompts of a task ask for the query and nothing else; a model that calls a tool is told of the tool.
+    # The usual prompts ask for the query and nothing else; a model that calls a tool needs to be told about it.
     if task.dataset.is_history:
         shopper, wanted = "A shopper bought these products, oldest first", "this shopper will buy next"
     else:
@@ -92,7 +93,7 @@ def _verl_rows(task: Task, description: str, split: str) -> Iterator[dict[str, A
     for index, row in enumerate(task.rows()):
         request_id = row["request_id"]
         extra: dict[str, Any] = {"index": index, "split": split, "request_id": request_id, "task": description}
-        made = {
+        exported = {
             "data_source": f"{task.name}/{split}",
             "prompt": row["messages"],
             "ability": "recommendation",
@@ -100,10 +101,10 @@ def _verl_rows(task: Task, description: str, split: str) -> Iterator[dict[str, A
             "extra_info": extra,
         }
         if task.turns.limit > 1:
-            made["agent_name"] = "tool_agent"
+            exported["agent_name"] = "tool_agent"
             start = {"request_id": request_id, "task": description}
             extra |= {"need_tools_kwargs": True, "tools_kwargs": {SEARCH_TOOL: {"create_kwargs": start}}}
-        yield made
+        yield exported
 
 
 def _openrlhf_rows(task: Task, description: str, split: str) -> Iterator[dict[str, Any]]:

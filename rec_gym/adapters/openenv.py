@@ -1,8 +1,8 @@
-"""OpenEnv, the server's side: any registered id behind a port, one index for all sessions.
+"""OpenEnv, server side: any registered id behind a port, with one index for all sessions.
 
     python -m rec_gym.adapters.openenv RecR1-CornerShop-BM25-v0 --port 8000 --set action=append
 
-Requests and texts travel; relevance judgements stay in the server. `rec_gym.adapters.openenv_client` is the other side.
+Only requests and texts are sent; relevance judgements stay on the server. `rec_gym.adapters.openenv_client` is the client.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from rec_gym.env import RecommenderEnv
 from rec_gym.loop.task import Task
 from rec_gym.making import make_task
 from rec_gym.overrides import overrides_of
+from rec_gym.tables import unknown
 
 try:
     import uvicorn
@@ -44,14 +45,14 @@ _SCORES = ("measures", "terms")
 
 
 class ClientError(ValueError):
-    """A client asked for what cannot be; the message goes to it, and its session goes on."""
+    """A client's request is invalid; the client gets the message, and its session continues."""
 
 
 class SharedTasks:
-    """The tasks of a server, one for each split; they share one recommender, and all sessions share them.
+    """The tasks of a server, one per split; they share one recommender, and all sessions share them.
 
     Args:
-        task: the task of the split that is meant where a client names none.
+        task: the task of the default split.
         scores_each_turn: whether observations hold measures and terms before the episode ends.
     """
 
@@ -66,29 +67,29 @@ class SharedTasks:
         return repr(self._task)
 
     def of(self, split: str | None) -> Task:
-        """The task of a split, made when first asked for.
+        """The task of a split, made on first use.
 
         Raises:
-            ClientError: there is no such split.
+            ClientError: unknown split.
         """
         split = self.default if split is None else split
         if split not in self.splits:
-            raise ClientError(f"no split {split!r}; choose from: {', '.join(self.splits)}")
-        if split not in self._tasks:  # two sessions may make it at once; either is as good
+            raise ClientError(unknown("split", split, self.splits))
+        if split not in self._tasks:  # two sessions may make it at once; either will do
             self._tasks[split] = self._task.replace(split=split)
         return self._tasks[split]
 
     def groups(self, columns: Mapping[str, Any], done: bool) -> dict[str, dict[str, float]]:
         """The measures, terms and text statistics of an observation.
 
-        A client may hand the whole observation to its policy, so it holds no score that the policy could still use: measures
-        and terms are empty until the episode ends.
+        A client may pass the whole observation to its policy, so it has no score that the policy could still exploit:
+        measures and terms are empty until the episode ends.
         """
         groups = _groups(columns)
         return groups if done or self.scores_each_turn else groups | {field: {} for field in _SCORES}
 
     def blank(self, split: str) -> dict[str, dict[str, float]]:
-        """What `groups` gives for an episode that has just begun: every number is 0."""
+        """The value of `groups` for an episode that has just begun: every number is 0."""
         if split not in self._blanks:
             task = self.of(split)
             [text] = task.observe(task.start(task.request_ids[:1]))
@@ -103,7 +104,7 @@ class RecommenderEnvironment(Environment):
     It also lists the tasks (OpenEnv's word for requests) of each split.
 
     Args:
-        tasks: of the server.
+        tasks: the server's tasks.
     """
 
     SUPPORTS_CONCURRENT_SESSIONS = True
@@ -112,7 +113,7 @@ class RecommenderEnvironment(Environment):
         super().__init__()
         self._tasks = tasks
         self._envs: dict[str, RecommenderEnv] = {}
-        self._env: RecommenderEnv | None = None  # None where no episode runs
+        self._env: RecommenderEnv | None = None  # None if no episode is running
         self._state = RecommenderState()
 
     def reset(
@@ -122,28 +123,28 @@ class RecommenderEnvironment(Environment):
         request_id: str | None = None,
         split: str | None = None,
         index: int | None = None,
-        **unknown: Any,
+        **others: Any,
     ) -> RecommenderObservation:
-        """Starts an episode on the next request of a split, or on the one that is named.
+        """Starts an episode on the next request of a split, or on the named one.
 
         Args:
-            seed: of the order of the requests, for this reset and those after it; the same order as that of
-                `gym.make(id, split=split).reset(seed=seed)`. Without one, every session draws its own.
+            seed: of the order of the requests, from this reset on; the same order as in
+                `gym.make(id, split=split).reset(seed=seed)`. Without a seed, every session draws its own.
             episode_id: a name for the episode.
             request_id: names the request.
-            split: the server's own unless it is named. Each split has its own order.
-            index: names the request by its place in the split, as the list of tasks does.
-            unknown: nothing else is taken.
+            split: by default the server's. Each split has its own order.
+            index: names the request by its index in the split, as in the list of tasks.
+            others: refused.
 
         Raises:
-            ClientError: an unknown keyword, split, request or index, or a seed that is none.
+            ClientError: an unknown keyword, split, request or index, or an invalid seed.
         """
-        if unknown:
+        if others:
             names = "seed, episode_id, request_id, split, index"
-            raise ClientError(f"reset takes {names}; not {next(iter(unknown))!r}")
+            raise ClientError(f"reset takes {names}; not {next(iter(others))!r}")
         if not isinstance(episode_id, str | None):
             raise ClientError(f"episode_id is a text, not {episode_id!r}")
-        # Whatever can fail comes before the environment's own reset: a reset that is refused changes nothing.
+        # Whatever can fail comes before the environment's own reset: a refused reset changes nothing.
         task = self._tasks.of(split)
         named = _named(task, request_id, index)
         blank = self._tasks.blank(task.split)
@@ -166,11 +167,11 @@ class RecommenderEnvironment(Environment):
         Args:
             action: the completion.
             timeout_s: not used; a step is one search.
-            unused: what else OpenEnv's HTTP route hands over.
+            unused: further arguments of OpenEnv's HTTP route.
 
         Raises:
-            ClientError: no episode runs.
-            RecommenderError: the recommender failed; the step may be tried again.
+            ClientError: no episode is running.
+            RecommenderError: the recommender failed; the step may be retried.
         """
         if self._env is None:
             raise ClientError(
@@ -180,9 +181,9 @@ class RecommenderEnvironment(Environment):
         self._state.step_count = info["turn"]
         if done:
             self._env = None
-        plain = {key: value for key, value in info.items() if "/" not in key}
+        flags = {key: value for key, value in info.items() if "/" not in key}
         return RecommenderObservation(
-            text=text, split=self._state.split, reward=reward, done=done, **plain, **self._tasks.groups(info, done)
+            text=text, split=self._state.split, reward=reward, done=done, **flags, **self._tasks.groups(info, done)
         )
 
     @property
@@ -191,15 +192,15 @@ class RecommenderEnvironment(Environment):
         return self._state.model_copy()
 
     def get_metadata(self) -> EnvironmentMetadata:
-        """What the server serves."""
+        """Name, description and version of the server."""
         return EnvironmentMetadata(
             name=self._tasks.of(None).name or "rec_gym", description=repr(self._tasks), version=__version__
         )
 
-    # OpenEnv's list of tasks: the requests, without what is relevant to them
+    # OpenEnv's list of tasks: the requests, without their relevant items
 
     def list_splits(self) -> list[dict[str, str]]:
-        """The splits that `reset` takes, each with what it is for; a named shift such as `ood-type` is for testing."""
+        """The splits that `reset` takes, each with its purpose; a named shift such as `ood-type` is for testing."""
         types = {TRAIN: "train", VAL: "validation"}
         return [{"name": split, "type": types.get(split, "test")} for split in self._tasks.splits]
 
@@ -215,7 +216,7 @@ class RecommenderEnvironment(Environment):
         """One request.
 
         Raises:
-            IndexError: there is no such place in the split.
+            IndexError: the index is outside the split.
         """
         if not 0 <= index < self.num_tasks(split):
             raise IndexError(f"split {split!r} has no index {index}")
@@ -235,14 +236,14 @@ class RecommenderEnvironment(Environment):
 def make_app(
     task_id: str, limits: Limits | None = None, *, scores_each_turn: bool = False, **overrides: Any
 ) -> FastAPI:
-    """The server of a registered id, as an ASGI app; it has searched once, so that nothing is compiled in a session.
+    """The server of a registered id, as an ASGI app; it has already searched once, so nothing is compiled in a session.
 
     Args:
         task_id: a registered id.
-        limits: of sessions and messages.
-        scores_each_turn: whether observations hold measures and terms before the episode ends. A client that shows the whole
-            observation to its policy then shows it its own score.
-        overrides: as those of `rec_gym.make_task`; `split` is the one that is meant where a client names none.
+        limits: on sessions and messages.
+        scores_each_turn: whether observations hold measures and terms before the episode ends. A client that shows the
+            whole observation to its policy then reveals its score.
+        overrides: see `rec_gym.make_task`; `split` is the default split.
     """
     return app_of(make_task(task_id, **overrides), limits, scores_each_turn=scores_each_turn)
 
@@ -251,8 +252,8 @@ def app_of(task: Task, limits: Limits | None = None, *, scores_each_turn: bool =
     """The server of a task; see `make_app`."""
     tasks, limits = SharedTasks(task, scores_each_turn), limits or Limits()
     tasks.blank(task.split)
-    # Sessions that OpenEnv opens over plain HTTP (/mcp) have no connection that the guard could watch. OpenEnv's own timeout
-    # ends these; it is the longer one, as it would otherwise forget a session that the guard has yet to end.
+    # Sessions that OpenEnv opens over plain HTTP (/mcp) have no connection for the guard to watch. OpenEnv's own timeout ends
+    # them; it is longer, because it would otherwise forget a session before the guard ends it.
     forgotten = None if limits.idle_timeout is None else 2 * limits.idle_timeout
     app = create_app(
         partial(RecommenderEnvironment, tasks),
@@ -281,7 +282,7 @@ def serving(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> Iterator[st
     )
 
     def run() -> None:
-        with suppress(SystemExit):  # how uvicorn says that it could not start; it has logged why
+        with suppress(SystemExit):  # uvicorn could not start; it has logged why
             server.run()
 
     thread = threading.Thread(target=run, name="rec-gym-openenv", daemon=True)
@@ -302,26 +303,27 @@ def serve(
     host: Annotated[
         str, typer.Option(help="0.0.0.0 lets other machines in; there is no password and no encryption.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Where it listens.")] = 8000,
-    max_sessions: Annotated[int, typer.Option(min=1, help="Sessions at a time, at most.")] = Limits.max_sessions,
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    max_sessions: Annotated[
+        int, typer.Option(min=1, help="Maximum number of concurrent sessions.")
+    ] = Limits.max_sessions,
     idle_timeout: Annotated[
-        float, typer.Option(min=0, help="Seconds without a reset or a step that end a session; 0: never.")
+        float, typer.Option(min=0, help="End a session after this many seconds without a reset or a step; 0: never.")
     ] = Limits.idle_timeout or 0,
     max_message_bytes: Annotated[
-        int, typer.Option(min=1, help="Length of a message, at most.")
+        int, typer.Option(min=1, help="Maximum length of a message.")
     ] = Limits.max_message_bytes,
     scores_each_turn: Annotated[
-        bool, typer.Option("--scores-each-turn", help="Observations hold measures and terms before the episode ends.")
+        bool,
+        typer.Option("--scores-each-turn", help="Include measures and terms in observations before the episode ends."),
     ] = False,
-    data_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The folder with the data, for ids that need one.")
-    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Data folder, for ids that need one.")] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Override a setting of the task; VALUE is TOML, or a plain text. May be repeated.",
+            help="Override a setting of the task; VALUE is TOML or plain text. May be repeated.",
         ),
     ] = None,
 ) -> None:
@@ -332,14 +334,14 @@ def serve(
         app = make_app(task_id, limits, scores_each_turn=scores_each_turn, **overrides)
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise typer.BadParameter(str(error.args[0]) if isinstance(error, KeyError) else str(error)) from error
-    # uvicorn stops reading a message at the limit, before it holds the whole of it.
+    # uvicorn stops reading a message at the limit.
     uvicorn.run(app, host=host, port=port, ws_max_size=max_message_bytes)
 
 
 def _named(task: Task, request_id: Any, index: Any) -> str | None:
-    """The request that a reset names, or None; what a client sent may be of any type."""
+    """The request that a reset names, or None; a client may send values of any type."""
     if request_id is not None and index is not None:
-        raise ClientError("a reset names its request by request_id or by index, not by both")
+        raise ClientError("name the request of a reset by request_id or by index, not by both")
     if request_id is not None:
         if not isinstance(request_id, str):
             raise ClientError(f"request_id is a text, not {request_id!r}")

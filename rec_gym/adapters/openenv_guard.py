@@ -1,7 +1,7 @@
-"""OpenEnv, in front of the server's routes: what a client sends is checked, and a session that nobody plays is ended.
+"""OpenEnv, in front of the server's routes: checks what clients send, and ends sessions that nobody plays.
 
-OpenEnv's own loop over the messages of a session ends the session at a message that it did not expect, and waits for the next
-one for ever. `SessionGuard` is ASGI middleware around it; it knows nothing of tasks.
+OpenEnv's own message loop ends a session at an unexpected message, and otherwise waits for the next one forever.
+`SessionGuard` is ASGI middleware around it; it knows nothing about tasks.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _PLAYS = ("reset", "step")
 
 @dataclass(frozen=True)
 class Limits:
-    """What a server grants its clients.
+    """A server's limits on its clients.
 
     Attributes:
         max_sessions: sessions at a time, at most; a further one is refused.
-        idle_timeout: seconds without a reset or a step after which a session is ended; None keeps it for ever.
+        idle_timeout: seconds without a reset or a step after which a session ends; None for never.
         max_message_bytes: length of a message, at most; a longer one ends its session.
 
     Raises:
@@ -54,7 +54,7 @@ class Limits:
 class SessionGuard:
     """ASGI middleware for OpenEnv's server.
 
-    A message that is no JSON object, is binary or is nested too deeply is answered with one error, and the session goes on.
+    A message that is not a JSON object, is binary or is nested too deeply gets an error, and the session continues.
 
     Args:
         app: OpenEnv's.
@@ -76,7 +76,7 @@ class SessionGuard:
 
 
 class _Session:
-    """What a session hears and says, between the network and OpenEnv."""
+    """The messages of a session, between the network and OpenEnv."""
 
     def __init__(self, receive: Receive, send: Send, limits: Limits) -> None:
         self._receive, self._send, self._limits = receive, send, limits
@@ -86,7 +86,7 @@ class _Session:
 
     async def receive(self) -> Message:
         """The next message that OpenEnv can read, or the end of the session."""
-        if self._is_playing:  # OpenEnv asks for the next message when it has answered: only now the session is idle
+        if self._is_playing:  # OpenEnv asks for the next message after it has answered: only now is the session idle
             self._is_playing, self._played_at = False, time.monotonic()
         while True:
             try:
@@ -109,11 +109,11 @@ class _Session:
                 await self._refuse(str(error))
                 continue
             self._is_playing = content.get("type") in _PLAYS
-            # Half characters would keep OpenEnv from sending an answer that quotes them, which ends the session.
+            # OpenEnv could not send an answer that quotes lone surrogates, which would end the session.
             return {"type": "websocket.receive", "text": sayable(json.dumps(content, ensure_ascii=False))}
 
     async def send(self, message: Message) -> None:
-        """Passes a message on; what comes after the end of the session is dropped."""
+        """Passes a message on; messages after the end of the session are dropped."""
         if self._is_over:
             return
         self._is_over = message["type"] == "websocket.close"
@@ -129,7 +129,7 @@ class _Session:
         await self.send({"type": "websocket.send", "text": json.dumps({"type": "error", "data": data})})
 
     async def _end(self, code: int, why: str) -> Message:
-        """Ends the session; the client is told why, and OpenEnv that it has left."""
+        """Ends the session: tells the client why, and OpenEnv that the client has left."""
         await self.send({"type": "websocket.close", "code": code, "reason": why})
         return {"type": "websocket.disconnect", "code": code, "reason": why}
 
@@ -138,7 +138,7 @@ def _read(text: str | None) -> dict[str, Any]:
     """The JSON object of a message.
 
     Raises:
-        ValueError: it holds none, or one that is nested deeper than any message needs.
+        ValueError: it has none, or one that is nested too deeply.
     """
     if text is None:
         raise ValueError("a message is a text that holds a JSON object, not a binary frame")
@@ -160,7 +160,7 @@ def _read(text: str | None) -> dict[str, Any]:
 
 
 def _bounded(receive: Receive, limit: int) -> Receive:
-    """The same, but a body of more than `limit` bytes is answered with status 413."""
+    """`receive`, but a body of more than `limit` bytes is refused with status 413."""
     size = 0
 
     async def bounded() -> Message:

@@ -2,7 +2,7 @@
 
     --reward.remote_url "$(python -m rec_gym.adapters.openrlhf)"
 
-`rec-gym export ID --format openrlhf` writes the rows. For several turns there is `openrlhf_agent.py` beside this file:
+`rec-gym export ID --format openrlhf` writes the rows. For several turns, use `openrlhf_agent.py`, next to this file:
 
     --train.agent_func_path "$(python -m rec_gym.adapters.openrlhf agent)"
 """
@@ -32,22 +32,22 @@ _TAIL = 64
 def reward_func(
     queries: Sequence[str], prompts: Sequence[str], labels: Sequence[str], **_openrlhf: Any
 ) -> dict[str, Any]:
-    """What OpenRLHF calls for each sample, from threads, in batches of one.
+    """Called by OpenRLHF for each sample, from threads, in batches of one.
 
     Args:
         queries: prompts and completions in one text, special tokens included.
         prompts: the prompts.
         labels: of the rows, see `rec_gym.adapters.export`.
-        _openrlhf: what later versions pass along.
+        _openrlhf: further arguments of later versions.
 
     Returns:
         `rewards`; `scores` for dynamic filtering, the reward's measure in [0, 1]; `extra_logs`, the parts of the reward.
         float32 tensors [n].
 
     Raises:
-        ValueError, KeyError: a label or a prompt is not what it should be, or the request is unknown. OpenRLHF logs an
-            exception in one quiet line and goes on without a reward, which fails later; the traceback is therefore also
-            written to standard error.
+        ValueError, KeyError: a label or a prompt is malformed, or the request is unknown. OpenRLHF logs an exception in
+            one inconspicuous line and continues without a reward, which fails later; so the traceback is also written to
+            standard error.
     """
     import torch
 
@@ -67,7 +67,7 @@ def reward_func(
 
 
 def score(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[str]) -> list[dict[str, float | str]]:
-    """What `reward_func` makes tensors of: for each sample the score and the parts of it.
+    """The values of `reward_func` before they become tensors: for each sample the score and its parts.
 
     Raises:
         ValueError, KeyError: see `reward_func`.
@@ -95,18 +95,17 @@ def read_label(label: str) -> tuple[Task, str]:
         description, request_id = content["task"], content["request_id"]
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
-            f"the label {str(label)[:200]!r} names no request; write the rows with `rec-gym export --format openrlhf` and "
+            f"the label {str(label)[:200]!r} does not name a request; write the rows with `rec-gym export --format openrlhf` and "
             "pass --data.label_key label"
         ) from error
     return task_of(description), str(request_id)
 
 
 def completion_in(query: str, prompt: str) -> str:
-    """The completion behind the prompt, as `as_completion` leaves it.
+    """The completion after the prompt, as `as_completion` returns it.
 
     Args:
-        query: what the tokenizer made of the tokens of prompt and completion. A prompt that was too long lacks its
-            beginning there.
+        query: the decoded tokens of prompt and completion. A prompt that was too long lacks its beginning there.
         prompt: the prompt as it was sent.
 
     Raises:
@@ -116,13 +115,13 @@ def completion_in(query: str, prompt: str) -> str:
         completion = query[len(prompt) :]
     else:
         tail = prompt[-_TAIL:]
-        ends = [found.start() + len(tail) for found in re.finditer(f"(?={re.escape(tail)})", query)]
+        ends = [match.start() + len(tail) for match in re.finditer(f"(?={re.escape(tail)})", query)]
         if not ends:
             raise ValueError(
-                f"the query does not hold its prompt, which ends in {tail!r}; it begins with {query[:_TAIL]!r}. Raise "
+                f"the query does not contain its prompt, which ends in {tail!r}; it begins with {query[:_TAIL]!r}. Raise "
                 "--data.max_len if prompts are cut"
             )
-        # A prompt may hold its last words twice, and a completion may repeat them: what lies before tells which they are.
+        # A prompt may contain its last words twice, and a completion may repeat them: the text before them decides.
         whole = (end for end in ends if prompt.endswith(query[:end]) or query[:end].endswith(prompt))
         completion = query[next(whole, ends[0]) :]
     return as_completion(completion, prompt)
@@ -131,7 +130,7 @@ def completion_in(query: str, prompt: str) -> str:
 def as_completion(text: str, prompt: str) -> str:
     """What the model wrote, as the action formats read it.
 
-    Special tokens at its end, such as `<|im_end|>` or `</s>`, are removed. Where the prompt has already opened the
+    Special tokens at its end, such as `<|im_end|>` or `</s>`, are removed. If the prompt has already opened the
     reasoning, the completion begins with `<think>`.
     """
     completion = _SPECIAL_AT_END.sub("", text)

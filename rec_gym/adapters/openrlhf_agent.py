@@ -2,8 +2,8 @@
 
     --train.agent_func_path "$(python -m rec_gym.adapters.openrlhf agent)"
 
-After each completion the model is shown the titles that its query finds, as a message of the user, until the turns are
-used up or it says `<stop>`.
+After each completion the model is shown the titles that its query found, as a user message, until the turns are used up
+or it says `<stop>`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class AgentInstance(AgentInstanceBase):
     """One episode.
 
     Args:
-        tokenizer: its chat template writes what the model is shown between its completions.
+        tokenizer: its chat template formats what the model is shown between its completions.
     """
 
     def __init__(self, tokenizer: Any = None) -> None:
@@ -47,14 +47,14 @@ class AgentInstance(AgentInstanceBase):
         self.parsed: list[float] = []
 
     async def reset(self, states: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Starts the episode that the label names; the prompt stays as the row holds it."""
+        """Starts the episode that the label names; the prompt stays as in the row."""
         self.task, request_id = await asyncio.to_thread(read_label, states["label"])
         (self.episode,) = self.task.start([request_id])
         self.is_chat = is_chat(self.tokenizer, states["observation"])
         return states
 
     async def step(self, state_dict: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """One turn: its reward, and what the model is shown next. A failure ends the training; it is no reward."""
+        """One turn: its reward, and what the model is shown next. A failure ends the training; it never becomes a reward."""
         completion = as_completion(state_dict["action_text"], state_dict["observation_text"])
         return await asyncio.to_thread(self._step, completion)
 
@@ -70,7 +70,7 @@ class AgentInstance(AgentInstanceBase):
             "scores": best,  # for dynamic filtering: a measure in [0, 1]
             "environment_feedback": self._feedback(before),
             "done": self.episode.done,
-            # OpenRLHF keeps the logs of the last turn, so these are of the episode.
+            # OpenRLHF keeps only the logs of the last turn, so these describe the episode.
             "extra_logs": {
                 "turns": float(self.episode.turn),
                 "first_measure": self.measures[0],
@@ -80,17 +80,17 @@ class AgentInstance(AgentInstanceBase):
         }
 
     def _feedback(self, before: Episode) -> str:
-        """What the last turn found, as the next message of the user; nothing where there is no next turn."""
+        """What the last turn found, as the next user message; empty if there is no next turn."""
         if self.episode.done:
             return ""
         describe = partial(self.task.turns.describe, self.task.dataset.catalog, text="")
         known = describe(replace(before, done=True))
-        said = describe(self.episode).removeprefix(known).strip()
-        return next_message(self.tokenizer, said) if self.is_chat else f"\n\n{said}\n\n"
+        news = describe(self.episode).removeprefix(known).strip()
+        return next_message(self.tokenizer, news) if self.is_chat else f"\n\n{news}\n\n"
 
 
 class AgentExecutor(MultiTurnAgentExecutor):
-    """What OpenRLHF looks for in the file."""
+    """The class that OpenRLHF looks for in this file."""
 
     def __init__(self) -> None:
         super().__init__(AgentInstance)
@@ -105,17 +105,17 @@ class AgentExecutor(MultiTurnAgentExecutor):
         llm_engine: Any,
         images: Any = None,
     ) -> dict[str, Any]:
-        """Plays one episode, with an instance that knows the tokenizer."""
+        """Plays one episode, with an instance that has the tokenizer."""
         executor = MultiTurnAgentExecutor(AgentInstance)
         executor.agent_instance_cls = partial(AgentInstance, hf_tokenizer)
-        # OpenRLHF changes the parameters while it plays, and all samples of a prompt get the same object.
+        # OpenRLHF changes the parameters during an episode, and all samples of a prompt share the object.
         return await executor.execute(
             prompt, label, deepcopy(sampling_params), max_length, hf_tokenizer, llm_engine, images=images
         )
 
 
 def is_chat(tokenizer: Any, prompt: str) -> bool:
-    """Whether a prompt ends as the tokenizer's chat template ends a message of the user."""
+    """Whether a prompt ends as the tokenizer's chat template ends a user message."""
     if not getattr(tokenizer, "chat_template", None):
         return False
     ending = _chat(tokenizer, [{"role": "user", "content": _MARK}]).partition(_MARK)[2]
@@ -123,7 +123,7 @@ def is_chat(tokenizer: Any, prompt: str) -> bool:
 
 
 def next_message(tokenizer: Any, text: str) -> str:
-    """A message of the user between two completions, as the chat template writes it.
+    """A user message between two completions, as the chat template formats it.
 
     The token that ends the completion is left out: the model has written it.
     """

@@ -1,7 +1,8 @@
-"""Queries for algorithms that read and write numbers: texts become vectors, and actions become words.
+"""Queries for algorithms that work on numbers: texts become vectors, and actions become words.
 
-Most implementations of PPO and its kin know no text. `QueryEdits` stands between them and a task: a text is read as hashed
-words and word pairs, and an action picks words of a fixed vocabulary. It needs no training framework; `rec_gym.adapters.sb3`
+Most implementations of PPO and its relatives cannot handle text. `QueryEdits` translates between them and a task: a text
+becomes a vector of hashed words and word pairs, and an action picks words from a fixed vocabulary. It needs no training
+framework; `rec_gym.adapters.sb3`
 builds on it.
 """
 
@@ -27,19 +28,19 @@ from rec_gym.words import words
 class QueryEdits:
     """Texts in as vectors, actions out as words.
 
-    An action is one number a slot: 0 writes nothing, i writes the i-th word of the vocabulary. What an action writes becomes the
-    query as the task's action format says: `append` adds it to the request, `plain` asks it alone.
+    An action is one number per slot: 0 writes nothing, i writes the i-th word of the vocabulary. The words become the query
+    according to the task's action format: `append` adds it to the request, `plain` asks it alone.
 
     Args:
         vocabulary: words (or short phrases) that can be written; by default the 1,199 English nouns of the demo, which were
-            chosen without a look at any catalogue.
-        slots: words in a completion at the most.
-        buckets: words and word pairs of a text are hashed into so many numbers.
-        discrete: an action is a single number, `Discrete` instead of `MultiDiscrete`, which DQN needs; for one slot.
+            chosen without looking at any catalogue.
+        slots: words in a completion, at most.
+        buckets: how many buckets words and word pairs are hashed into.
+        discrete: whether an action is a single number, `Discrete` instead of `MultiDiscrete`, as DQN needs; for one slot.
 
     Raises:
-        ValueError: a vocabulary that is empty or holds an entry twice or one without a word, a number below 1, or `discrete`
-            with several slots.
+        ValueError: the vocabulary is empty, repeats an entry or has one without a word; a number below 1; or `discrete` with
+            several slots.
     """
 
     def __init__(
@@ -50,22 +51,22 @@ class QueryEdits:
         if slots < 1 or buckets < 1:
             raise ValueError(f"slots and buckets must be at least 1, not {slots} and {buckets}")
         if discrete and slots != 1:
-            raise ValueError(f"discrete actions are single numbers, which fill one slot: set slots=1, not {slots}")
+            raise ValueError(f"a discrete action is a single number, which fills one slot: set slots=1, not {slots}")
         if not self.vocabulary:
-            raise ValueError("the vocabulary is empty; name the words that can be written")
+            raise ValueError("the vocabulary is empty; list the words that can be written")
         without = [entry for entry in self.vocabulary if not words(entry)]
         if without:
             raise ValueError(f"each entry of the vocabulary needs a word in it; {without[0]!r} has none")
         if len(set(self.vocabulary)) < len(self.vocabulary):
             twice = next(entry for i, entry in enumerate(self.vocabulary) if entry in self.vocabulary[:i])
-            raise ValueError(f"the vocabulary holds {twice!r} twice; leave one of them out")
+            raise ValueError(f"the vocabulary lists {twice!r} twice; remove one of them")
         self.observation_space = Box(0.0, 1.0, (buckets,), np.float32)
         choices = len(self.vocabulary) + 1
         self.action_space: gym.Space[Any] = Discrete(choices) if discrete else MultiDiscrete([choices] * slots)
         self._entries_with: dict[str, list[tuple[int, frozenset[str]]]] = defaultdict(list)
         for place, entry in enumerate(self.vocabulary, 1):
-            found = words(entry)
-            self._entries_with[found[0]].append((place, frozenset(found)))
+            parts = words(entry)
+            self._entries_with[parts[0]].append((place, frozenset(parts)))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -74,21 +75,21 @@ class QueryEdits:
 
     def vectors(self, texts: Sequence[str]) -> np.ndarray:
         """Hashed words and word pairs of each text, float32 [n, buckets]; each row has length 1, or 0 without any word."""
-        made = np.zeros((len(texts), self.buckets), np.float32)
-        for row, text in zip(made, texts, strict=True):
+        vectors = np.zeros((len(texts), self.buckets), np.float32)
+        for row, text in zip(vectors, texts, strict=True):
             places = _hashed(text, self.buckets)
             if len(places):
                 row[places] = 1.0 / np.sqrt(len(places))
-        return made
+        return vectors
 
     def texts(self, actions: np.ndarray) -> list[str]:
-        """What the actions write: the words in the order of their slots, each once.
+        """The words that the actions write, in the order of their slots, each once.
 
         Args:
-            actions: whole numbers [n, slots], or [n] where they are discrete.
+            actions: whole numbers [n, slots], or [n] if they are discrete.
 
         Raises:
-            ValueError: an array of another shape, or a number outside the vocabulary.
+            ValueError: the shape is wrong, or a number is outside the vocabulary.
         """
         actions = np.asarray(actions)
         shape = () if self.discrete else (self.slots,)
@@ -98,12 +99,12 @@ class QueryEdits:
         actions = actions.reshape(len(actions), self.slots)
         if actions.size and (actions.min() < 0 or actions.max() > len(self.vocabulary)):
             raise ValueError(
-                f"actions lie between 0 (no word) and {len(self.vocabulary)}, the last word of the vocabulary"
+                f"actions must be between 0 (no word) and {len(self.vocabulary)}, the last word of the vocabulary"
             )
         return [" ".join(self.vocabulary[i - 1] for i in dict.fromkeys(row) if i) for row in actions.tolist()]
 
     def masks(self, requests: Sequence[str]) -> np.ndarray:
-        """Which choices are open: every word that the request does not hold already, and no word at all.
+        """Which choices are open: every word that the request does not already contain, and no word.
 
         Args:
             requests: texts of n requests.
@@ -114,8 +115,8 @@ class QueryEdits:
         choices = len(self.vocabulary) + 1
         masks = np.ones((len(requests), self.slots, choices), bool)
         for mask, request in zip(masks, requests, strict=True):
-            held = set(words(request))
-            closed = [place for word in held for place, entry in self._entries_with.get(word, ()) if entry <= held]
+            known = set(words(request))
+            closed = [place for word in known for place, entry in self._entries_with.get(word, ()) if entry <= known]
             mask[:, closed] = False
         return masks.reshape(len(requests), self.slots * choices)
 
@@ -126,38 +127,36 @@ def reads(task: Task) -> str:
 
 
 def check_fits(task: Task) -> None:
-    """Says so where words cannot answer a task.
+    """Checks that words can answer a task.
 
     Raises:
-        ValueError: completions of the task put candidates into order.
+        ValueError: completions of the task order candidates.
     """
     if task.action.needs_candidates:
-        raise ValueError(
-            "query edits write words, and completions of this task put candidates into order; take another task"
-        )
+        raise ValueError("query edits write words, but completions of this task order candidates; choose another task")
 
 
 def observed(task: Task) -> Task:
-    """The task as query edits read it: one of several turns shows its prompt.
+    """The task as query edits read it: with several turns, observations are prompts.
 
     Raises:
-        ValueError: completions of the task are no words.
+        ValueError: completions of the task are not words.
     """
     check_fits(task)
     return task if reads(task) == "text" else task.replace(observation="prompt")
 
 
 def request_texts(task: Task, request_ids: Sequence[str]) -> list[str]:
-    """The requests' own texts, without what has happened since."""
+    """The requests' own texts, without earlier turns."""
     return task.dataset.texts(task.dataset.index.positions(request_ids))
 
 
 class QueryEditEnv(gym.Env[np.ndarray, np.ndarray]):
-    """A single environment with numbers for observations and actions, for libraries that know no text.
+    """A single environment with numbers for observations and actions, for libraries that cannot handle text.
 
     Args:
         task: what scores it. A task of several turns is observed as its rendered prompt, which shows the earlier turns.
-        edits: how texts become numbers, and actions words.
+        edits: how texts become numbers, and actions become words.
         render_mode: `"ansi"` or None.
     """
 
@@ -188,7 +187,7 @@ class QueryEditEnv(gym.Env[np.ndarray, np.ndarray]):
         return self.edits.vectors([text])[0], reward, terminated, truncated, info
 
     def action_masks(self) -> np.ndarray:
-        """The choices of the request that runs, bool [slots * (vocabulary + 1)]; see `QueryEdits.masks`."""
+        """The choices for the current request, bool [slots * (vocabulary + 1)]; see `QueryEdits.masks`."""
         return self.edits.masks([self._request])[0]
 
     def render(self) -> str | None:
@@ -199,6 +198,6 @@ class QueryEditEnv(gym.Env[np.ndarray, np.ndarray]):
 @lru_cache(maxsize=1 << 14)
 def _hashed(text: str, buckets: int) -> np.ndarray:
     """Distinct buckets of a text's words and word pairs. CRC-32 is the same in every process, unlike hash()."""
-    found = words(text)
-    pieces = found + [f"{first} {second}" for first, second in pairwise(found)]
+    singles = words(text)
+    pieces = singles + [f"{first} {second}" for first, second in pairwise(singles)]
     return np.array(sorted({zlib.crc32(piece.encode()) % buckets for piece in pieces}), np.intp)

@@ -1,4 +1,4 @@
-"""What adapters share: a task as a text that travels in rows, the task again, and the columns of what it scored."""
+"""Shared by adapters: a task as text in rows, the task made from it, and the columns of its outcomes."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _making = threading.Lock()
 def describe_task(task_id: str, settings: Mapping[str, Any]) -> str:
     """The id and the settings of a task as one line of JSON, for a row; `task_of` makes the task from it.
 
-    Folders are written as absolute paths, because trainers score in processes that run in folders of their own.
+    Folders are written as absolute paths, because trainers score in processes with other working directories.
 
     Args:
         task_id: a registered id.
-        settings: keywords of `make_task`, `split` among them.
+        settings: keywords of `make_task`, including `split`.
 
     Raises:
         ValueError: a setting is not plain data.
@@ -40,17 +40,17 @@ def describe_task(task_id: str, settings: Mapping[str, Any]) -> str:
         for key, value in settings.items()
     }
     try:
-        # The order of the keys stays: a reward's terms are summed up in the order in which they are given.
+        # The order of the keys is kept: a reward's terms are summed in their given order.
         text = json.dumps({"id": task_id, "settings": located}, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"settings travel in the rows, so they are names, numbers, lists and tables only: {error}"
+            f"settings travel in the rows, so they must be names, numbers, lists or tables: {error}"
         ) from error
     return text
 
 
 def _located(value: Any) -> Any:
-    """The same setting, with folders and files that are there, such as an encoder's, as absolute paths."""
+    """The same setting, with existing folders and files, such as an encoder's, as absolute paths."""
     if isinstance(value, Mapping):
         return {key: _located(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -62,29 +62,29 @@ def _located(value: Any) -> Any:
 
 
 def task_of(description: str) -> Task:
-    """The task that `describe_task` describes, made once in a process; safe to call from many threads.
+    """The task that `describe_task` describes, made once per process; thread-safe.
 
     Raises:
-        ValueError: the text is not what `describe_task` writes, or as `make_task`.
-        TypeError, FetchError: as `make_task`.
+        ValueError: the text is not from `describe_task`, or see `make_task`.
+        TypeError, FetchError: see `make_task`.
     """
     task = _tasks.get(description)
     if task is not None:
         return task
-    with _making:  # whoever needs the task waits for it, and others that are not there yet too
+    with _making:  # callers wait while any task is being made
         if description not in _tasks:
             try:
                 content = json.loads(description)
                 task_id, settings = content["id"], dict(content["settings"])
             except (ValueError, TypeError, KeyError) as error:
                 raise ValueError(
-                    f"{description[:200]!r} describes no task; write the rows with rec_gym's export"
+                    f"{description[:200]!r} does not describe a task; write the rows with rec_gym's export"
                 ) from error
             _tasks[description] = make_task(task_id, **settings)
         return _tasks[description]
 
 
-# verl takes the columns of a batch from its first sample, so that every task states the same ones.
+# verl takes the columns of a batch from its first sample, so every task has the same ones.
 TERMS = (MEASURE_TERM, UNPARSED_TERM, FORMAT, *TEXT_STATS)
 
 
@@ -92,10 +92,10 @@ OTHER_TERMS = "term/measures"
 
 
 def columns_of(task: Task, outcomes: Outcomes) -> list[dict[str, float | str]]:
-    """For each completion its score and the parts of it; the same keys for every task of one turn.
+    """For each completion its score and its parts; the same keys for every task of one turn.
 
-    `measure` is the reward's measure, `term/...` sum up to the score (`term/measures` holds the terms that pay further
-    measures), and the measures that the task was asked to report beside the reward's stand under their own names.
+    `measure` is the reward's measure, `term/...` sum to the score (`term/measures` holds the terms that pay further
+    measures), and `measure/...` are the other measures that the task reports.
     """
     zeros = np.zeros(len(outcomes))
     columns = {"score": outcomes.rewards, "measure": outcomes.measures[str(task.reward.measure)]}

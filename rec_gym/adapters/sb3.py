@@ -1,7 +1,7 @@
-"""Stable-Baselines3: one vectorised environment of query edits, policies for it, and a trained model as a policy.
+"""Stable-Baselines3: a vectorised environment of query edits, networks for it, and a trained model as a policy.
 
 `make_sb3_env` makes the environment, `WordSlotsPolicy` and `MaskableWordSlotsPolicy` are networks for it, and `SB3Policy` lets
-`evaluate` play what was trained.
+`evaluate` play a trained model.
 """
 
 from __future__ import annotations
@@ -47,22 +47,22 @@ _MODEL, _WORDS = "model.zip", "words.json"
 
 
 class QueryEditVecEnv(VecEnv):
-    """Members that run side by side in one process: one index, one recommender call a step.
+    """Environments ("members") that run side by side in one process: one index, one recommender call per step.
 
-    The infos of a step hold what the task's own environments say, `reward` (the task's own), `TimeLimit.truncated` (never true)
-    and, of members that ended, `terminal_observation` and `episode`. `episode`, from which SB3 logs `rollout/ep_rew_mean`, is
-    always made of the task's own rewards, as if each member were wrapped in `Monitor`.
+    The infos of a step hold what the task's own environments report, `reward` (the task's own), `TimeLimit.truncated` (never
+    true) and, for members that ended, `terminal_observation` and `episode`. `episode`, from which SB3 logs
+    `rollout/ep_rew_mean`, always uses the task's own rewards, as if each member were wrapped in `Monitor`.
 
     Args:
         task: what scores them. A task of several turns is observed as its rendered prompt, which shows the earlier turns.
-        edits: how texts become numbers, and actions words.
+        edits: how texts become numbers, and actions become words.
         num_envs: members.
-        group_size: neighbours that get the same request.
-        baseline: `"raw"` pays what a completion earns above the request's own text; None pays the task's reward.
+        group_size: adjacent members that get the same request.
+        baseline: `"raw"` pays the gain over the request's own text; None pays the task's reward.
         render_mode: `"ansi"` or None.
 
     Raises:
-        ValueError: an unknown baseline, or a task whose completions are no words. See also `RecommenderVectorEnv`.
+        ValueError: an unknown baseline, or a task whose completions are not words. See also `RecommenderVectorEnv`.
     """
 
     def __init__(
@@ -91,11 +91,11 @@ class QueryEditVecEnv(VecEnv):
     def reset(self) -> np.ndarray:
         """Starts an episode in every member; float32 [num_envs, buckets].
 
-        The first of the members' seeds (`seed`) seeds all of them. Options (`set_options`) may name requests:
+        The first member's seed (`seed`) seeds all of them. Options (`set_options`) may name requests:
         `{"request_id": ...}` for each member.
 
         Raises:
-            ValueError: another option, or requests named for some members only.
+            ValueError: another option, or requests for only some members.
         """
         texts, infos = self._envs.reset(seed=self._seeds[0], options=self._reset_option())
         self._reset_seeds()
@@ -104,17 +104,17 @@ class QueryEditVecEnv(VecEnv):
         return self._observe(texts, infos)
 
     def step_async(self, actions: np.ndarray) -> None:
-        """Takes one action for each member, whole numbers [num_envs, slots], or [num_envs] where they are discrete."""
+        """Takes one action for each member, whole numbers [num_envs, slots], or [num_envs] if they are discrete."""
         self._actions = actions
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         """Scores the actions; members that ended have started their next episode.
 
         Returns:
-            Observations float32 [num_envs, buckets], what is paid float32 [num_envs], ends bool [num_envs], and an info each.
+            Observations float32 [num_envs, buckets], rewards float32 [num_envs], ends bool [num_envs], and one info per member.
 
         Raises:
-            ValueError: not reset, or another number of actions than members.
+            ValueError: not reset, or the number of actions is not that of members.
         """
         written = self.edits.texts(self._actions)
         if len(written) != len(self._requests):
@@ -130,20 +130,20 @@ class QueryEditVecEnv(VecEnv):
         paid = rewards - self._baselines(outcomes.request_ids) * (turns == 1)
         self._returns += rewards
         self._lengths += 1
-        told = self._infos(outcomes, turns, rewards, done, infos["final_obs"])
+        infos_by_member = self._infos(outcomes, turns, rewards, done, infos["final_obs"])
         self._returns[done], self._lengths[done] = 0.0, 0
-        return self._observe(texts, infos, done), paid.astype(np.float32), done, told
+        return self._observe(texts, infos, done), paid.astype(np.float32), done, infos_by_member
 
     def action_masks(self) -> np.ndarray:
         """The choices that each member has now, bool [num_envs, slots * (vocabulary + 1)]; see `QueryEdits.masks`."""
         return self.edits.masks(self._requests)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Does nothing: no resources are held."""
         self._envs.close()
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """An attribute, once for each of the members: they share it."""
+        """An attribute, repeated for each member: they share it."""
         value = getattr(self, attr_name)
         return [value for _ in self._get_indices(indices)]
 
@@ -158,19 +158,19 @@ class QueryEditVecEnv(VecEnv):
         setattr(self, attr_name, value)
 
     def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
-        """`action_masks` or `render` of each of the members.
+        """`action_masks` or `render` of each member.
 
         Raises:
             AttributeError: another method.
         """
         methods = {"action_masks": self.action_masks, "render": self._envs.render}
         if method_name not in methods:
-            raise AttributeError(f"members have no method {method_name!r}; there are: {', '.join(methods)}")
+            raise AttributeError(f"members have no method {method_name!r}; choose from: {', '.join(methods)}")
         values = methods[method_name](*method_args, **method_kwargs)
         return [None if values is None else values[i] for i in self._get_indices(indices)]
 
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
-        """False for all wrappers but `Monitor`, whose work is done here."""
+        """False for all wrappers except `Monitor`, whose work is done here."""
         return [wrapper_class is Monitor for _ in self._get_indices(indices)]
 
     def _reset_option(self) -> dict[str, Any] | None:
@@ -178,11 +178,11 @@ class QueryEditVecEnv(VecEnv):
             return None
         wrong = next((options for options in self._options if set(options) != {"request_id"}), None)
         if wrong is not None:
-            raise ValueError(f"options are {{'request_id': ...}} for every member, or for none; one has {wrong}")
+            raise ValueError(f"options must be {{'request_id': ...}} for every member, or for none; one has {wrong}")
         return {"request_ids": [options["request_id"] for options in self._options]}
 
     def _observe(self, texts: Sequence[str], infos: dict[str, Any], started: np.ndarray | None = None) -> np.ndarray:
-        """What the members observe now, as vectors; `started` marks those with a new episode, by default all."""
+        """The members' current observations, as vectors; `started` marks those with a new episode, by default all."""
         ids, turns = infos["request_id"].tolist(), infos["turn"].tolist()
         for i in range(self.num_envs) if started is None else np.flatnonzero(started):
             self.reset_infos[i] = {"request_id": ids[i], "turn": turns[i]}
@@ -202,7 +202,7 @@ class QueryEditVecEnv(VecEnv):
     def _infos(
         self, outcomes: Outcomes, turns: np.ndarray, rewards: np.ndarray, done: np.ndarray, final: np.ndarray
     ) -> list[dict[str, Any]]:
-        """One dict a member; nothing in them is shared with the environment."""
+        """One dict per member; nothing in them is shared with the environment."""
         columns = {
             "request_id": outcomes.request_ids,
             "turn": turns.tolist(),
@@ -256,10 +256,10 @@ class SB3Policy:
     """A trained model as a policy of this package: rows in, completions out.
 
     Args:
-        model: of any algorithm of SB3 with the same spaces; `save` knows those of `ALGORITHMS`.
+        model: of any SB3 algorithm with the same spaces; `save` supports those in `ALGORITHMS`.
         edits: what it was trained with: `env.edits`.
         task: the task whose rows it answers: `env.task`.
-        deterministic: the likeliest words; False draws them.
+        deterministic: whether to take the likeliest words; False draws them.
         row_entry: which entry of the rows it reads, `"text"` or `"prompt"`; by default what the task's environment shows.
     """
 
@@ -288,10 +288,10 @@ class SB3Policy:
         return [self.task.action.compose(text, request) for text, request in zip(written, requests, strict=True)]
 
     def save(self, folder: Path | str) -> None:
-        """Writes the model and its vocabulary into a folder, whole or not at all; `load_policy` reads it.
+        """Writes the model and its vocabulary into a folder, atomically; `load_policy` reads it.
 
         Raises:
-            ValueError: the model is of an algorithm that `load_policy` does not know.
+            ValueError: `load_policy` does not support the model's algorithm.
         """
         algorithm = type(self.model).__name__
         if algorithm not in ALGORITHMS:
@@ -299,22 +299,22 @@ class SB3Policy:
         settings = {"algorithm": algorithm, "row_entry": self.row_entry, "edits": self.edits.settings}
         with atomic_path(folder) as temporary:
             temporary.mkdir()
-            # The observations of all members are of no use to a policy, and as large as the model.
+            # The members' observations are useless to a policy, and as large as the model.
             self.model.save(temporary / _MODEL, exclude=["_last_obs", "_last_original_obs", "_last_episode_starts"])
             write_json(temporary / _WORDS, settings)
 
 
 def load_policy(folder: Path | str, task: Task) -> SB3Policy:
-    """A policy that `SB3Policy.save` wrote, for `rec-gym evaluate --policy rec_gym.adapters.sb3:load_policy:FOLDER` too.
+    """A policy that `SB3Policy.save` wrote; also for `rec-gym evaluate --policy rec_gym.adapters.sb3:load_policy:FOLDER`.
 
     SB3 unpickles what it loads: load only what you trust.
 
     Raises:
-        FileNotFoundError: the folder holds no such policy.
+        FileNotFoundError: the folder does not hold such a policy.
     """
     folder = Path(folder)
     if not (folder / _WORDS).is_file():
-        raise FileNotFoundError(f"{folder} holds no policy that SB3Policy.save wrote ({_WORDS} is missing)")
+        raise FileNotFoundError(f"{folder} does not hold a policy from SB3Policy.save ({_WORDS} is missing)")
     settings = json.loads((folder / _WORDS).read_text(encoding="utf-8"))
     model = ALGORITHMS[settings["algorithm"]].load(folder / _MODEL, device="cpu")
     return SB3Policy(model, QueryEdits(**settings["edits"]), task, row_entry=settings["row_entry"])

@@ -1,7 +1,7 @@
 """Networks for query edits in Stable-Baselines3: one softmax over the vocabulary, from which every slot draws.
 
-SB3's own policies give each slot a head of its own, so that the same word must be learned once a slot. Here the slots share
-one, and every drawn word teaches it. Import the policies from `rec_gym.adapters.sb3`.
+SB3's own policies give each slot its own head, so the same word must be learned once per slot. Here the slots share one
+head, and every drawn word trains it. Import the policies from `rec_gym.adapters.sb3`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from torch import nn
 _CLOSED = -1e8  # the logit of a choice that is masked: its probability is 0, and its product with it too
 
 
-class _WeighedRows(torch.autograd.Function):
-    """Sums of a matrix's rows, weighed by vectors that are almost all zero: `vectors @ weight`.
+class _WeightedRows(torch.autograd.Function):
+    """Sums of a matrix's rows, weighted by sparse vectors: `vectors @ weight`.
 
-    torch knows no second derivative of its sum of rows, and TRPO needs one: where a gradient is to be differentiated again,
-    it is computed as a product of matrices.
+    torch has no second derivative for its sum of rows, and TRPO needs one: a gradient that will be differentiated again is
+    computed as a matrix product.
     """
 
     @staticmethod
@@ -46,11 +46,11 @@ class _WeighedRows(torch.autograd.Function):
 
 
 class SparseInput(nn.Module):
-    """A linear layer for vectors that are almost all zero: only the rows of what is there are read.
+    """A linear layer for sparse vectors: only the rows of their non-zero components are read.
 
     Args:
         inputs: length of a vector.
-        outputs: numbers for each vector; 0 before training.
+        outputs: length of an output; all 0 before training.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -60,7 +60,7 @@ class SparseInput(nn.Module):
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
         """Float [n, inputs] to float [n, outputs]."""
-        return _WeighedRows.apply(vectors, self.weight) + self.bias
+        return _WeightedRows.apply(vectors, self.weight) + self.bias
 
 
 class WordDraws(MultiCategoricalDistribution):
@@ -84,7 +84,7 @@ class WordDraws(MultiCategoricalDistribution):
         """The draws slot by slot, all the same; SB3 computes a divergence (TRPO) from them."""
         return [torch.distributions.Categorical(logits=self.log_probabilities, validate_args=False)] * self.slots
 
-    distribution: Any = property(_slot_by_slot)  # an attribute in SB3, made only when it is asked for
+    distribution: Any = property(_slot_by_slot)  # an attribute in SB3, made on demand
 
     def apply_masking(self, masks: Any) -> None:
         """Closes choices; masks are [n, slots * choices], and those of the first slot hold for all."""
@@ -103,14 +103,14 @@ class WordDraws(MultiCategoricalDistribution):
         return -self.slots * (self.log_probabilities.exp() * self.log_probabilities).sum(dim=1)
 
     def sample(self) -> torch.Tensor:
-        """One draw a slot, int64 [n, slots]."""
+        """One draw per slot, int64 [n, slots]."""
         return torch.multinomial(self.log_probabilities.exp(), self.slots, replacement=True)
 
     def mode(self) -> torch.Tensor:
-        """The likeliest words: those of which at least half a draw is expected; int64 [n, slots], 0 in slots left over."""
+        """The likeliest words: those with at least half an expected draw; int64 [n, slots], 0 in unused slots."""
         expected, places = (self.log_probabilities.exp() * self.slots).topk(min(self.slots, self.action_dims[0]), dim=1)
-        kept = places.masked_fill(expected < 0.5, 0)
-        return nn.functional.pad(kept, (0, self.slots - kept.shape[1]))
+        likely = places.masked_fill(expected < 0.5, 0)
+        return nn.functional.pad(likely, (0, self.slots - likely.shape[1]))
 
 
 class WordSlotsPolicy(ActorCriticPolicy):
@@ -127,7 +127,7 @@ class WordSlotsPolicy(ActorCriticPolicy):
 class MaskableWordSlotsPolicy(MaskableActorCriticPolicy):
     """The same for `MaskablePPO`."""
 
-    action_dist: Any  # what SB3 asks of a distribution with masks, `WordDraws` can do
+    action_dist: Any  # `WordDraws` has what SB3 needs of a maskable distribution
 
     def __init__(self, observation_space: Box, action_space: MultiDiscrete, lr_schedule: Any, **keywords: Any) -> None:
         super().__init__(observation_space, action_space, lr_schedule, **_linear(keywords))
@@ -141,7 +141,7 @@ def _draws(space: Any) -> WordDraws:
     """The distribution over an action space.
 
     Raises:
-        ValueError: slots that differ from each other.
+        ValueError: the slots differ in size.
     """
     if not isinstance(space, MultiDiscrete) or len(set(space.nvec.tolist())) != 1:
         raise ValueError(f"slots that share their words need a MultiDiscrete of equal sizes, not {space}")
@@ -149,8 +149,8 @@ def _draws(space: Any) -> WordDraws:
 
 
 def _linear(keywords: dict[str, Any]) -> dict[str, Any]:
-    """No hidden layer, and the layers' own first weights: all words are equally likely before training."""
+    """No hidden layer, and the layers' own initial weights: all words are equally likely before training."""
     if keywords.get("optimizer_class", torch.optim.Adam) is torch.optim.Adam and not keywords.get("optimizer_kwargs"):
-        # The largest part of a step is Adam's, and its fused form takes a seventh of the time. eps is SB3's own.
+        # Most of a step is spent in Adam, and its fused form takes a seventh of the time. eps is SB3's default.
         keywords["optimizer_kwargs"] = {"eps": 1e-5, "fused": True}
     return {**keywords, "net_arch": [], "ortho_init": False}

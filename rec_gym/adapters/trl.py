@@ -31,6 +31,7 @@ from rec_gym.adapters.trl_tools import (
     with_tool,
 )
 from rec_gym.loop.task import Task
+from rec_gym.tables import unknown
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -55,12 +56,12 @@ class TaskReward:
     """A reward function for `GRPOTrainer(reward_funcs=...)`: one call of `task.score` for a whole batch.
 
     It logs the mean of each measure, reward term and text statistic, the shares `parse_ok`, `clipped` and `scored`, and
-    the share of groups whose rewards are all the same; and for each completion its request id, query and parse word. The
-    keys are the same in every call. Thread-safe and picklable, as the task is. A trainer takes one of them.
+    the share of groups without variance in their rewards; and for each completion its request id, query and parse word.
+    The keys are the same in every call. Thread-safe and picklable, like the task. Use one per trainer.
 
     Args:
         task: of one turn; its split is that of the data set.
-        name: what TRL logs the reward under; by default the task's id, else the reward's measure.
+        name: under which TRL logs the reward; by default the task's id, or else the reward's measure.
 
     Raises:
         ValueError: the task has several turns.
@@ -93,11 +94,11 @@ class TaskReward:
             request_id: n ids: the data set's column of that name.
             log_metric: TRL's, called with a name and a number.
             log_extra: TRL's, called with a column and its n values.
-            columns: what else TRL hands over; not looked at.
+            columns: further arguments of TRL; ignored.
 
         Raises:
-            ValueError: there are no request ids, or one lies outside the task's split.
-            RecommenderError: the recommender failed; training stops, and no reward is made up.
+            ValueError: there are no request ids, or one is outside the task's split.
+            RecommenderError: the recommender failed; training stops, and no reward is invented.
         """
         if request_id is None:
             raise ValueError(
@@ -114,16 +115,16 @@ def make_dataset(task: Task, prompt: str = "messages") -> Dataset:
     """The requests of a task's split as a data set with columns `prompt`, `request_id`, `text` and `domain`.
 
     Args:
-        task: its split; gains stay in it.
-        prompt: `"messages"` for chat messages, to which the trainer applies the model's chat template and gives back
-            completions as messages; `"text"` for one text; `"tools"` for messages that say to use the tool `search`.
+        task: its split; gains are not included.
+        prompt: `"messages"` for chat messages, to which the trainer applies the model's chat template, returning
+            completions as messages; `"text"` for one text; `"tools"` for messages that ask to use the `search` tool.
 
     Raises:
         ImportError: `datasets` is missing.
-        ValueError: another prompt.
+        ValueError: unknown prompt.
     """
     if prompt not in PROMPTS:
-        raise ValueError(f"prompt is one of {', '.join(PROMPTS)}, not {prompt!r}")
+        raise ValueError(unknown("prompt", prompt, PROMPTS))
     try:
         from datasets import Dataset
     except ImportError as error:
@@ -141,14 +142,14 @@ def completion_text(completion: Completion) -> str:
     """What the assistant wrote: the text itself, or the content of its last message.
 
     Raises:
-        ValueError: a list of messages without one by the assistant.
+        ValueError: no message is by the assistant.
     """
     if isinstance(completion, str):
         return completion
-    said = [message for message in completion if message.get("role") == "assistant"]
-    if not said:
-        raise ValueError(f"a completion holds no message by the assistant: {list(completion)!r}")
-    content = said[-1].get("content") or ""
+    messages = [message for message in completion if message.get("role") == "assistant"]
+    if not messages:
+        raise ValueError(f"a completion has no message by the assistant: {list(completion)!r}")
+    content = messages[-1].get("content") or ""
     if isinstance(content, str):
         return content
     return "".join(part["text"] for part in content if part.get("type") == "text")

@@ -1,6 +1,6 @@
 """TRL over several turns: an environment with one tool that the model calls, and the same conversation in an evaluation.
 
-Import from `rec_gym.adapters.trl`, which says more.
+Import from `rec_gym.adapters.trl`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from rec_gym.loop.prompts import Prompt
 from rec_gym.loop.task import Task
 from rec_gym.loop.turns import STOP
 
-# Before TRL knew `get_reward` it would have offered it to the model as a tool; this is the version it was checked with.
+# Older versions of TRL do not know `get_reward` and would offer it to the model as a tool; checked with this one.
 LEAST_TRL = (1, 16)
 NO_VARIANCE = "groups_without_variance"
-# Messages with calls that a talk may hold beside one for each turn, where nothing else is said: a model that repeats a
-# call that fails would else never end.
+# Default number of messages with calls in a conversation, beyond one per turn: otherwise a model that repeats a failing
+# call would never end.
 SPARE_MESSAGES = 8
 
 Messages = list[dict[str, Any]]
@@ -33,16 +33,16 @@ LogExtra = Callable[[str, list], None]
 
 
 class SearchEnvironment:
-    """One rollout of several turns; TRL makes an instance a rollout, and offers `search` to the model as a tool.
+    """One rollout of several turns; TRL makes one instance per rollout, and offers `search` to the model as a tool.
 
     A call of the tool is a turn of the task's episode. A reply without a call ends the episode as `<stop>` does; if
-    nothing was ever searched, the rollout counts as a completion that does not parse. Made by `environment_factory`.
+    nothing was ever searched, the rollout counts as a completion that does not parse. Created by `environment_factory`.
 
     Attributes:
         episode: what has happened so far; None before the first reset.
-        turns: for each of `completions` what an environment's info says of it, see `Outcomes.columns`.
-        best: of the turn with the best reward, the first of equals; empty before the first turn.
-        completions: what each turn was as a completion in the task's action format, `<stop>` included.
+        turns: the outcome of each of `completions`, see `Outcomes.columns`.
+        best: the outcome of the turn with the best reward, the first of equals; empty before the first turn.
+        completions: each turn as a completion in the task's action format, including `<stop>`.
     """
 
     def __init__(self, task: Task) -> None:
@@ -55,10 +55,10 @@ class SearchEnvironment:
         self._failure: Exception | None = None
 
     def reset(self, request_id: str | None = None, **row: Any) -> None:
-        """Starts an episode on the request of a row of the data set.
+        """Starts an episode on the request of a data set row.
 
         Raises:
-            ValueError: the row has no request id, or one of another split.
+            ValueError: the row has no request id, or one from another split.
         """
         if request_id is None:
             raise ValueError("a row needs the column request_id; make the data set with make_dataset(task, 'tools')")
@@ -66,7 +66,7 @@ class SearchEnvironment:
         self.turns, self.best, self.completions = [], {}, []
         self._paid, self._failure = 0.0, None
 
-    # The docstring is what the model reads of the tool, through its chat template.
+    # The model reads this docstring through its chat template.
     def search(self, query: str) -> str:
         """Search the shop and get the titles of the products that match the query best.
 
@@ -86,23 +86,23 @@ class SearchEnvironment:
         try:
             turn = self._advance(self._task.action.compose(query, text))
         except Exception as error:
-            # TRL would hand it to the model as the tool's answer and go on; get_reward raises it again.
+            # TRL would pass it to the model as the tool's answer and continue; get_reward raises it again.
             self._failure = error
             raise
         return self._answer(turn)
 
     def get_reward(self) -> float:
-        """What the episode paid in all; ends it if it has not ended.
+        """The total reward of the episode; ends it if it has not ended.
 
         Raises:
-            RecommenderError: the recommender failed during the rollout; training stops, and no reward is made up.
+            RecommenderError: the recommender failed during the rollout; training stops, and no reward is invented.
         """
         if self.episode is None:
             raise RuntimeError("there is no running episode; call reset() first")
         if self._failure is not None:
             raise self._failure
         if not self.episode.turn:
-            self._advance(THINK)  # nothing was asked: what no action format understands
+            self._advance(THINK)  # nothing was asked: no action format parses this
         if not self.episode.done:
             self._advance(STOP)
         return self._paid
@@ -120,7 +120,7 @@ class SearchEnvironment:
         return turn
 
     def _answer(self, turn: dict[str, Any]) -> str:
-        """What the model sees of a search: its titles only, as the messages before it hold the rest."""
+        """What the model sees of a search: only its titles, as earlier messages hold the rest."""
         assert self.episode is not None
         shown = self.episode.shown[-1] if self.episode.shown else ()
         lines = [f"{place}. {title}" for place, title in enumerate(self._task.dataset.catalog.titles(shown), 1)]
@@ -136,7 +136,7 @@ def environment_factory(task: Task) -> partial[SearchEnvironment]:
 
     Raises:
         ImportError: TRL is missing or too old.
-        ValueError: the task puts candidates into order, which asks nothing.
+        ValueError: the task orders candidates, so there is nothing to search.
     """
     if task.candidates is not None:
         raise ValueError("a task with candidates has nothing to search; train it with TaskReward(task)")
@@ -159,15 +159,15 @@ def log_episodes(
     """A reward function that pays nothing and logs what `TaskReward` logs, for rollouts in `SearchEnvironment`.
 
     Measures, terms and text statistics are those of a rollout's best turn. `parse_ok` and `clipped` are shares of its
-    completions, and a reply without a call is one, `<stop>`, as in `evaluate`: a rollout that never searches is a completion
-    that does not parse and one that does, which makes 0.5. `scored` is the share of what was meant as a search, and
-    `searches` counts the queries that parsed. The reward itself is the environment's.
+    completions, and a reply without a call counts as one, `<stop>`, as in `evaluate`: a rollout that never searches has
+    one completion that does not parse and one that does, which makes 0.5. `scored` is the share of searches that were
+    scored, and `searches` counts the queries that parsed. The reward itself comes from the environment.
 
     Args:
-        environments: TRL's, one for each rollout.
+        environments: TRL's, one per rollout.
         log_metric: TRL's.
         log_extra: TRL's.
-        columns: what else TRL hands over; not looked at.
+        columns: further arguments of TRL; ignored.
     """
     rewards = [environment.get_reward() for environment in environments]
     rows = []
@@ -183,25 +183,25 @@ def log_episodes(
 class ToolPolicy:
     """A policy for `evaluate` that plays as `GRPOTrainer` rolls out a `SearchEnvironment`, message by message.
 
-    The calls of a message are executed one after another, each a turn of the task. A call that fails (another tool, other
-    arguments, a query that is no text) is answered with the error and costs no turn. Then the model is asked again. A
-    message without calls ends the episode. So `write` keeps to a limit of tokens as TRL does by cutting the message that
-    exceeds it, and by an empty message where the answers of the tool no longer fit: what was searched counts.
+    The calls of a message are executed one after another, each as a turn of the task. A call that fails (another tool, other
+    arguments, a query that is not text) is answered with the error and costs no turn. Then the model is asked again. A
+    message without calls ends the episode. To keep to a token limit as TRL does, `write` cuts the message that exceeds it, and
+    returns an empty message if the tool's answers no longer fit: earlier searches count.
 
-    Each request is played once in an evaluation; after one that was broken off, make a new policy.
+    Each request is played once per evaluation; after an interrupted one, make a new policy.
 
     Args:
-        task: the task that is evaluated; of the split `all` it fits the evaluation of every split.
+        task: the task that is evaluated; with the split `all`, it serves the evaluation of every split.
         write: called with n lists of messages and the tools; returns n messages by the assistant, each a dict with
-            `role`, `content` and perhaps `tool_calls`, as `trl.chat_template_utils.parse_response` makes them. They stay
-            in the list as they are, with any further keys.
-        iterations: messages of one conversation whose calls are executed, at most: what
-            `GRPOConfig(max_tool_calling_iterations=...)` is in training. By default 8 more than the task's turns, where
-            TRL has no limit but the tokens.
+            `role`, `content` and perhaps `tool_calls`, as `trl.chat_template_utils.parse_response` returns them. They stay
+            in the list unchanged, with any further keys.
+        iterations: messages of one conversation whose calls are executed, at most: the counterpart of
+            `GRPOConfig(max_tool_calling_iterations=...)`. By default 8 more than the task's turns; TRL limits only the
+            tokens.
 
     Raises:
         ImportError: TRL is missing or too old.
-        ValueError: the task puts candidates into order, or `iterations` is below 1.
+        ValueError: the task orders candidates, or `iterations` is below 1.
     """
 
     def __init__(
@@ -221,8 +221,8 @@ class ToolPolicy:
         """The completion for each row: its next query in the task's action format, or `<stop>`.
 
         Raises:
-            ValueError: a request stands there more than once.
-            RecommenderError: the recommender failed, as `SearchEnvironment.get_reward` says.
+            ValueError: a request appears more than once.
+            RecommenderError: the recommender failed, see `SearchEnvironment.get_reward`.
         """
         names = [row["request_id"] for row in rows]
         if len(set(names)) < len(names):
@@ -252,21 +252,21 @@ class _Talk:
     """A conversation that may be ahead of the evaluation: the completions of its environment are handed out one by one.
 
     Attributes:
-        environment: what the calls do.
+        environment: executes the calls.
         messages: all so far.
-        given: completions that were handed out.
+        returned: completions handed out so far.
         heard: messages of the model.
     """
 
     environment: SearchEnvironment
     messages: Messages
-    given: int = 0
+    returned: int = 0
     heard: int = 0
 
     @property
     def is_asked(self) -> bool:
-        """Whether the model has to write before there is another completion."""
-        return self.given == len(self.environment.completions)
+        """Whether the model must write before there is another completion."""
+        return self.returned == len(self.environment.completions)
 
     @property
     def is_over(self) -> bool:
@@ -274,11 +274,11 @@ class _Talk:
         return self.is_asked and episode is not None and episode.done
 
     def next_completion(self) -> str:
-        self.given += 1
-        return self.environment.completions[self.given - 1]
+        self.returned += 1
+        return self.environment.completions[self.returned - 1]
 
     def hear(self, message: dict[str, Any], limit: int) -> None:
-        """Takes the model's message and does what it calls for; the last one ends the episode."""
+        """Takes the model's message and executes its calls; the last one ends the episode."""
         calls = message.get("tool_calls") or []
         self.messages.append(message)
         self.messages += [self._execute(call) for call in calls]
@@ -287,7 +287,7 @@ class _Talk:
             self.environment.get_reward()
 
     def _execute(self, call: Mapping[str, Any]) -> dict[str, Any]:
-        """The message of the tool, to the letter as TRL's `GRPOTrainer._tool_call_loop` writes it."""
+        """The tool's message, exactly as TRL's `GRPOTrainer._tool_call_loop` writes it."""
         if call["type"] != "function":
             error = {"error": f"Unsupported tool call type: {call['type']}"}
             return {"role": "tool", "name": call.get("name", "unknown"), "content": str(error)}
@@ -296,17 +296,20 @@ class _Talk:
             if name != self.environment.search.__name__:
                 raise ValueError(f"Tool {name} not found.")
             content = self.environment.search(**call["function"]["arguments"])
-        except Exception as error:  # the recommender's is raised again at the end of the talk
+        except Exception as error:  # the recommender's error is raised again at the end of the conversation
             content = str({"error": str(error)})
         return {"role": "tool", "name": name, "content": content}
 
 
 def with_tool(prompt: Prompt, limit: int) -> Prompt:
-    """The prompt with the tool in place of the action format's instruction."""
+    """The prompt with an instruction to use the tool instead of the action format's."""
     often = "once" if limit == 1 else f"up to {limit} times"
-    says = f"Call the search tool to query the search engine, {often}. Reply without a call when you cannot find anything better."
+    instruction = (
+        f"Call the search tool to query the search engine, {often}. Reply without a call when you cannot find "
+        "anything better."
+    )
     user = prompt.user if "{instruction}" in prompt.user else f"{prompt.user}\n{{instruction}}"
-    return replace(prompt, user=user.replace("{instruction}", says))
+    return replace(prompt, user=user.replace("{instruction}", instruction))
 
 
 def log_outcomes(
@@ -330,7 +333,7 @@ def log_outcomes(
 
 
 def _share_without_variance(request_ids: list[str], rewards: list[float]) -> float:
-    """The share of requests whose completions all earned the same, from which GRPO learns nothing."""
+    """The share of requests whose completions all earned the same reward, from which GRPO learns nothing."""
     earned: dict[str, set[float]] = {}
     for name, reward in zip(request_ids, rewards, strict=True):
         earned.setdefault(name, set()).add(reward)

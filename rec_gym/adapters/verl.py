@@ -3,7 +3,7 @@
     reward.custom_reward_function.path=pkg://rec_gym.adapters.verl reward.custom_reward_function.name=compute_score
 
 `rec-gym export ID --format verl` writes the rows. verl may also load this file by its path and send the function to other
-processes: everything that a process keeps is in `rec_gym.adapters.rows`, so that the function alone can be pickled.
+processes: everything that a process caches is in `rec_gym.adapters.rows`, so that the function alone can be pickled.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Any
 from rec_gym.adapters.rows import columns_of, task_of
 from rec_gym.loop.task import Task
 
-# Modules of verl whose reward managers catch every exception and every time-out, and pay 0 for them.
+# Modules of verl whose reward managers catch every exception and timeout, and pay 0.
 _HIDES_FAILURES = {"verl.experimental.reward_loop.reward_manager.limited": "rate_limited"}
 
 
 class RewardManagerRefused(BaseException):
     """A reward manager of verl would turn failures into rewards of 0, so nothing is scored for it.
 
-    No `Exception`, because the manager would turn that into a reward of 0 too; this one stops the training.
+    Not an `Exception`, because the manager would turn that into a reward of 0 too; this stops the training.
     """
 
 
@@ -36,22 +36,22 @@ def compute_score(
     extra_info: Mapping[str, Any] | None = None,
     **_verl: Any,
 ) -> dict[str, float | str]:
-    """What verl calls for each sample, from threads.
+    """Called by verl for each sample, from threads.
 
     Args:
-        data_source: the id of the task; not looked at where `extra_info` holds the task.
+        data_source: the id of the task; ignored if `extra_info` holds the task.
         solution_str: the completion, without special tokens.
         ground_truth: the request id.
         extra_info: of the row, with `task` (see `rec_gym.adapters.rows`); in a task of several turns verl adds the
-            rewards of the tool.
-        _verl: what verl passes along, such as the address of a reward model.
+            tool's rewards.
+        _verl: further arguments of verl, such as the address of a reward model.
 
     Returns:
-        `score` and the parts of it, always under the same keys; floats but for the text `parse`.
+        `score` and its parts, always with the same keys; floats except for the text `parse`.
 
     Raises:
-        ValueError, KeyError: the row describes no task, or the request is unknown or not in its split.
-        RuntimeError: a search failed in the tool; no reward is made up for it.
+        ValueError, KeyError: the row does not describe a task, or the request is unknown or not in its split.
+        RuntimeError: a search failed in the tool; no reward is invented for it.
         RewardManagerRefused: called from verl's reward manager `rate_limited`.
     """
     return compute_scores([data_source], [solution_str], [ground_truth], [extra_info])[0]
@@ -64,7 +64,7 @@ def compute_scores(
     extra_infos: Sequence[Mapping[str, Any] | None],
     **_verl: Any,
 ) -> list[dict[str, float | str]]:
-    """`compute_score` for a batch, with one recommender call for each task; for reward managers that score batches."""
+    """`compute_score` for a batch, with one recommender call per task; for reward managers that score batches."""
     _check_manager()
     described = [_description(*row) for row in zip(data_sources, extra_infos, strict=True)]
     scores: list[dict[str, float | str]] = [{}] * len(described)
@@ -72,42 +72,42 @@ def compute_scores(
         places = [place for place, other in enumerate(described) if other == description]
         task = task_of(description)
         if task.turns.limit > 1:
-            made = [_of_searches(task, extra_infos[place]) for place in places]
+            columns = [_of_searches(task, extra_infos[place]) for place in places]
         else:
             ids = [str(ground_truths[place]) for place in places]
-            made = columns_of(task, task.score(ids, [solution_strs[place] for place in places]))
-        for place, score in zip(places, made, strict=True):
+            columns = columns_of(task, task.score(ids, [solution_strs[place] for place in places]))
+        for place, score in zip(places, columns, strict=True):
             scores[place] = score
     return scores
 
 
 def _check_manager() -> None:
-    """Refuses reward managers that hide failures; the manager is among the callers, in the thread that it started.
+    """Refuses reward managers that hide failures; the manager is on the call stack.
 
     Raises:
-        RewardManagerRefused: it is one of them.
+        RewardManagerRefused: there is one.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         manager = _HIDES_FAILURES.get(frame.f_globals.get("__name__", ""))
         if manager is not None:
             raise RewardManagerRefused(
-                f"verl's reward manager {manager!r} pays 0 where scoring fails or takes too long, so that a recommender that is "
-                "away looks like bad completions; set reward.reward_manager.name=naive"
+                f"verl's reward manager {manager!r} pays 0 if scoring fails or takes too long, so an unavailable "
+                "recommender looks like bad completions; set reward.reward_manager.name=naive"
             )
         frame = frame.f_back
 
 
 def _description(data_source: str, extra_info: Mapping[str, Any] | None) -> str:
-    given = (extra_info or {}).get("task")
-    return given or json.dumps({"id": str(data_source), "settings": {}})
+    description = (extra_info or {}).get("task")
+    return description or json.dumps({"id": str(data_source), "settings": {}})
 
 
 def _of_searches(task: Task, extra_info: Mapping[str, Any] | None) -> dict[str, float | str]:
     """The score of an episode of several turns: `unparsed` and what the tool paid for its searches.
 
-    The first search pays what it earned above `unparsed`, so that the sum is what the episode earned. Whoever never searches
-    keeps `unparsed`; so does a model that calls a tool which is not there, for which verl itself notes a reward of 0.
+    The first search pays what it earned above `unparsed`, so that the sum is what the episode earned. A model that never
+    searches keeps `unparsed`; so does one that calls an unknown tool, for which verl itself records a reward of 0.
     """
     rewards = (extra_info or {}).get("tool_rewards")
     if rewards is None:
@@ -117,6 +117,6 @@ def _of_searches(task: Task, extra_info: Mapping[str, Any] | None) -> dict[str, 
         )
     paid = [float(reward) for reward in rewards]
     if any(math.isnan(reward) for reward in paid):
-        raise RuntimeError(f"a search in {task!r} failed, see the log of the agent loop; no reward is made up for it")
+        raise RuntimeError(f"a search in {task!r} failed, see the log of the agent loop; no reward is invented for it")
     base = task.reward.unparsed
     return {"score": base + sum(paid), "tool_calls": float(len(paid)), "first_call": base + (paid[0] if paid else 0.0)}

@@ -6,7 +6,7 @@
       - class_name: rec_gym.adapters.verl_tool.SearchTool
         config: {type: native}
 
-A row of `rec-gym export ID --format verl` on a task of several turns says which request the tool is for, and
+A row of `rec-gym export ID --format verl` on a task of several turns tells the tool its request, and
 `rec_gym.adapters.verl.compute_score` sums up what the searches paid.
 """
 
@@ -33,7 +33,7 @@ try:
 except ImportError as error:
     raise ImportError("the tool for verl needs verl: pip install 'rec-gym[verl]'") from error
 
-MAX_CHARS = 256  # verl's own limit, `max_tool_response_length`: from a longer response it cuts out the middle
+MAX_CHARS = 256  # verl's own limit, `max_tool_response_length`: it cuts the middle out of longer responses
 ENDED = "No searches left; the best one counts."
 NO_RESULTS, NOT_SHOWN = "(no results)", "(results are not shown)"
 FAILED = "The search failed."
@@ -45,8 +45,8 @@ class _Search:
     """One instance of the tool; verl makes a new one for every call.
 
     Attributes:
-        row: what the row says of the request, `task` and `request_id`.
-        trajectory: what the calls of one trajectory have in common; None until verl names it.
+        row: `task` and `request_id` from the data row.
+        trajectory: the object that all calls of one trajectory share; None until verl passes it.
     """
 
     row: Mapping[str, Any]
@@ -55,11 +55,11 @@ class _Search:
 
 @dataclass(eq=False)
 class _Progress:
-    """How far a trajectory is: its episode, and what its searches have paid."""
+    """The progress of a trajectory: its episode, and what its searches have paid."""
 
     episode: Episode
     paid: float = 0.0
-    # A model may call the tool several times at once; its searches are turns one after the other.
+    # A model may call the tool several times at once; its searches are consecutive turns.
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -69,8 +69,8 @@ class SearchTool(BaseTool):
     The first search pays what it earned above the reward's `unparsed`, which `compute_score` adds to every episode.
 
     Args:
-        config: `max_chars`, characters of a response at the most (256): whole lines, best title first. Raise it together
-            with `actor_rollout_ref.rollout.multi_turn.max_tool_response_length`.
+        config: `max_chars`, characters of a response, at most (256): whole lines, best title first. Raise it together with
+            `actor_rollout_ref.rollout.multi_turn.max_tool_response_length`.
         tool_schema: replaces the tool's description for the model; its name stays `search`.
     """
 
@@ -80,11 +80,11 @@ class SearchTool(BaseTool):
             raise ValueError(f"the rows name the tool {SEARCH_TOOL!r}, so its schema must too, not {self.name!r}")
         self.max_chars = int(config.get("max_chars", MAX_CHARS))
         self._searches: dict[str, _Search] = {}
-        # verl keeps nothing between calls but the trajectory's own object; its progress is forgotten with it.
+        # Between calls verl keeps only the trajectory's own object; its progress is forgotten with it.
         self._progress: WeakKeyDictionary[Any, _Progress] = WeakKeyDictionary()
 
     def get_openai_tool_schema(self) -> OpenAIFunctionToolSchema:
-        """The tool as the model is told of it."""
+        """The tool's description for the model."""
         query = {"type": "string", "description": "The search query."}
         return OpenAIFunctionToolSchema.model_validate(
             {
@@ -102,7 +102,7 @@ class SearchTool(BaseTool):
 
         Args:
             instance_id: its name, if it has one.
-            kwargs: `create_kwargs` of the row, with `task` and `request_id`.
+            kwargs: the row's `create_kwargs`, with `task` and `request_id`.
         """
         instance_id = instance_id or str(uuid4())
         self._searches[instance_id] = _Search(kwargs.get("create_kwargs") or kwargs)
@@ -116,11 +116,11 @@ class SearchTool(BaseTool):
         Args:
             instance_id: from `create`.
             parameters: `query`; anything else counts as a completion that does not parse.
-            kwargs: `agent_data`, verl's object of the trajectory.
+            kwargs: `agent_data`, verl's object for the trajectory.
 
         Returns:
-            The titles, what the turn pays, and what the action format did. A search that fails pays NaN, because verl
-            takes an error of a tool for a reward of 0; `compute_score` then raises.
+            The titles, what the turn pays, and what the action format did. A failed search pays NaN, because verl turns a
+            tool's error into a reward of 0; `compute_score` then raises.
         """
         search = self._searches[instance_id]
         search.trajectory = kwargs.get("agent_data") or search
@@ -149,20 +149,20 @@ class SearchTool(BaseTool):
         self._searches.pop(instance_id, None)
 
 
-def _row(given: Mapping[str, Any]) -> tuple[str, str]:
-    missing = [key for key in ("task", "request_id") if not given.get(key)]
+def _row(row: Mapping[str, Any]) -> tuple[str, str]:
+    missing = [key for key in ("task", "request_id") if not row.get(key)]
     if missing:
         raise ValueError(
             f"the row's tools_kwargs have no {missing[0]!r} for the tool; write it with `rec-gym export --format verl`"
         )
-    return given["task"], given["request_id"]
+    return row["task"], row["request_id"]
 
 
 def _turn(description: str, episode: Episode, query: object, max_chars: int) -> tuple[Episode, str, float, str]:
     """One turn: the episode after it, the response, what the tool pays, and what the action format did."""
     task = task_of(description)
     text = task.dataset.texts(task.dataset.index.positions([episode.request_id]))[0]
-    # No action format understands reasoning that never ends.
+    # No action format parses unclosed reasoning.
     completion = task.action.compose(query, text) if isinstance(query, str) else THINK
     (after,), outcomes, _ = task.advance([episode], [completion])
     if outcomes.parse[0] == STOPPED.parse:
@@ -176,7 +176,7 @@ def _turn(description: str, episode: Episode, query: object, max_chars: int) -> 
 
 
 def _list(titles: list[str], max_chars: int) -> str:
-    """Numbered titles in lines, as many as fit; of the first one at least the beginning."""
+    """Numbered titles, one per line, as many as fit; at least the beginning of the first."""
     text = ""
     for place, title in enumerate(titles, 1):
         longer = f"{text}\n{place}. {title}" if text else f"{place}. {title}"

@@ -57,9 +57,9 @@ def load(data_dir: str, domain: str = "all") -> Dataset:
         for request in others[-_VAL_REQUESTS:]:
             request["split"] = VAL
     if domain != "all":
-        kept = [request for request in requests if request["split"] != TEST or request["domain"] == domain]
-        notes[f"test requests of other domains than {domain}, left out"] += len(requests) - len(kept)
-        requests = kept
+        in_domain = [request for request in requests if request["split"] != TEST or request["domain"] == domain]
+        notes[f"test requests of other domains than {domain}, left out"] += len(requests) - len(in_domain)
+        requests = in_domain
     return dataset_of(catalog, requests, str(folder), notes)
 
 

@@ -172,9 +172,9 @@ def _read_products(folder: Path, paths: list[Path], locale: str, notes: Counter[
     for path in paths:
         for batch in read_parquet(path, [*columns, "product_locale"]):
             batch = batch.filter(pc.equal(batch["product_locale"], locale))
-            kept = batch if wanted is None else batch.filter(pa.array(wanted[row : row + len(batch)]))
+            chosen = batch if wanted is None else batch.filter(pa.array(wanted[row : row + len(batch)]))
             row += len(batch)
-            batches.append(pa.record_batch([_text(kept[name]) for name in columns], names=[ID_COLUMN, *_TEXTS]))
+            batches.append(pa.record_batch([_text(chosen[name]) for name in columns], names=[ID_COLUMN, *_TEXTS]))
     return catalog_of(pa.Table.from_batches(batches), str(folder), notes)
 
 

@@ -65,8 +65,8 @@ def load(data_dir: str, partial: float = 0.5) -> Dataset:
     queries = _read_queries(query, notes)
     judgements = Judgements(catalog, str(label), notes)
     _read_labels(label, {"Exact": 1.0, "Partial": float(partial), "Irrelevant": 0.0}, queries, judgements, notes)
-    kept = {name for name, row in queries.items() if row.split}
-    notes["queries without a judgement, left out"] += len(kept - judgements.queries.keys())
+    used = {name for name, row in queries.items() if row.split}
+    notes["queries without a judgement, left out"] += len(used - judgements.queries.keys())
     requests = judgements.requests(lambda name: queries[name].text)
     with_domain = (row | {"domain": "|".join(queries[str(row["id"])].classes)} for row in requests)
     return dataset_of(catalog, with_domain, str(folder), notes)

@@ -12,20 +12,21 @@ from rec_gym.columns import first_few
 from rec_gym.evaluation.evaluate import REWARD, Evaluation
 from rec_gym.evaluation.intervals import mean_intervals, weighted_interval
 from rec_gym.evaluation.resampling import RESAMPLES, holm, sign_flip_p, units_of
+from rec_gym.tables import unknown
 
-TOO_FEW = "[too few]"  # stands where an interval would
+TOO_FEW = "[too few]"  # shown instead of an interval
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and its 95% interval; the bounds are NaN where there are too few requests or users for one.
+    """A mean and its 95% interval; the bounds are NaN if there are too few requests or users for one.
 
     Attributes:
         mean: over requests.
         low: lower bound.
         high: upper bound.
-        covered: for a mean over strata the share of the weights whose stratum has requests, else 1.
-        no_interval: why there is no interval; empty where there is one.
+        covered: for a mean over strata, the share of the weights whose stratum has requests; otherwise 1.
+        no_interval: why there is no interval; empty if there is one.
     """
 
     mean: float
@@ -46,11 +47,11 @@ class Difference:
 
     Attributes:
         mean: over requests.
-        low: lower bound of its 95% interval; NaN where there are too few requests or users that differ.
+        low: lower bound of its 95% interval; NaN if too few requests or users differ.
         high: upper bound.
         p: of the sign-flip permutation test, two-sided.
         p_holm: the same, with Holm's correction over the policies.
-        no_interval: why there is no interval; empty where there is one.
+        no_interval: why there is no interval; empty if there is one.
     """
 
     mean: float
@@ -66,10 +67,10 @@ class Comparison:
     """Policies on the same requests.
 
     Attributes:
-        evaluations: one a policy; the first is what the others are compared to.
+        evaluations: one per policy; the others are compared to the first.
         measures: names of what is compared.
-        means: for each policy and measure.
-        differences: for each policy but the first, and measure.
+        means: by policy and measure.
+        differences: by policy, except the first, and measure.
         unit: what was resampled, `"requests"` or `"users"`.
         units: how many of them there are.
         seed: of the resampling.
@@ -95,18 +96,18 @@ def compare(
 ) -> Comparison:
     """Means with intervals, and paired differences to the first policy with p values.
 
-    Everything is resampled over requests, or over users where a user has several. Each measure is a family of its own
-    for Holm's correction: it corrects for the number of policies.
+    Everything is resampled over requests, or over users if a user has several. Each measure is its own family for Holm's
+    correction, which corrects for the number of policies.
 
     Args:
         evaluations: of the same task, split and requests; names differ.
-        measures: what to compare; by default every measure of the first evaluation, and the reward where it is not one
-            of them.
+        measures: what to compare; by default every measure of the first evaluation, and the reward unless it is one of
+            them.
         seed: of the resampling.
         resamples: bootstrap resamples of the intervals, and sign patterns.
 
     Raises:
-        ValueError: there is nothing to compare, or the evaluations are not of the same requests.
+        ValueError: there is nothing to compare, or the evaluations are of different requests.
     """
     _check_same_requests(evaluations)
     names = tuple(measures) if measures is not None else _default_measures(evaluations)
@@ -115,8 +116,8 @@ def compare(
     units = units_of(series.reshape(-1, series.shape[2]).T, evaluations[0].users)
     shape = series.shape[:2]
     mean = units.means.reshape(shape)
-    found = mean_intervals(units, seed=seed, resamples=resamples)
-    low, high, reasons = (np.reshape(part, shape) for part in found)
+    intervals = mean_intervals(units, seed=seed, resamples=resamples)
+    low, high, reasons = (np.reshape(part, shape) for part in intervals)
     paired = units._replace(sums=units.sums[:, len(evaluations) * len(names) :])
     p = sign_flip_p(paired, seed=seed, resamples=resamples).reshape(-1, len(names))
     p_holm = np.stack([holm(column) for column in p.T], axis=1)
@@ -143,14 +144,14 @@ def compare(
 
 
 def stratum_weights(evaluation: Evaluation, column: str = "asked") -> dict[float, float]:
-    """The share of the requests in each stratum: the weights that a reference split lends to others.
+    """The share of the requests in each stratum: the weights of a reference split, for use with others.
 
     Args:
         evaluation: on the reference split.
         column: a numeric column of the dataset.
 
     Raises:
-        ValueError: there is no such column.
+        ValueError: unknown column.
     """
     values, counts = np.unique(_stratum(evaluation, column), return_counts=True)
     return dict(zip(values.tolist(), (counts / counts.sum()).tolist(), strict=True))
@@ -167,21 +168,21 @@ def stratified_mean(
 ) -> Interval:
     """The mean of a measure as if the split had the strata of another one.
 
-    Splits are made of different requests, so that their comparison is unpaired, and a split of easier requests would look
-    better than it is; with the same weights for every split (`stratum_weights` of the reference) it cannot.
+    Splits have different requests, so their comparison is unpaired, and a split with easier requests would look better
+    than it is; the same weights for every split (`stratum_weights` of the reference) prevent that.
 
     Args:
         evaluation: on the split in question.
-        weights: share of each stratum in the reference split. A stratum in which this split has no request is left out,
-            and `covered` of the result says how much of the weights is left.
+        weights: share of each stratum in the reference split. A stratum without a request in this split is left out,
+            and `covered` of the result says how much weight remains.
         measure: a measure's name, or `reward`.
-        column: the numeric column that tells the strata.
+        column: the numeric column that defines the strata.
         seed: of the resampling, within strata.
         resamples: bootstrap resamples.
 
     Raises:
-        ValueError: there is no such column, no stratum is shared, or a user has several requests (they are not
-            independent, which this interval would not see).
+        ValueError: unknown column, no shared stratum, or a user has several requests (they are not independent, which
+            this interval would ignore).
     """
     samples, shares, covered = _strata(evaluation, weights, measure, column)
     mean = sum(share * float(values.mean()) for values, share in zip(samples, shares, strict=True))
@@ -198,7 +199,7 @@ def stratified_difference(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """How much a split lies above a reference split, stratum by stratum, in the reference's weights; unpaired.
+    """How far a split is above a reference split, stratum by stratum, with the reference's weights; unpaired.
 
     Strata that only one of the two has are left out on both sides. Arguments and errors are those of `stratified_mean`.
     """
@@ -220,7 +221,9 @@ def _strata(
     """The values in each shared stratum, the strata's weights (which sum to 1), and the share that they cover."""
     known = evaluation.users[evaluation.users != ""]
     if len(set(known.tolist())) < len(known):
-        raise ValueError("users of this split have several requests, which are not independent; strata need others")
+        raise ValueError(
+            "users of this split have several requests, which are not independent; strata need independent requests"
+        )
     values, strata = evaluation.values(measure), _stratum(evaluation, column)
     shared = [(values[strata == stratum], share) for stratum, share in sorted(weights.items()) if share > 0]
     shared = [(sample, share) for sample, share in shared if len(sample)]
@@ -233,8 +236,7 @@ def _strata(
 
 def _stratum(evaluation: Evaluation, column: str) -> np.ndarray:
     if column not in evaluation.strata:
-        there = ", ".join(evaluation.strata) or "none"
-        raise ValueError(f"the requests have no numeric column {column!r}; there are: {there}")
+        raise ValueError(unknown("numeric column", column, evaluation.strata))
     return evaluation.strata[column]
 
 
@@ -247,7 +249,7 @@ def _default_measures(evaluations: Sequence[Evaluation]) -> tuple[str, ...]:
 
 def _check_same_requests(evaluations: Sequence[Evaluation]) -> None:
     if not evaluations:
-        raise ValueError("there is no evaluation to compare")
+        raise ValueError("no evaluation to compare")
     first = evaluations[0]
     names = [e.name for e in evaluations]
     twice = [name for place, name in enumerate(names) if name in names[:place]]
@@ -257,5 +259,5 @@ def _check_same_requests(evaluations: Sequence[Evaluation]) -> None:
         if e.task_id != first.task_id or e.split != first.split or e.request_ids != first.request_ids:
             raise ValueError(
                 f"{e.name!r} and {first.name!r} were not evaluated on the same requests: {e.task_id} {e.split} "
-                f"({len(e)}) and {first.task_id} {first.split} ({len(first)}); splits are compared by stratified_mean"
+                f"({len(e)}) and {first.task_id} {first.split} ({len(first)}); compare splits with stratified_mean"
             )

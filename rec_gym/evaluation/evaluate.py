@@ -1,4 +1,4 @@
-"""Evaluation: a policy plays every request of a split, and what came of it is kept request by request."""
+"""Evaluation: a policy plays every request of a split, and the results are kept request by request."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Evaluation:
 
     Attributes:
         name: the policy.
-        reference: why its score is a reference and no policy's; empty if it is a policy's.
-        task_id: the registered id; empty for a task that was not made from one.
+        reference: why its score is a reference and not a policy's; empty for a policy's.
+        task_id: the registered id; empty for a task that was not made from an id.
         card_hash: SHA-256 of the id's card; empty without a card.
         version: of the package.
         split: the requests.
@@ -41,17 +41,17 @@ class Evaluation:
         seed: of the policy's draws, as the caller states it.
         settings: the task's recommender, reward, action format and turns.
         request_ids: n ids.
-        users: who asked, object [n]; an empty text where it is not known.
+        users: who asked, object [n]; empty text if unknown.
         measures: `{name: float64 [n]}`.
-        rewards: what the episodes paid in all, float64 [n].
+        rewards: the total reward of each episode, float64 [n].
         text_stats: `{name: float64 [n]}`.
         parse_ok: share of the completions that parsed, float64 [n].
-        clipped: share of the completions whose query was cut, float64 [n].
+        clipped: share of the completions whose query was clipped, float64 [n].
         turns: completions in an episode, float64 [n].
         strata: `{name: float64 [n]}`, the dataset's numeric columns, such as `asked`.
         notes: what the loader of the data dropped or repaired, `{reason: count}`.
         spreads: in a task with shuffled candidates, `{measure or reward: float64 [n]}`: the standard deviation over the
-            shuffles of a request, which is the policy's position bias; else empty.
+            shuffles of a request, which is the policy's position bias; otherwise empty.
     """
 
     name: str
@@ -131,23 +131,22 @@ def evaluate(
 
     Args:
         task: its split says which requests are evaluated.
-        policy: a callable from rows to completions; it is called once a turn and batch.
+        policy: a callable from rows to completions; it is called once per turn and batch.
         name: of the policy, for tables; by default the policy's own.
-        measures: what to measure beside what the reward needs.
-        samples: completions for each request, averaged before any statistic; the policy finds a request's rows side by
-            side.
-        shuffles: in a task with candidates, orders in which each request's candidates are given, by the seeds from the
-            task's own upwards; values are averaged over them, and `spreads` says how far they lie apart. By default 5
-            where the task shuffles its candidates.
-        requests: how many of the split's requests are drawn, the same ones for every policy; by default all are played.
-        seed: the seed of the policy's draws; it is recorded, and nothing is drawn here.
-        batch_size: completions at once, at the most.
-        progress: whether a progress bar is shown on standard error when the work lasts.
+        measures: what to measure, besides what the reward needs.
+        samples: completions for each request, averaged before any statistic; a request's rows are adjacent in the batch.
+        shuffles: in a task with candidates, how many orders of each request's candidates to average over, with seeds
+            counting up from the task's own; `spreads` holds the standard deviation. By default 5 if the task shuffles
+            its candidates.
+        requests: how many of the split's requests to draw, the same ones for every policy; by default all.
+        seed: the seed of the policy's draws; it is only recorded, nothing is drawn here.
+        batch_size: completions at a time, at most.
+        progress: whether to show a progress bar on standard error if the work takes long.
 
     Raises:
-        ValueError: an unknown measure, `samples`, `requests` or `batch_size` below 1, `shuffles` of a task that shuffles
-            nothing, or the policy wrote another number of completions than there were rows.
-        TypeError: the policy wrote something else than texts.
+        ValueError: an unknown measure, `samples`, `requests` or `batch_size` below 1, `shuffles` of a task that does
+            not shuffle, or the policy did not write one completion per row.
+        TypeError: the policy wrote something other than texts.
     """
     if samples < 1 or batch_size < 1 or (requests is not None and requests < 1):
         raise ValueError(
@@ -163,7 +162,7 @@ def evaluate(
     rows = measured.rows_in_split[chosen]
     table = task.dataset.table
     card = cards().get(task.name)
-    # The measures that were asked for come first, in the order in which they were asked for.
+    # The requested measures come first, in the order of the request.
     wanted = dict.fromkeys(map(str, [*map(Measure.parse, measures), *measured.measures]))
     return Evaluation(
         name=name,
@@ -190,18 +189,18 @@ def evaluate(
 
 
 def drawn_places(task: Task, requests: int | None) -> np.ndarray:
-    """Places of the requests that are played, in the split's order, int [n]; a function of split and number only."""
+    """Indices of the requests that are played, in the split's order, int [n]; a function of split and number only."""
     if requests is None or requests >= len(task):
         return np.arange(len(task))
     return np.sort(seeded_order(len(task), "evaluated requests", task.split)[:requests])
 
 
 def _shuffled(task: Task, shuffles: int | None) -> list[Task]:
-    """The task under as many orders of its candidates as are wanted; their seeds follow each other."""
+    """The task with `shuffles` orders of its candidates, with consecutive seeds."""
     if task.candidates is None or not task.candidates.settings.shuffle:
         if shuffles not in (None, 1):
             raise ValueError(
-                f"shuffles={shuffles} needs a task that shuffles candidates; this one does not, leave it out"
+                f"shuffles={shuffles} needs a task that shuffles candidates; this one does not, so leave it out"
             )
         return [task]
     settings = task.candidates.settings
@@ -212,7 +211,7 @@ def _shuffled(task: Task, shuffles: int | None) -> list[Task]:
 
 
 def _spreads(played: Sequence[dict[str, np.ndarray]], measures: Iterable[str]) -> dict[str, np.ndarray]:
-    """The standard deviation over the shuffles of each request; empty where there is one order only."""
+    """The standard deviation over the shuffles of each request; empty if there is only one order."""
     if len(played) < 2:
         return {}
     keys = {**{name: f"measure/{name}" for name in measures}, REWARD: REWARD}
@@ -222,7 +221,7 @@ def _spreads(played: Sequence[dict[str, np.ndarray]], measures: Iterable[str]) -
 def _play_all(
     task: Task, ids: list[str], policy: Policy, name: str, samples: int, step: int, progress: bool
 ) -> dict[str, np.ndarray]:
-    """Plays the requests, `step` at a time; a float64 column for everything that is kept, one value a request."""
+    """Plays the requests, `step` at a time; one float64 column per quantity, with one value per request."""
     parts = []
     with Bar(f"Evaluating {name}", len(ids)) if progress else nullcontext() as bar:
         for start in range(0, len(ids), step):
@@ -235,10 +234,10 @@ def _play_all(
 
 
 def _play(task: Task, policy: Policy, name: str, request_ids: list[str]) -> dict[str, np.ndarray]:
-    """Plays one episode for each id to its end; a float64 column for everything that is kept."""
+    """Plays one episode per id to its end; one float64 column per quantity."""
     episodes = task.start(request_ids)
     size = len(episodes)
-    kept: dict[str, np.ndarray] = {}
+    best: dict[str, np.ndarray] = {}  # of each episode's best turn
     sums = {key: np.zeros(size) for key in (REWARD, "parse_ok", "clipped", "turns")}
     live = np.arange(size)
     while live.size:
@@ -247,7 +246,7 @@ def _play(task: Task, policy: Policy, name: str, request_ids: list[str]) -> dict
         after, outcomes, _ = task.advance(before, _completions(policy, name, rows))
         better = np.array([new.last > old.best for old, new in zip(before, after, strict=True)])
         for key, values in _columns(outcomes).items():
-            kept.setdefault(key, np.zeros(size))[live[better]] = values[better]
+            best.setdefault(key, np.zeros(size))[live[better]] = values[better]
         sums[REWARD][live] += outcomes.rewards
         sums["parse_ok"][live] += outcomes.parse_ok
         sums["clipped"][live] += outcomes.clipped
@@ -256,7 +255,7 @@ def _play(task: Task, policy: Policy, name: str, request_ids: list[str]) -> dict
             episodes[place] = episode
         live = live[[not episode.done for episode in after]]
     shares = {key: sums[key] / sums["turns"] for key in ("parse_ok", "clipped")}
-    return {**kept, **sums, **shares}
+    return {**best, **sums, **shares}
 
 
 def _columns(outcomes: Outcomes) -> dict[str, np.ndarray]:
@@ -269,7 +268,9 @@ def _completions(policy: Policy, name: str, rows: list[dict[str, Any]]) -> list[
     if isinstance(completions, str) or not hasattr(completions, "__len__"):
         raise TypeError(f"policy {name!r} must return a list of texts, not {type(completions).__name__}")
     if len(completions) != len(rows):
-        raise ValueError(f"policy {name!r} wrote {len(completions)} completions for {len(rows)} rows; write one a row")
+        raise ValueError(
+            f"policy {name!r} wrote {len(completions)} completions for {len(rows)} rows; write one per row"
+        )
     return list(completions)
 
 

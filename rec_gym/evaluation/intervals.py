@@ -1,9 +1,9 @@
-"""Intervals of means: Student's t and the bootstrap-t, whichever bound lies farther; none where there are too few units.
+"""Intervals of means: Student's t and the bootstrap-t, whichever bound is wider; none if there are too few units.
 
-A percentile bootstrap interval is too short where few units, or few values other than 0, carry the mean. Student's t
-widens for few units, but knows of no skewness; the bootstrap-t follows the skewness that the sample shows, and is misled
-where the sample shows less of a tail than there is. Each bound is therefore the farther one of both. How often they hold
-the true mean is simulated by `benchmarks/statistics.py`.
+A percentile bootstrap interval is too short if few units, or few values other than 0, determine the mean. Student's t
+widens for few units, but ignores skewness; the bootstrap-t follows the skewness of the sample, and is misled if the sample
+shows less of a tail than there is. Each bound is therefore the wider of the two. How often they contain the true mean is
+simulated by `benchmarks/statistics.py`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from rec_gym.evaluation.resampling import RESAMPLES, Units, batches
 
 CONFIDENCE = 0.95
 LEAST_UNITS = 8  # requests or users below which no interval is reliable
-LEAST_OTHERS = 6  # units that must have another value than the most common one
-_ROUNDED = 9  # decimals, so that equal values count as equal whatever their last bits are
+LEAST_OTHERS = 6  # units that must differ from the most common value
+_ROUNDED = 9  # decimals, so that equal values count as equal whatever their last bits
 _NO_SPREAD = 1e-9  # a resample's standard error that is smaller, relative to the sample's, is rounding
 
 
@@ -27,9 +27,9 @@ class Intervals(NamedTuple):
     """An interval for each series.
 
     Attributes:
-        low: lower bounds, float64 [series]; NaN where there is no interval.
+        low: lower bounds, float64 [series]; NaN if there is no interval.
         high: upper bounds, float64 [series].
-        no_interval: why there is none; empty texts where there is one.
+        no_interval: why there is none; empty if there is one.
     """
 
     low: np.ndarray
@@ -38,7 +38,7 @@ class Intervals(NamedTuple):
 
 
 def mean_intervals(units: Units, *, seed: int = 0, resamples: int = RESAMPLES) -> Intervals:
-    """95% intervals of each series' mean over requests, where there are enough units for one.
+    """95% intervals of each series' mean over requests, if there are enough units for one.
 
     Args:
         units: requests or users, see `units_of`.
@@ -59,10 +59,10 @@ def mean_intervals(units: Units, *, seed: int = 0, resamples: int = RESAMPLES) -
 
 
 def student_bounds(units: Units, *, seed: int = 0, resamples: int = RESAMPLES) -> tuple[np.ndarray, np.ndarray]:
-    """The bounds without regard to whether there are enough units.
+    """The bounds, whether or not there are enough units.
 
     The mean is a ratio, summed values over requests. With the units' residuals e = sum - mean · count its squared
-    standard error is G / (G - 1) · Σ e² / (Σ count)² (linearised, Cochran 1977, 6.4), which of single requests is s² / n.
+    standard error is G / (G - 1) · Σ e² / (Σ count)² (linearised, Cochran 1977, 6.4), which for single requests is s² / n.
     Student's t has G - 1 degrees of freedom; the bootstrap-t (Efron 1982; Davison and Hinkley 1997, 5.2.1) resamples
     units and studentises each resample by its own standard error.
 
@@ -133,7 +133,7 @@ def weighted_interval(
 
 
 def other_values(values: np.ndarray) -> np.ndarray:
-    """How many units have another value than the most common one, int64 [series]; of values [units, series]."""
+    """How many units differ from the most common value, int64 [series]; of values [units, series]."""
     rounded = np.round(values, _ROUNDED)
     return np.array([len(rounded) - np.unique(column, return_counts=True)[1].max() for column in rounded.T])
 
@@ -147,7 +147,7 @@ def _times_drawn(size: int, seed: int, resamples: int) -> Iterator[np.ndarray]:
 
 
 def _studentised(moved: np.ndarray, errors: np.ndarray, error: np.ndarray | float) -> np.ndarray:
-    """Deviations over their own standard errors; infinite where a resample that deviates has no spread."""
+    """Deviations over their own standard errors; infinite if a resample that deviates has no spread."""
     spread = errors > _NO_SPREAD * error
     infinite = np.where(np.abs(moved) > _NO_SPREAD * error, np.copysign(np.inf, moved), 0.0)
     return np.where(spread, moved / np.where(spread, errors, 1.0), infinite)
@@ -167,13 +167,13 @@ def _few_units(size: int, kind: str) -> str:
 
 def _few_others(others: int, size: int, kind: str) -> str:
     return (
-        f"too few {kind} that differ: {others} of {size:,} have another value than the most common one, at least "
+        f"too few {kind} that differ: {others} of {size:,} have a value other than the most common one, at least "
         f"{LEAST_OTHERS} are needed"
     )
 
 
 def _too_few_in(samples: Sequence[np.ndarray]) -> str:
-    """Why strata allow no interval; an empty text where they do."""
+    """Why strata allow no interval; empty if they do."""
     size = sum(len(values) for values in samples)
     if size < LEAST_UNITS:
         return _few_units(size, "requests")

@@ -1,4 +1,4 @@
-"""Reports of a comparison: a table for people, JSON and CSV for programs."""
+"""Reports of a comparison: a readable table, JSON and CSV for programs."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-_NAME_WIDTH = 24  # of a policy, where the terminal is narrow
-# Names of columns, and what they are the mean of.
+_NAME_WIDTH = 24  # of a policy, if the terminal is narrow
+# Names of columns, and the statistics that they average.
 _TEXT_COLUMNS = {"words": LENGTH, "repeated": REPETITION, "copied": COPY}
 _CSV_COLUMNS = (
     "id", "card_sha256", "version", "split", "policy", "reference", "n", "samples", "seed", "measure", "mean", "low",
@@ -44,7 +44,7 @@ class _Column(NamedTuple):
 
     @property
     def width(self) -> int:
-        """Characters that it takes, its borders included."""
+        """Its width in characters, including borders."""
         from rich.cells import cell_len
 
         return max(cell_len(line) for text in (self.header, *self.cells) for line in text.splitlines() or [""]) + 3
@@ -72,7 +72,7 @@ def _table(columns: Sequence[_Column]) -> Table:
 
 
 def _columns(comparison: Comparison, narrow: bool) -> list[_Column]:
-    """The columns of the table; narrow ones hold one number a line."""
+    """The columns of the table; narrow ones hold one number per line."""
     evaluations = comparison.evaluations
     summaries = [text_summary(evaluation) for evaluation in evaluations]
     shown = [*_TEXT_COLUMNS, "parse_ok", *(["clipped"] if any(s["clipped"] for s in summaries) else [])]
@@ -97,7 +97,7 @@ def _columns(comparison: Comparison, narrow: bool) -> list[_Column]:
 
 
 def _spread_columns(evaluations: Sequence[Evaluation]) -> list[_Column]:
-    """How far a request's values lie apart over the shuffles of its candidates; no column where nothing was shuffled."""
+    """The spread of a request's values over the shuffles of its candidates; no column if nothing was shuffled."""
     if not any(evaluation.spreads for evaluation in evaluations):
         return []
     name = evaluations[0].settings["reward"]
@@ -106,19 +106,19 @@ def _spread_columns(evaluations: Sequence[Evaluation]) -> list[_Column]:
 
 
 def _tables(comparison: Comparison, width: int) -> Iterator[Table]:
-    """The table, or where it is too wide several that each begin with the policy."""
+    """The table, or if it is too wide, several that each begin with the policy."""
     columns = _columns(comparison, narrow=False)
     if sum(column.width for column in columns) < width:
         yield _table(columns)
         return
     policy, *rest = _columns(comparison, narrow=True)
-    held = [policy]
+    columns = [policy]
     for column in rest:
-        if len(held) > 1 and sum(c.width for c in (*held, column)) >= width:
-            yield _table(held)
-            held = [policy]
-        held.append(column)
-    yield _table(held)
+        if len(columns) > 1 and sum(c.width for c in (*columns, column)) >= width:
+            yield _table(columns)
+            columns = [policy]
+        columns.append(column)
+    yield _table(columns)
 
 
 def heading(comparison: Comparison) -> str:
@@ -133,8 +133,8 @@ def caption(comparison: Comparison) -> str:
     lines = [f"mean [95% interval], {resampled}"]
     if any(interval.no_interval for row in comparison.means.values() for interval in row.values()):
         lines.append(
-            f"{TOO_FEW}: too few {comparison.unit} for a reliable interval: at least {LEAST_UNITS} are needed, and of them at "
-            f"least {LEAST_OTHERS} with another value than the most common one"
+            f"{TOO_FEW}: too few {comparison.unit} for a reliable interval: at least {LEAST_UNITS} are needed, at least "
+            f"{LEAST_OTHERS} of them with a value other than the most common one"
         )
     others = len(comparison.evaluations) - 1
     if others:
@@ -154,8 +154,8 @@ def caption(comparison: Comparison) -> str:
     if comparison.evaluations[0].spreads:
         shuffles = comparison.evaluations[0].settings["shuffles"]
         lines.append(
-            f"{shuffles} shuffles of each request's candidates, averaged first; spread: their standard deviation, the mean "
-            "over requests: the policy's position bias"
+            f"{shuffles} shuffles of each request's candidates, averaged first; spread: their standard deviation, "
+            "averaged over requests: the policy's position bias"
         )
     notes = comparison.evaluations[0].notes
     if notes:
@@ -164,7 +164,7 @@ def caption(comparison: Comparison) -> str:
 
 
 def print_report(comparison: Comparison, file: TextIO | None = None) -> None:
-    """Prints the table and what it is; without colours and as wide as it needs where the output is no terminal."""
+    """Prints the table with its heading and caption; if the output is not a terminal, without colours and at full width."""
     from rich.console import Console
 
     console = Console(file=file, highlight=False)
@@ -178,14 +178,14 @@ def print_report(comparison: Comparison, file: TextIO | None = None) -> None:
 
 
 def print_table(console: Console, table: Table) -> None:
-    """Prints a rich table; where the output is no terminal, no cell is broken into lines for a width that nobody set."""
+    """Prints a rich table; if the output is not a terminal, cells are not wrapped for a width that nobody set."""
     if not console.is_terminal:
         console.width = max(console.width, console.measure(table, options=console.options.update(width=10_000)).maximum)
     console.print(table)
 
 
 def as_json(comparison: Comparison, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The comparison as plain data, request by request too, so that it can be compared again later.
+    """The comparison as plain data, including every request, so that it can be compared again later.
 
     Args:
         comparison: the policies.
@@ -209,12 +209,12 @@ def as_json(comparison: Comparison, extra: Mapping[str, Any] | None = None) -> d
 
 
 def save_json(path: Path | str, comparison: Comparison, extra: Mapping[str, Any] | None = None) -> None:
-    """Writes `as_json` to a file, whole or not at all."""
+    """Writes `as_json` to a file, atomically."""
     write_json(path, as_json(comparison, extra))
 
 
 def save_csv(path: Path | str, comparison: Comparison) -> None:
-    """Writes a CSV file, one row a policy and measure, whole or not at all."""
+    """Writes a CSV file, one row per policy and measure, atomically."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, _CSV_COLUMNS, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
@@ -267,7 +267,7 @@ def _policy_json(comparison: Comparison, evaluation: Evaluation) -> dict[str, An
 
 
 def _spread_json(evaluation: Evaluation, measure: str) -> dict[str, float]:
-    """The mean spread over shuffles of the candidates, where there were some."""
+    """The mean spread over shuffles of the candidates, if there were any."""
     return {"spread": float(evaluation.spreads[measure].mean())} if measure in evaluation.spreads else {}
 
 
@@ -290,5 +290,5 @@ def _difference_csv(difference: Difference | None) -> dict[str, float | str | No
 
 
 def _number(value: float) -> float | None:
-    """JSON knows no NaN."""
+    """JSON has no NaN."""
     return None if math.isnan(value) else value

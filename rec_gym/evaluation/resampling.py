@@ -1,7 +1,7 @@
 """What is resampled, sign-flip permutation tests, and Holm's correction; `intervals.py` has the intervals.
 
-Requests of one user are not independent, so that users are resampled where a user has several requests. Every series of a
-table is resampled with the same draws, at once.
+Requests of one user are not independent, so users are resampled if a user has several requests. Every series of a table is
+resampled at once, with the same draws.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 RESAMPLES = 10_000
-_CELLS_AT_ONCE = 2_000_000  # of resampled units that are held at a time, which bounds the memory
+_CELLS_AT_ONCE = 2_000_000  # resampled units in memory at a time
 
 
 class Units(NamedTuple):
@@ -39,14 +39,14 @@ def units_of(values: np.ndarray, users: np.ndarray | Sequence[str] = ()) -> Unit
 
     Args:
         values: float64 [requests, series].
-        users: the user of each request; an empty text stands for one who has no other request. Empty: no users.
+        users: the user of each request; empty text for a user without other requests. Empty: no users.
     """
     users = np.asarray(users, object)
     if len(users) == 0:
         return Units(values, np.ones(len(values)), "requests")
     if len(users) != len(values):
-        raise ValueError(f"{len(users)} users were given for {len(values)} requests; name one a request")
-    # A request without a user is a unit of its own.
+        raise ValueError(f"{len(users)} users were given for {len(values)} requests; name one per request")
+    # A request without a user is its own unit.
     numbers: dict[object, int] = {}
     unit = np.array([numbers.setdefault(user or (place,), len(numbers)) for place, user in enumerate(users.tolist())])
     if len(numbers) == len(values):
@@ -60,13 +60,13 @@ def sign_flip_p(units: Units, *, seed: int = 0, resamples: int = RESAMPLES) -> n
     """Two-sided p value of each series of paired differences, float64 [series].
 
     Under the null hypothesis a unit's difference has either sign with the same probability. All patterns of signs are
-    looked at where there are no more of them than `resamples`; else so many are drawn, and the observed one is counted
-    among them, so that p is never 0 (Phipson and Smyth 2010).
+    enumerated if there are at most `resamples`; otherwise that many are sampled, and the observed one is counted among
+    them, so that p is never 0 (Phipson and Smyth 2010).
     """
-    # Units that differ in no series take part in no sum; without them the test is exact more often.
+    # Units without any difference add to no sum; without them the test is exact more often.
     sums = units.sums[units.sums.any(axis=1)]
     size = len(sums)
-    # What rounding may change must not turn a tie into a smaller value.
+    # Rounding must not turn a tie into a smaller value.
     observed = np.abs(sums.sum(axis=0)) - 1e-12 * np.abs(sums).sum(axis=0)
     exact = size < resamples.bit_length() and 2**size <= resamples
     total = 2**size if exact else resamples
@@ -84,7 +84,7 @@ def sign_flip_p(units: Units, *, seed: int = 0, resamples: int = RESAMPLES) -> n
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """P values adjusted for their number (Holm 1979), in the order in which they came."""
+    """P values adjusted for their number (Holm 1979), in the given order."""
     values = np.asarray(p_values, np.float64)
     order = np.argsort(values, kind="stable")
     adjusted = np.empty(len(values))
@@ -93,7 +93,7 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 def batches(size: int, resamples: int) -> Iterator[int]:
-    """How many resamples of `size` units are held at a time, until there are `resamples` in all."""
+    """How many resamples of `size` units to hold at a time, until there are `resamples` in all."""
     step = max(1, _CELLS_AT_ONCE // max(size, 1))
     for start in range(0, resamples, step):
         yield min(step, resamples - start)

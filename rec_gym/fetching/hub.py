@@ -102,9 +102,8 @@ def _translated(what: str, mirror: str) -> Iterator[None]:
             f"{what} is available only to users who accept its terms: do so on its page on the hub, then run `hf auth login`"
         ) from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError) as error:
-        if isinstance(
-            error, errors.LocalEntryNotFoundError
-        ):  # the client got no answer, or one that it did not understand
+        # The client got no answer, or one that it did not understand.
+        if isinstance(error, errors.LocalEntryNotFoundError):
             cause = error.__cause__ or error
             if isinstance(cause, errors.HfHubHTTPError | errors.FileMetadataError):
                 raise FetchError(

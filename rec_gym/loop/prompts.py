@@ -50,8 +50,10 @@ def _fill(template: str, values: Mapping[str, str]) -> str:
 
 _SAYS = "A shopper says:\n{request}\n\n"
 _BOUGHT = "A shopper bought these products, oldest first:\n{request}\n\n"
-_READS = "The search engine treats the query as: {query_language}.\n{instruction}"
-_READS_EACH = "The search engine treats each query as: {query_language}.\n{instruction}"
+_READS = "The search engine treats the query as {query_language}.\n{instruction}"
+_READS_EACH = "The search engine treats each query as {query_language}.\n{instruction}"
+# Query languages as they read in a sentence; others are used as they are.
+_LANGUAGES = {"bag of words": "a bag of words", "boolean": "a Boolean expression", "any": "plain text"}
 _WRITER = "You write queries for a product search engine."
 _SELLER = "You help shoppers find products."
 
@@ -87,6 +89,13 @@ PROFILE = Prompt(
     "descriptions.\nReply with the profile and nothing else.",
     "You describe shoppers to a shop that recommends products.",
 )
+
+
+def in_a_sentence(query_language: str) -> str:
+    """A query language as it reads in a sentence of a prompt."""
+    return _LANGUAGES.get(query_language, query_language)
+
+
 PROMPT = Interface("a prompt", lambda value: isinstance(value, Prompt), "a rec_gym.loop.prompts.Prompt")
 PROMPTS: Registry[Prompt] = Registry(
     PROMPT, {"search": SEARCH, "history": HISTORY, "profile": PROFILE}, more=f"a table of templates, or {FORM}"

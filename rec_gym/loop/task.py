@@ -16,7 +16,7 @@ from rec_gym.loop.constructors import argument_names, made_again, noting
 from rec_gym.loop.engine import Engine
 from rec_gym.loop.episode import Episode
 from rec_gym.loop.outcomes import Outcomes, spread_ranks
-from rec_gym.loop.prompts import Prompt, make_prompt
+from rec_gym.loop.prompts import Prompt, in_a_sentence, make_prompt
 from rec_gym.loop.rewards import Reward, make_reward
 from rec_gym.loop.search import Lists, Search
 from rec_gym.loop.text_stats import text_stats
@@ -310,7 +310,7 @@ class Task:
             values.append(
                 {
                     "request": situation,
-                    "query_language": self.recommender.query_language,
+                    "query_language": in_a_sentence(self.recommender.query_language),
                     "instruction": self.action.instruct(),
                     "candidates": offered,
                 }

@@ -1,8 +1,8 @@
-"""Episodes of several turns: what a turn pays, what the policy sees, and when it ends.
+"""Episodes of several turns: what a turn pays, what the policy sees, and when the episode ends.
 
 `"gain"` pays the first turn its reward and each later one max(0, r - best so far), so that the return is the best turn's
-reward; `"last"` and `"best"` pay nothing until the end, and then the last or the best turn's reward. From the second turn on
-the completion `<stop>` ends the episode; under `"gain"` it pays 0.
+reward; `"last"` and `"best"` pay nothing until the end, and then the last or the best turn's reward. From the second turn
+on, the completion `<stop>` ends the episode; under `"gain"` it pays 0.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ STOP = "<stop>"
 
 @dataclass(frozen=True)
 class Turns:
-    """How long episodes are and what their turns pay.
+    """The length of episodes and what their turns pay.
 
     Attributes:
         limit: completions in an episode, at most.
         reward: one of `TURN_REWARDS`.
-        feedback_k: titles shown of each earlier ranking.
+        feedback_k: how many titles of each earlier ranking are shown.
 
     Raises:
-        ValueError: a setting is out of its bounds or of the wrong type.
+        ValueError: a setting is out of range or has the wrong type.
     """
 
     limit: int = 1
@@ -49,10 +49,10 @@ class Turns:
             )
 
     def reward_range(self, one_turn: tuple[float, float]) -> tuple[float, float]:
-        """The least and the greatest reward of a step, from those of one turn.
+        """The least and the greatest reward of a step, given those of one turn.
 
-        A turn that is not the last pays 0 under `"last"` and `"best"`, as does one that adds nothing under `"gain"`,
-        where the most is what lies between the worst first turn and the best second one.
+        A turn before the last pays 0 under `"last"` and `"best"`, as does one without improvement under `"gain"`, where
+        the maximum is the gain of the best second turn over the worst first one.
         """
         low, high = one_turn
         if self.limit == 1:
@@ -66,14 +66,14 @@ class Turns:
         parts = [text]
         for turn, (query, shown) in enumerate(zip(episode.queries, episode.shown, strict=True), 1):
             titles = [f"  {place}. {title}" for place, title in enumerate(catalog.titles(shown), 1)]
-            asked = query or "(query could not be parsed)"
-            parts.append("\n".join([f"Search {turn}: {asked}", *(titles or ["  (no results)"])]))
+            query = query or "(query could not be parsed)"
+            parts.append("\n".join([f"Search {turn}: {query}", *(titles or ["  (no results)"])]))
         if not episode.done:
             parts.append(f"Search again, or reply {STOP} if you cannot find anything better.")
         return "\n\n".join(parts)
 
     def stops(self, episodes: Sequence[Episode], completions: Sequence[str]) -> list[bool]:
-        """Which completions end their episode instead of asking: those that say `<stop>`, after any reasoning."""
+        """Which completions end their episode instead of searching: those that say `<stop>`, after any reasoning."""
         return [
             self.limit > 1 and episode.turn > 0 and isinstance(text, str) and _without_reasoning(text) == STOP
             for episode, text in zip(episodes, completions, strict=True)
@@ -82,7 +82,7 @@ class Turns:
     def after(
         self, episodes: Sequence[Episode], outcomes: Outcomes, stops: Sequence[bool]
     ) -> tuple[list[Episode], np.ndarray]:
-        """The episodes after a turn, and what the turn pays, float64 [n].
+        """The episodes after a turn, and the turn's rewards, float64 [n].
 
         Args:
             episodes: before the turn.
@@ -125,12 +125,12 @@ class Turns:
 
 
 def _without_reasoning(completion: str) -> str:
-    """What stands after the last `</think>`; a stop may stand in `<answer>` as an answer does."""
-    said = completion.rpartition(THINK_END)[2].strip()
-    return said.removeprefix(ANSWER).removesuffix(ANSWER_END).strip()
+    """The text after the last `</think>`; like an answer, a stop may be inside `<answer>`."""
+    text = completion.rpartition(THINK_END)[2].strip()
+    return text.removeprefix(ANSWER).removesuffix(ANSWER_END).strip()
 
 
 def _ended(episode: Episode, outcomes: Outcomes, place: int) -> Episode:
-    """The only turn of an episode; nobody looks at its ranking, so none is made."""
+    """The only turn of an episode; nobody looks at its ranking, so there is none."""
     reward = float(outcomes.rewards[place])
     return Episode(episode.request_id, 1, (outcomes.queries[place],), ((),), reward, reward, True)

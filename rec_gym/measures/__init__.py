@@ -62,8 +62,8 @@ class Measure:
         parameters: as in `rbp(0.8)@10`, in the order of the definition's own.
 
     Raises:
-        ValueError: the name is unknown (near names are suggested) or names something else than a measure, a parameter is
-            missing or of the wrong type, or the measure has to have a cut-off.
+        ValueError: the name is unknown (near names are suggested) or does not name a measure, a parameter is missing or
+            of the wrong type, or the measure needs a cut-off.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Measure:
 
         Args:
             text: such as `ndcg@10`, `rbp(0.8)@10` or `package.module:Name@10`. A function or class that defines a measure
-                at the top level of a module is taken for the path that names it.
+                at the top level of a module stands for the path that names it.
 
         Raises:
             ValueError: the text does not name a measure (near names are suggested), or see the class.
@@ -101,7 +101,7 @@ class Measure:
         return f"{self.name}{parameters}" if self.cutoff is None else f"{self.name}{parameters}@{self.cutoff}"
 
     def __reduce__(self) -> tuple:
-        return Measure, (self.name, self.cutoff, self.parameters)  # code is found by its name again
+        return Measure, (self.name, self.cutoff, self.parameters)  # code is looked up by its name again
 
     @cached_property
     def formula(self) -> Formula:
@@ -115,7 +115,7 @@ class Measure:
 
     @property
     def needs(self) -> str:
-        """`"ranks"`, or `"list"` where the ranks of the relevant items do not suffice."""
+        """`"ranks"`, or `"list"` if the ranks of the relevant items are not enough."""
         return self.formula.needs if self.cutoff is not None else self.formula.without_cutoff or LIST
 
     @property
@@ -124,10 +124,10 @@ class Measure:
         return self.formula.range
 
     def check(self, dataset: Dataset) -> None:
-        """Checks what the measure presupposes of a dataset.
+        """Checks the measure's preconditions on a dataset.
 
         Raises:
-            ValueError: the measure means nothing there.
+            ValueError: the measure is meaningless there.
         """
         self.formula.check(dataset)
 
@@ -135,8 +135,8 @@ class Measure:
         """The measure of each request, float64 [n] in `range`.
 
         Raises:
-            ValueError: a list measure was handed ranks only, or a custom measure returned something else than one number
-                in its range per request.
+            ValueError: a list measure got ranks only, or a custom measure did not return one number in its range per
+                request.
         """
         formula = self.formula
         if isinstance(formula, ListMeasure) and not isinstance(judged, Listed):
@@ -154,22 +154,22 @@ class Measure:
         if numbers.shape != (size,):
             raise ValueError(f"{self} must return one number per request, shape ({size},), not {numbers.shape}")
         low, high = self.range
-        outside = ~((numbers >= low) & (numbers <= high))  # NaN lies nowhere
+        outside = ~((numbers >= low) & (numbers <= high))  # NaN is outside every range
         if outside.any():
             raise ValueError(
                 f"{self} returned {numbers[outside][0]}, outside its range [{low}, {high}]; a class under RankMeasure or "
-                "ListMeasure states another as `range`"
+                "ListMeasure can state its own `range`"
             )
         return numbers
 
 
 def register_measure(name: str, definition: Definition) -> None:
-    """Gives a custom measure a name, by which rewards, terms, gates and `measures=` find it in this process.
+    """Gives a custom measure a name for rewards, terms, gates and `measures=` in this process.
 
     Args:
         name: lower-case letters, digits, `-` and `_`, beginning with a letter.
         definition: a function `(judged, cutoff) -> float64 [n]` or `(rankings, gains, catalog, requests) -> float64 [n]`,
-            whose values lie in [0, 1], or a class under `RankMeasure` or `ListMeasure`.
+            with values in [0, 1], or a class under `RankMeasure` or `ListMeasure`.
 
     Raises:
         ValueError: the name is taken or not of the right form, or the definition is something else.
@@ -178,13 +178,13 @@ def register_measure(name: str, definition: Definition) -> None:
 
 
 def is_measure_name(text: str) -> bool:
-    """Whether a text begins as the name of a measure; its cut-off or its parameters may be wrong."""
+    """Whether a text begins with the name of a measure; its cut-off or parameters may be wrong."""
     name = _split(text)[0]
     return name in MEASURES or is_path(name)
 
 
 def similar_names(text: str) -> list[str]:
-    """The names of all measures, with the cut-off of `text` where it has a right one, and its parameters where they fit."""
+    """The names of all measures, with the cut-off of `text` if it is valid, and its parameters where they fit."""
     _, parameters, cutoff = _split(text)
     at = f"@{cutoff}" if cutoff and _CUTOFF.fullmatch(cutoff) else ""
     known = {name: parameter_names(definition) for name, definition in MEASURES.items()}
@@ -225,7 +225,7 @@ def _formula(definition: Definition, name: str, parameters: tuple[Parameter, ...
 
 
 def parameter_names(definition: Definition) -> list[str]:
-    """The parameters of a measure, in the order in which its name holds them."""
+    """The parameters of a measure, in the order of its name."""
     return list(inspect.signature(formula_class(definition)).parameters)
 
 
@@ -242,15 +242,15 @@ def evaluate(
         names: measures, such as `["ndcg@10", "recall@100"]`.
         ranked: for each request its item ids, best first.
         gains: for each request `{item id: gain}` of the judged items, or a list of target ids (gain 1).
-        duplicate_targets: `"remove"` counts a target that a list repeats once; `"count"` counts it again in the ideal
+        duplicate_targets: `"remove"` counts a repeated target once; `"count"` counts it again in the ideal
             DCG, as Rec-R1's published figures do.
 
     Returns:
         `{name: float64 [n]}`, names as they were given.
 
     Raises:
-        ValueError: an unknown measure; rankings and gains of different number; a gain that is negative, not finite, or
-            neither 0 nor between 1e-12 and 1e12; an item that a ranking holds twice; or one text where a list belongs.
+        ValueError: an unknown measure; different numbers of rankings and gains; a gain that is negative, not finite, or
+            neither 0 nor between 1e-12 and 1e12; an item that appears twice in a ranking; or a text instead of a list.
     """
     names, ranked = check_list(names, "names", "['ndcg@10']"), check_list(ranked, "ranked", "[['a1', 'a2']]")
     gains = check_list(gains, "gains", "[{'a1': 1.0}]")
@@ -259,12 +259,12 @@ def evaluate(
     if duplicate_targets not in ("remove", "count"):
         raise ValueError(f"duplicate_targets is 'remove' or 'count', not {duplicate_targets!r}")
     measures = {name: Measure.parse(name) for name in names}
-    ranks, kept, ideal = [], [], []
+    ranks, gained, ideal = [], [], []
     for row, (listed, wanted) in enumerate(zip(ranked, gains, strict=True)):
         items = check_list(listed, f"ranking {row}", "['a1', 'a2']")
         places = {item: rank for rank, item in enumerate(items)}
         if len(places) < len(items):
-            raise ValueError(f"ranking {row} holds an item twice: {first_few(_repeated(items))}")
+            raise ValueError(f"ranking {row} lists an item twice: {first_few(_repeated(items))}")
         targets = (
             ()
             if isinstance(wanted, Mapping)
@@ -273,12 +273,12 @@ def evaluate(
         pairs = list(wanted.items()) if isinstance(wanted, Mapping) else [(item, 1.0) for item in targets]
         relevant = {item: gain for item, gain in _checked(pairs, row) if gain > 0}
         ranks.append([places.get(item, -1) for item in relevant])
-        kept.append(list(relevant.values()))
-        counted = [gain for _, gain in pairs if gain > 0] if duplicate_targets == "count" else kept[-1]
+        gained.append(list(relevant.values()))
+        counted = [gain for _, gain in pairs if gain > 0] if duplicate_targets == "count" else gained[-1]
         ideal.append(sorted(counted, reverse=True))
     judged = Judged(
         Ragged.from_rows(ranks, np.int64),
-        Ragged.from_rows(kept, np.float64),
+        Ragged.from_rows(gained, np.float64),
         Ragged.from_rows(ideal, np.float64),
         np.array([len(items) for items in ranked]),
     )
@@ -288,7 +288,7 @@ def evaluate(
 def _checked(pairs: list[tuple[str, float]], row: int) -> list[tuple[str, float]]:
     wrong = [item for item, gain in pairs if not is_gain(gain)]
     if wrong:
-        raise ValueError(f"{GAIN_RULE}; request {row} has others for {first_few(wrong)}")
+        raise ValueError(f"{GAIN_RULE}; request {row} breaks this for {first_few(wrong)}")
     return pairs
 
 

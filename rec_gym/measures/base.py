@@ -22,10 +22,10 @@ class Judged:
     """The relevant items of a batch of requests and where they were ranked: what rank measures compute from.
 
     Attributes:
-        ranks: rank (from 0) of each relevant item, -1 where it is not ranked; int [total], row by row.
+        ranks: rank (from 0) of each relevant item, -1 if it is not ranked; int [total], row by row.
         gains: their gains (> 0), float64, the same rows.
-        ideal: gains over which the ideal DCG is taken, float64, falling along each row; usually those of `gains`.
-        lengths: items ranked for each request, int [n]; None where only the ranks are known.
+        ideal: gains over which the ideal DCG is taken, float64, decreasing along each row; usually those of `gains`.
+        lengths: items ranked for each request, int [n]; None if only the ranks are known.
     """
 
     ranks: Ragged
@@ -46,7 +46,7 @@ class Judged:
         return rows[order], ranks[order], self.gains.values[hits][order]
 
     def total(self, values: np.ndarray, of: Ragged | None = None) -> np.ndarray:
-        """Sums values by request; always in the same order, so that sums are the same on every machine."""
+        """Sums values by request; always in the same order, so sums are the same on every machine."""
         rows = of or self.ranks
         return np.bincount(rows.row_of, weights=values, minlength=len(rows))
 
@@ -76,7 +76,7 @@ class Listed(Judged):
         return Rankings(rankings.items[:, :cutoff], rankings.scores[:, :cutoff], rankings.clipped)
 
     def gains_at(self, cutoff: int | None) -> np.ndarray:
-        """The gain of the item at each place of `top(cutoff)`, 0 where it is not relevant; float64 [n, places]."""
+        """The gain of the item at each place of `top(cutoff)`, 0 if it is not relevant; float64 [n, places]."""
         items = self.rankings.items[:, :cutoff]
         gains = np.zeros(items.shape)
         rows, ranks, values = self.in_order(items.shape[1])
@@ -89,7 +89,7 @@ class Formula:
 
     Attributes:
         needs: `"ranks"` or `"list"`, with a cut-off.
-        without_cutoff: the same without one; None if the measure has to have a cut-off.
+        without_cutoff: the same without one; None if the measure needs a cut-off.
         range: the least and the greatest value.
     """
 
@@ -98,10 +98,10 @@ class Formula:
     range: tuple[float, float] = (0.0, 1.0)
 
     def check(self, dataset: Dataset) -> None:
-        """Checks what the measure presupposes of a dataset.
+        """Checks the measure's preconditions on a dataset.
 
         Raises:
-            ValueError: the measure means nothing there.
+            ValueError: the measure is meaningless there.
         """
 
     def __call__(self, judged: Any, cutoff: int | None) -> np.ndarray:
@@ -174,7 +174,7 @@ def is_definition(value: object) -> bool:
 
 
 def formula_class(definition: Definition) -> Callable[..., Formula]:
-    """What is called with the parameters of a measure: the class itself; for a function, what takes none."""
+    """What is called with the parameters of a measure: the class itself; for a function, a factory without parameters."""
     if isinstance(definition, type):
         return definition
     kind = RankFunction if takes(definition, *_RANK_ARGUMENTS) else ListFunction
@@ -193,6 +193,6 @@ MEASURE = Interface(
 
 
 def ratio(part: np.ndarray, whole: np.ndarray | np.float64 | None) -> np.ndarray:
-    """Quotients, float64 [n]; 0 where there is nothing to divide by."""
+    """Quotients, float64 [n]; 0 if there is nothing to divide by."""
     whole = np.broadcast_to(np.asarray(whole, np.float64), part.shape)
     return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)

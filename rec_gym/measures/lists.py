@@ -20,7 +20,7 @@ _COMPARE: dict[str, Callable] = {"<=": operator.le, ">=": operator.ge, "==": ope
 class Constraints(ListMeasure):
     """The share of the top k places that hold an item which meets every hard constraint of its request.
 
-    Like precision it divides by k, so that a short ranking cannot win; a request without constraints is met by any item.
+    Like precision it divides by k, so that a short ranking cannot win; without constraints, any item counts.
     A missing value and NaN meet no constraint. Numbers are compared exactly, texts by their code points.
     """
 
@@ -48,7 +48,7 @@ class Constraints(ListMeasure):
 
 
 class _Column:
-    """The values of a column at some items, and which of them are there."""
+    """The values of a column for some items, and which of them are present."""
 
     def __init__(self, column: pa.ChunkedArray) -> None:
         self._is_text, self._is_whole = is_text(column.type), pa.types.is_integer(column.type)
@@ -56,17 +56,17 @@ class _Column:
         filler = "" if self._is_text else pa.scalar(0).cast(column.type)
         self._values = column.fill_null(filler).to_numpy()
         if pa.types.is_floating(column.type):
-            self._values = self._values.astype(np.float64)  # a 32-bit column would round what it is compared with
+            self._values = self._values.astype(np.float64)  # a 32-bit column would round the value it is compared with
 
     def meets(self, places: slice, sign: str, value: object) -> np.ndarray:
-        """Which of the values at `places` are there and meet a condition, bool [places]."""
+        """Which of the values at `places` are present and meet a condition, bool [places]."""
         if self._is_whole and isinstance(value, float):
             value = _whole(sign, value)
         return self._present[places] & np.asarray(_COMPARE[sign](self._values[places], value), bool)
 
 
 def _whole(sign: str, value: float) -> float:
-    """The bound for whole numbers that says the same as `value`; a fraction, which none equals, becomes NaN."""
+    """The equivalent bound for whole numbers; for equality, a fraction becomes NaN, which equals nothing."""
     if sign == "==":
         return int(value) if value.is_integer() else math.nan
     return math.floor(value) if sign == "<=" else math.ceil(value)

@@ -1,4 +1,4 @@
-"""Measures of the ranks of the relevant items: functions, and classes where there are parameters or preconditions."""
+"""Measures of the ranks of the relevant items: functions, or classes if there are parameters or preconditions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from rec_gym.dataset import Dataset
 from rec_gym.measures.base import LIST, Definition, Judged, RankMeasure, ratio
 
-_LARGEST_GRADE = 1000.0  # 2 ** grade stays far from the largest float
+_LARGEST_GRADE = 1000.0  # 2 ** grade stays far below the largest float
 
 
 def _discounts(ranks: np.ndarray) -> np.ndarray:
@@ -34,7 +34,7 @@ def recall(judged: Judged, cutoff: int | None) -> np.ndarray:
 
 
 def hit(judged: Judged, cutoff: int | None) -> np.ndarray:
-    """1 where any relevant item is ranked within the cut-off; trec_eval calls it success."""
+    """1 if any relevant item is ranked within the cut-off; trec_eval calls it success."""
     return (judged.total(judged.hits(cutoff)) > 0).astype(np.float64)
 
 
@@ -64,7 +64,7 @@ def _places(judged: Judged, cutoff: int | None) -> np.ndarray | np.float64:
 
 
 class Precision(RankMeasure):
-    """Relevant items within the cut-off over the cut-off, also where fewer items are ranked."""
+    """Relevant items within the cut-off over the cut-off, even if fewer items are ranked."""
 
     without_cutoff = LIST
 
@@ -89,14 +89,14 @@ class RBP(RankMeasure):
     """Rank-biased precision, Moffat and Zobel 2008: (1 - p) · Σ p^(rank - 1) over the relevant items, ranks from 1.
 
     Args:
-        p: persistence, the chance that a reader goes on to the next item; above 0 and below 1.
+        p: persistence, the chance that a reader continues to the next item; above 0 and below 1.
     """
 
     p: float
 
     def __post_init__(self) -> None:
         if not 0.0 < self.p < 1.0:
-            raise ValueError(f"p of the measure rbp must lie between 0 and 1, not {self.p}")
+            raise ValueError(f"p of the measure rbp must be between 0 and 1, not {self.p}")
 
     def __call__(self, judged: Judged, cutoff: int | None) -> np.ndarray:
         """The measure of each request, float64 [n] in [0, 1]."""
@@ -119,7 +119,7 @@ class ERR(RankMeasure):
 
     def __post_init__(self) -> None:
         if not 0.0 < self.max_grade <= _LARGEST_GRADE:
-            raise ValueError(f"max_grade of the measure err must lie in (0, {_LARGEST_GRADE:g}], not {self.max_grade}")
+            raise ValueError(f"max_grade of the measure err must be in (0, {_LARGEST_GRADE:g}], not {self.max_grade}")
 
     def check(self, dataset: Dataset) -> None:
         """Refuses a dataset with gains above the maximum grade."""
@@ -142,7 +142,7 @@ class ERR(RankMeasure):
         greatest = gains.max(initial=0.0)
         if greatest > self.max_grade:
             raise ValueError(
-                f"err({self.max_grade:g}) takes gains up to {self.max_grade:g}, and there is one of {greatest:g}; state "
+                f"err({self.max_grade:g}) takes gains up to {self.max_grade:g}, but one is {greatest:g}; state "
                 f"the greatest grade, such as err({greatest:g})@10"
             )
 

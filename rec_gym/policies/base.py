@@ -1,4 +1,4 @@
-"""What a policy is, and the base of those that need no training."""
+"""The type of a policy, and the base class of baselines that need no training."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import numpy as np
 from rec_gym.loop.actions.base import QUERIES, QUERY, TITLES
 from rec_gym.loop.task import Task
 
-# A policy is a callable from rows (`Task.rows_of`) to completions, one a row. It may carry an attribute `reference`,
+# A policy is a callable from rows (`Task.rows_of`) to completions, one per row. It may have an attribute `reference`,
 # see `Baseline`.
 Policy = Callable[[list[dict[str, Any]]], Sequence[str]]
 
 
 class Baseline(ABC):
-    """A policy that composes its answers in whatever action format its task has.
+    """A policy that writes its answers in its task's action format.
 
     Args:
         task: the task whose rows it answers.
 
     Attributes:
-        fits: what its answers are, of what action formats write (`ActionFormat.writes`).
-        reference: why its score is a reference and no policy's, such as `"reads the catalogue"`; empty for one that
-            sees what a policy may see.
+        fits: the kinds of completions that it can write (`ActionFormat.writes`).
+        reference: why its score is a reference and not a policy's, such as `"reads the catalogue"`; empty for a baseline
+            that sees only what a policy may see.
     """
 
     fits: ClassVar[tuple[str, ...]] = (QUERY, QUERIES, TITLES)
@@ -34,7 +34,7 @@ class Baseline(ABC):
     def __init__(self, task: Task) -> None:
         if task.action.writes not in self.fits:
             raise ValueError(
-                f"{type(self).__name__} does not fit the action format {task.action.name!r}: it knows {', '.join(self.fits)}"
+                f"{type(self).__name__} does not fit the action format {task.action.name!r}: it writes {', '.join(self.fits)}"
                 f", and completions of this task are {task.action.writes!r}"
             )
         self.task = task

@@ -13,11 +13,11 @@ from rec_gym.loop.candidates import request_words
 from rec_gym.policies.base import Baseline
 from rec_gym.ranking import NOT_RANKED
 
-_DEPTH = 10_000  # places of a list in which candidates are looked up, where ranks cannot be had without one
+_DEPTH = 10_000  # places of the list in which candidates are looked up, if the recommender has no rank_of
 
 
 class GivenOrder(Baseline):
-    """Leaves the candidates in the order in which they are given: what doing nothing earns."""
+    """Leaves the candidates in the given order: what doing nothing earns."""
 
     fits: ClassVar[tuple[str, ...]] = (ORDER,)
 
@@ -27,9 +27,9 @@ class GivenOrder(Baseline):
 
 
 class FirstStage(Baseline):
-    """Orders the candidates as the task's recommender ranks them for the request's words: what a re-ranker has to beat.
+    """Orders the candidates as the task's recommender ranks them for the request's words: what a re-ranker must beat.
 
-    Candidates that the recommender does not rank stay behind the others, in the given order.
+    Candidates that the recommender does not rank come last, in the given order.
     """
 
     fits: ClassVar[tuple[str, ...]] = (ORDER,)

@@ -1,4 +1,4 @@
-"""Policies by name, and a user's own from a module or a file."""
+"""Policies by name, and custom ones from a module or a file."""
 
 from __future__ import annotations
 
@@ -83,19 +83,19 @@ def register_policy(name: str, policy: Any, summary: str = "", fits: tuple[str, 
 
 
 def make_policy(spec: str, task: Task, *, seed: int = 0) -> Policy:
-    """A policy from its name, or from a user's own code.
+    """A policy from its name, or from custom code.
 
     Args:
         spec: a name (`raw`, `append:TEXT`, ...), or `MODULE_OR_FILE:NAME[:ARG]`. MODULE_OR_FILE is a dotted module
             (found from the current folder too) or a path to a Python file; it is imported, which runs its code. NAME is
-            a function from `rows` to completions, whose first parameter has that name, or what makes a policy: a class
-            with `__call__`, or a function annotated `-> Policy`. What makes one is called with ARG where one is given.
+            a function from `rows` to completions, whose first parameter is called `rows`, or makes a policy: a class
+            with `__call__`, or a function annotated `-> Policy`. It is called with ARG if one is given.
             Parameters named `task` and `seed` receive those.
         task: the task whose rows the policy will answer.
-        seed: of policies that draw.
+        seed: for policies that draw.
 
     Raises:
-        ValueError: there is no such policy (the message lists the names), or NAME is something else; it is not called.
+        ValueError: unknown policy (the message lists the names), or NAME is something else; it is not called.
         FileNotFoundError: the file is missing.
     """
     name, colon, argument = spec.partition(":")
@@ -114,10 +114,10 @@ def make_policy(spec: str, task: Task, *, seed: int = 0) -> Policy:
     if not colon:
         known_as = [name + known.argument for name, known in POLICIES.items()]
         raise ValueError(unknown("policy", spec, known_as, more="MODULE_OR_FILE:NAME[:ARG]"))
-    source, attribute, given = split_path(spec)
-    found = lookup(source, attribute)
-    check(found, f"{source}:{attribute}", POLICY)
-    return _made(found, spec, [] if given is None else [given], task, seed)
+    source, attribute, argument_of_path = split_path(spec)
+    code = lookup(source, attribute)
+    check(code, f"{source}:{attribute}", POLICY)
+    return _from_code(code, spec, [] if argument_of_path is None else [argument_of_path], task, seed)
 
 
 def fitting_policies(task: Task) -> list[str]:
@@ -161,30 +161,34 @@ POLICY = Interface(
 )
 
 
-def _made(found: Any, spec: str, arguments: list[str], task: Task, seed: int) -> Policy:
-    """The policy itself, from what a module holds under a name."""
+def _from_code(code: Any, spec: str, arguments: list[str], task: Task, seed: int) -> Policy:
+    """The policy, from the code that a module holds under a name."""
     try:
-        parameters = [p for p in inspect.signature(found).parameters.values() if p.kind is not p.POSITIONAL_ONLY]
-    except ValueError:  # code that shows no signature is called as it is
+        parameters = [p for p in inspect.signature(code).parameters.values() if p.kind is not p.POSITIONAL_ONLY]
+    except ValueError:  # code without a signature is called without keywords
         parameters = []
     names = [p.name for p in parameters]
     taken = names[:1] if arguments else []  # by the argument
     offered = {"task": task, "seed": seed}
     keywords = {name: value for name, value in offered.items() if name in names and name not in taken}
-    if _is_policy(found):
+    if _is_policy(code):
         if arguments:
             raise ValueError(
                 f"{spec!r} names a policy itself, which takes no argument; write it without {arguments[0]!r}"
             )
-        return partial(found, **keywords) if keywords else found
+        return partial(code, **keywords) if keywords else code
     try:
-        inspect.signature(found).bind(*arguments, **keywords)
+        inspect.signature(code).bind(*arguments, **keywords)
     except TypeError as error:
-        given = "its argument" if arguments else "no argument"
-        raise ValueError(f"{spec!r} cannot be called with {given}: {error}; write MODULE_OR_FILE:NAME[:ARG]") from error
+        passed = "its argument" if arguments else "no argument"
+        raise ValueError(
+            f"{spec!r} cannot be called with {passed}: {error}; write MODULE_OR_FILE:NAME[:ARG]"
+        ) from error
     except ValueError:
         pass
-    policy = found(*arguments, **keywords)
+    policy = code(*arguments, **keywords)
     if not callable(policy):
-        raise ValueError(f"{spec!r} made a {type(policy).__name__}, which is not a callable from rows to completions")
+        raise ValueError(
+            f"{spec!r} returned a {type(policy).__name__}, which is not a callable from rows to completions"
+        )
     return policy

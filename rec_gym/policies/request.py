@@ -1,4 +1,4 @@
-"""Baselines that see the request only: every table of results should hold some of them."""
+"""Baselines that see only the request: every table of results should include some of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Raw(Baseline):
 
 
 class AppendText(Baseline):
-    """Asks the request's text with a constant text behind it: the floor for keyword stuffing.
+    """Asks the request's text followed by a constant text: the baseline for keyword stuffing.
 
     Args:
         task: the task.
@@ -44,7 +44,7 @@ class HistoryTitles(Baseline):
 
     Args:
         task: the task; its requests hold purchase histories.
-        last: how many titles, the newest; None for all that the request shows.
+        last: how many of the newest titles; None for all that the request shows.
 
     Raises:
         ValueError: the requests hold no histories.
@@ -63,12 +63,12 @@ class HistoryTitles(Baseline):
 
 
 class RandomWords(Baseline):
-    """Asks words drawn from those of the train requests: a floor that never looks at the request or the catalogue.
+    """Asks words drawn from those of the train requests: a baseline that never looks at the request or the catalogue.
 
     Args:
         task: the task.
-        count: words a query.
-        seed: another seed, other words; the draw depends on it and on the request's id only.
+        count: words per query.
+        seed: of the draw, which depends only on it and on the request's id.
 
     Raises:
         ValueError: there is no train split, or its requests hold too few words.

@@ -29,8 +29,8 @@ class Recommender(Protocol):
     * `fit(catalog) -> Self` for one that holds an index (`Fits`);
     * `fit_histories(catalog, histories) -> Self` for one that learns from train histories (`FitsHistories`);
     * `rank_of(queries, items, k, exclude) -> Ragged`, exact ranks without a list (`RanksItems`);
-    * `searched(queries) -> list[str]`, the words that were really searched for (`SaysWhatItSearched`);
-    * `clips(queries) -> bool [n]`, which queries are longer than what it reads (`SaysWhatItClips`);
+    * `searched(queries) -> list[str]`, the words that were actually searched for (`SaysWhatItSearched`);
+    * `clips(queries) -> bool [n]`, which queries are longer than it can read (`SaysWhatItClips`);
     * `fitted_to`, the catalogue that it was fitted to (`FittedTo`).
 
     Attributes:
@@ -48,7 +48,7 @@ class Recommender(Protocol):
             exclude: for each query the item positions (int32) that must not be ranked.
 
         Returns:
-            Rankings [n, k]; ties by lower item position, items that match nothing are not ranked.
+            Rankings [n, k]; ties by lower item position; items that match nothing are not ranked.
         """
         ...
 
@@ -66,12 +66,12 @@ class Fits(Protocol):
 class FitsHistories(Protocol):
     """A recommender that learns from the histories of the train split, and reads each request's own history.
 
-    It gets the train histories when it is made: what the shoppers bought before, never the items that a request asks
-    for (gains are never passed). When it ranks, the request's history is what it is told to exclude: a task with
+    It gets the train histories when it is fitted: what shoppers bought before, never the items that a request asks for
+    (gains are never passed). When it ranks, the request's history is what it is told to exclude: a task with
     `exclude_history` passes it.
 
     Attributes:
-        uses_histories: whether it does so with its settings; a hybrid does if one of its parts does.
+        uses_histories: whether it does so with its settings; a hybrid does if any of its parts does.
     """
 
     @property
@@ -98,22 +98,22 @@ class SaysWhatItSearched(Protocol):
     """A recommender that can say which words of a query it used."""
 
     def searched(self, queries: Sequence[str]) -> list[str]:
-        """The words of each query that the engine used, as it used them, separated by spaces."""
+        """The words of each query that the engine used, in the form it used, separated by spaces."""
         ...
 
 
 @runtime_checkable
 class SaysWhatItClips(Protocol):
-    """A recommender that can say which queries it reads a part of only, where no ranking is at hand to say it."""
+    """A recommender that can say which queries it reads only in part, without a ranking."""
 
     def clips(self, queries: Sequence[str]) -> np.ndarray:
-        """Which queries are longer than what the recommender reads, bool [n]: what `Rankings.clipped` says of them."""
+        """Which queries are longer than the recommender can read, bool [n]: what `Rankings.clipped` would hold."""
         ...
 
 
 @runtime_checkable
 class FittedTo(Protocol):
-    """A recommender that says which catalogue it was fitted to, so that a task can refuse it for another one.
+    """A recommender that says which catalogue it was fitted to, so that a task can refuse it for another catalogue.
 
     Attributes:
         fitted_to: the catalogue's `content_hash`; None before `fit`.
@@ -123,18 +123,18 @@ class FittedTo(Protocol):
 
 
 class NotFittedError(RuntimeError, ValueError):
-    """A recommender was used before `fit`, or its object before the one that `fit` returned."""
+    """A recommender was used before `fit`, or instead of the one that `fit` returned."""
 
 
 def fitted_copy(recommender: T, catalog: Catalog, **state: Any) -> T:
     """A copy of `recommender` that is fitted to `catalog`: what every `fit` returns.
 
-    All settings are copied, those of a subclass too, so that none can be forgotten.
+    All settings are copied, including those of a subclass, so that none can be forgotten.
 
     Args:
-        recommender: keeps its settings in attributes; it stays as it is.
+        recommender: has its settings in attributes; it is not changed.
         catalog: what the copy ranks.
-        state: what fitting has made: attributes of the copy.
+        state: the results of fitting: attributes of the copy.
     """
     fitted = copy.copy(recommender)
     for name, value in {**state, "fitted_to": catalog.content_hash}.items():
@@ -163,19 +163,19 @@ def check_fitted(recommender: object, catalog: Catalog | None = None) -> None:
 
 
 def reads_histories(recommender: object) -> bool:
-    """Whether a recommender, or one within it, learns from histories and reads each request's own."""
+    """Whether a recommender, or one inside it, learns from histories and reads each request's history."""
     return isinstance(recommender, FitsHistories) and recommender.uses_histories
 
 
 def with_clipped(rankings: Rankings, recommender: object, queries: Sequence[str]) -> Rankings:
-    """Rankings that say which queries were clipped; the recommender is asked where they do not say."""
+    """Rankings that say which queries were clipped; the recommender is asked if they do not say."""
     if rankings.clipped is not None or not isinstance(recommender, SaysWhatItClips):
         return rankings
     return replace(rankings, clipped=np.asarray(recommender.clips(queries)))
 
 
 def clips_of(recommenders: Sequence[object], queries: Sequence[str]) -> np.ndarray:
-    """Which queries any of several recommenders clips, bool [n]; one that does not say clips none."""
+    """Which queries any of several recommenders clips, bool [n]; a recommender that does not say clips none."""
     clipped = np.zeros(len(queries), bool)
     for recommender in recommenders:
         if isinstance(recommender, SaysWhatItClips):

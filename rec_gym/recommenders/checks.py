@@ -1,4 +1,4 @@
-"""Checks of what a recommender is asked."""
+"""Checks of the arguments of `rank` and `rank_of`."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ def check_queries(queries: Sequence[str], k: int) -> None:
     """Checks that queries are a list of texts and that k is at least 1.
 
     Raises:
-        TypeError: `queries` is one text, or holds something else than texts.
+        TypeError: `queries` is one text, or holds something other than texts.
         ValueError: k is below 1.
     """
     if isinstance(queries, str):
         raise TypeError("queries must be a list of texts, not one text; write [query]")
     wrong = [i for i, query in enumerate(queries) if not isinstance(query, str)]
     if wrong:
-        raise TypeError(f"queries must be texts; look at the queries in places {first_few(wrong)}")
+        raise TypeError(f"queries must be texts; check the queries at positions {first_few(wrong)}")
     if k < 1:
         raise ValueError(f"k, the places in a ranking, must be at least 1, not {k}")
 
 
 def check_items(items: np.ndarray, size: int, what: str) -> None:
-    """Checks that item positions lie in a catalogue of `size` items.
+    """Checks that item positions are in a catalogue of `size` items.
 
     Raises:
         ValueError: one does not.
@@ -38,10 +38,10 @@ def check_items(items: np.ndarray, size: int, what: str) -> None:
 
 
 def check_excluded(exclude: Sequence[np.ndarray] | None, count: int, size: int) -> list[np.ndarray] | None:
-    """The item positions that each of `count` queries must not rank, int64; None for none at all.
+    """The item positions that each of `count` queries must not rank, int64; None if none is excluded.
 
     Raises:
-        ValueError: `exclude` is not of `count` queries, holds something else than lists of positions, or an item is not
+        ValueError: `exclude` does not have `count` rows, holds something other than lists of positions, or an item is not
             in the catalogue of `size` items.
     """
     if exclude is None:
@@ -53,14 +53,16 @@ def check_excluded(exclude: Sequence[np.ndarray] | None, count: int, size: int) 
 
 
 def excluded_rows(exclude: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
-    """The rows of `exclude`, int64, one for each of `count` queries; where the items are is not checked.
+    """The rows of `exclude`, int64, one for each of `count` queries; whether the items exist is not checked.
 
     Raises:
-        ValueError: it is not of `count` queries, or holds something else than lists of positions.
+        ValueError: it does not have `count` rows, or holds something other than lists of positions.
     """
     if isinstance(exclude, str | bytes) or len(exclude) != count:
         what = "one text" if isinstance(exclude, str | bytes) else f"{len(exclude)} queries"
-        raise ValueError(f"exclude names items for {what}, but there are {count}; give one list of positions per query")
+        raise ValueError(
+            f"exclude names items for {what}, but there are {count} queries; give one list of positions per query"
+        )
     rows = []
     for row in exclude:
         positions = np.asarray(row)

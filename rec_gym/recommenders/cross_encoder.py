@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rec_gym.recommenders.dense.encoder import DTYPES, located
+from rec_gym.tables import unknown
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
@@ -19,19 +20,19 @@ class CrossEncoderScorer:
 
     Args:
         model: a folder, or the name of a model on the Hugging Face hub.
-        device: where it runs; None for the best there is.
+        device: where it runs; None for the best available.
         dtype: `fp32` or `bf16`.
-        batch_size: pairs that go through the model at once.
+        batch_size: pairs per call of the model.
 
     Raises:
         ImportError: the extra `dense` is not installed.
         FileNotFoundError: `model` is written as a path, and there is no such folder.
-        ValueError: no such dtype.
+        ValueError: unknown dtype.
     """
 
     def __init__(self, model: str, device: str | None = None, dtype: str = "fp32", batch_size: int = 32) -> None:
         if dtype not in DTYPES:
-            raise ValueError(f"dtype is one of {', '.join(DTYPES)}, not {dtype!r}")
+            raise ValueError(unknown("dtype", dtype, DTYPES))
         try:
             import sentence_transformers  # noqa: F401
         except ImportError as error:
@@ -55,7 +56,7 @@ class CrossEncoderScorer:
         return self.score_pairs([query] * len(texts), texts)
 
     def score_pairs(self, queries: Sequence[str], texts: Sequence[str]) -> np.ndarray:
-        """The model's score of each pair, float64; equal pairs are read once."""
+        """The model's score of each pair, float64; equal pairs are scored once."""
         pairs = [(_clean(query), text) for query, text in zip(queries, texts, strict=True)]
         distinct = {pair: place for place, pair in enumerate(dict.fromkeys(pairs))}
         with self._lock:
@@ -63,7 +64,7 @@ class CrossEncoderScorer:
         values = np.asarray(scores, np.float64)
         if values.ndim != 1:
             raise ValueError(
-                f"{self.model!r} gives {values.shape[1:]} numbers a pair; a re-ranker needs one (num_labels = 1)"
+                f"{self.model!r} returns shape {values.shape[1:]} per pair; a re-ranker needs one number (num_labels = 1)"
             )
         return values[[distinct[pair] for pair in pairs]]
 
@@ -78,7 +79,7 @@ class CrossEncoderScorer:
             except (OSError, ValueError) as error:
                 raise ValueError(
                     f"cross-encoder {self.model!r} cannot be loaded ({str(error)[:300]}); name a folder with a model, a "
-                    "model of the Hugging Face hub, or package.module:name for a scorer of your own"
+                    "model of the Hugging Face hub, or package.module:name for a custom scorer"
                 ) from error
         return self._loaded
 

@@ -21,26 +21,27 @@ from rec_gym.recommenders.base import (
 )
 from rec_gym.recommenders.checks import check_excluded, check_queries
 from rec_gym.recommenders.registry import make_recommender, new_recommender, recommender_name
+from rec_gym.tables import unknown
 
 METHODS = ("rrf", "convex")
 
 
 class Hybrid:
-    """Ranks by the fusion of what several recommenders list.
+    """Ranks by fusing the lists of several recommenders.
 
     Each part ranks the catalogue to `depth`, without the excluded items; the lists are fused. An item that no part
     lists within its depth is not ranked.
 
     Args:
-        parts: two or more recommenders: names, tables `{name = ..., settings}`, or objects that are fitted already.
-        weights: one number >= 0 a part; None for equal ones.
+        parts: two or more recommenders: names, tables `{name = ..., settings}`, or objects that are already fitted.
+        weights: one number >= 0 per part; None for equal weights.
         method: `rrf`, reciprocal rank fusion, or `convex`, the weighted sum of normalised scores.
-        depth: places of each part's list, whatever is asked of the hybrid.
+        depth: places of each part's list, whatever `k` is.
         constant: of `rrf`, see `reciprocal_rank_fusion`.
         normalise: of `convex`: `min-max` or `z`, see `convex_combination`.
 
     Raises:
-        ValueError: an argument is not one of those there are.
+        ValueError: an argument is unknown or out of its range.
     """
 
     fitted_to: str | None = None
@@ -55,11 +56,11 @@ class Hybrid:
         normalise: str = "min-max",
     ) -> None:
         if isinstance(parts, str) or len(parts) < 2:
-            raise ValueError(f"a hybrid has two parts or more, such as ['bm25', 'dense']; got {parts!r}")
+            raise ValueError(f"a hybrid needs at least two parts, such as ['bm25', 'dense']; got {parts!r}")
         if method not in METHODS:
-            raise ValueError(f"method is one of {', '.join(METHODS)}, not {method!r}")
+            raise ValueError(unknown("method", method, METHODS))
         if normalise not in NORMALISATIONS:
-            raise ValueError(f"normalise is one of {', '.join(NORMALISATIONS)}, not {normalise!r}")
+            raise ValueError(unknown("normalise", normalise, NORMALISATIONS))
         if depth < 1:
             raise ValueError(f"depth, the places of each part's list, must be at least 1, not {depth}")
         if weights is not None:
@@ -75,17 +76,17 @@ class Hybrid:
 
     @property
     def query_language(self) -> str:
-        """That of the parts; `natural language` where they differ, which every part can read."""
+        """That of the parts; `natural language`, which every part can read, if they differ."""
         languages = {part.query_language for part in self.fitted} - {"any"}
         return languages.pop() if len(languages) == 1 else "natural language"
 
     @property
     def uses_histories(self) -> bool:
-        """Whether a part is fitted to histories."""
+        """Whether a part learns from histories."""
         return any(map(reads_histories, self.fitted or self._unfitted()))
 
     def fit(self, catalog: Catalog) -> Hybrid:
-        """Fits the parts that are given by name; parts of the same name and settings are shared in the process.
+        """Fits the parts that are given by name; parts with the same name and settings are shared within the process.
 
         Raises:
             NotFittedError: a part that is given as an object is not fitted.
@@ -94,7 +95,7 @@ class Hybrid:
         return self._fit(catalog, None)
 
     def fit_histories(self, catalog: Catalog, histories: Ragged) -> Hybrid:
-        """As `fit`; the parts that learn from histories are given them."""
+        """As `fit`, with histories for the parts that learn from them."""
         return self._fit(catalog, histories)
 
     def rank(self, queries: Sequence[str], k: int, exclude: Sequence[np.ndarray] | None = None) -> Rankings:
@@ -113,7 +114,7 @@ class Hybrid:
         return convex_combination(lists, k, weights=self.weights, normalise=self.normalise)
 
     def clips(self, queries: Sequence[str]) -> np.ndarray:
-        """Which queries are longer than what some part reads, bool [n]."""
+        """Which queries are longer than some part can read, bool [n]."""
         check_fitted(self)
         return clips_of(self.fitted, queries)
 

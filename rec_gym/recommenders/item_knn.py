@@ -1,4 +1,4 @@
-"""The `item-knn` recommender: what shoppers with the same items have beside them."""
+"""The `item-knn` recommender: what shoppers with the same items also bought."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _CELLS_AT_ONCE = 1 << 24  # scores of requests by items that are held at a time
 
 
 class ItemKNN:
-    """Items that stand in the same train histories as those of the request's own history. It ignores the query.
+    """Items that occur in the same train histories as those of the request's own history. It ignores the query.
 
     The similarity of items i and j is `c_ij / (sqrt(c_i * c_j) + shrink)`: c_ij train histories hold both, c_i hold i
-    (cosine, Deshpande and Karypis 2004; an item twice in a history counts once). An item's score is the sum of its
-    similarities to the items of the request's history, of which each keeps its `neighbours` most similar ones.
+    (cosine, Deshpande and Karypis 2004; an item that appears twice in a history counts once). An item's score is the sum of its
+    similarities to the items of the request's history; each item has at most `neighbours` neighbours.
 
     The request's history is what `rank` is told to exclude: a task with `exclude_history` (the default) passes it, and
-    gains are never passed. Without excluded items nothing is known of the shopper, and nothing is ranked.
+    gains are never passed. Without excluded items nothing is known about the shopper, and nothing is ranked.
 
     Args:
-        neighbours: most similar items that are kept of each item, ties by lower item position.
-        shrink: >= 0; holds back similarities that few histories support.
+        neighbours: most similar items kept for each item, ties by lower item position.
+        shrink: >= 0; reduces similarities that few histories support.
         decay: from 0 (exclusive) to 1: the weight of an item of the request's history is `decay` to the power of its
             distance from the last one.
 
@@ -53,7 +53,7 @@ class ItemKNN:
         return f"ItemKNN(neighbours={self.neighbours}, shrink={self.shrink}, decay={self.decay})"
 
     def fit_histories(self, catalog: Catalog, histories: Ragged) -> ItemKNN:
-        """Counts which items stand in the same histories.
+        """Counts which items occur in the same histories.
 
         Args:
             catalog: the items.
@@ -102,7 +102,7 @@ class ItemKNN:
         return Rankings(items, scores)
 
     def _bought(self, histories: Sequence[np.ndarray], size: int) -> sparse.csr_matrix:
-        """Weights of the items of each history, float64 [n, items]; of an item twice in it the later counts."""
+        """Weights of the items of each history, float64 [n, items]; of a repeated item the last occurrence counts."""
         rows, columns, weights = [], [], []
         for row, history in enumerate(histories):
             last_first = history[::-1]
@@ -128,5 +128,5 @@ class ItemKNN:
         values = together.data / (np.sqrt(counts[rows] * counts[columns]) + self.shrink)
         order = np.lexsort((columns, -values, rows))
         place = np.arange(len(rows)) - together.indptr[rows]
-        kept = order[place < self.neighbours]
-        return sparse.csr_matrix((values[kept], (rows[kept], columns[kept])), shape=(size, size))
+        nearest = order[place < self.neighbours]
+        return sparse.csr_matrix((values[nearest], (rows[nearest], columns[nearest])), shape=(size, size))

@@ -1,4 +1,4 @@
-"""The library rank_bm25 as it is: a second opinion for small catalogues."""
+"""The library rank_bm25, unmodified: a second opinion for small catalogues."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rec_gym.ranking import NOT_RANKED, Rankings
 from rec_gym.recommenders.base import check_fitted, fitted_copy
 
 _WORD = re.compile(r"\w+")
-_COMMON = 8  # a word is common if one of so many items holds it
+_COMMON = 8  # a word is common if at least one in 8 items contains it
 
 
 class _Shares(NamedTuple):
@@ -28,12 +28,12 @@ class _Shares(NamedTuple):
 class RankBM25:
     """`rank_bm25.BM25Okapi` over lower-case words, without stop words or stemming.
 
-    It looks at every item when a word is first asked for: a catalogue of 100,000 items takes it tenths of a second a word.
+    It scans every item when a word is first asked for: with 100,000 items, that takes tenths of a second per word.
 
     Args:
         fields: text columns that are searched; empty for all.
         k1: saturation of repeated words.
-        b: how much long texts are held back.
+        b: how strongly long texts are penalised.
         epsilon: the library's floor for negative idf, as a share of the mean idf.
     """
 
@@ -43,13 +43,13 @@ class RankBM25:
     def __init__(self, fields: Sequence[str] = (), k1: float = 1.5, b: float = 0.75, epsilon: float = 0.25) -> None:
         self.fields, self.k1, self.b, self.epsilon = tuple(fields), k1, b, epsilon
         self._engine: rank_bm25.BM25Okapi | None = None
-        self._shares: dict[str, _Shares] = {}  # no more than the catalogue has words
+        self._shares: dict[str, _Shares] = {}  # at most one entry per word of the catalogue
 
     def fit(self, catalog: Catalog) -> RankBM25:
         """Indexes the catalogue in memory.
 
         Raises:
-            ValueError: no item has a word.
+            ValueError: no item contains a word.
         """
         texts = [_words(text) for batch in catalog.texts(self.fields) for text in batch]
         if not any(texts):
@@ -73,29 +73,30 @@ class RankBM25:
                 values[shares.where] += shares.scores
             for word in set(words):
                 matched[self._shares_of(word).holders] = True
-            # A score of 0 may be earned too (idf can be 0), so a match is looked up, not read off the score.
+            # A match may score 0 too (idf can be 0), so matches are looked up, not derived from the score.
             matches = np.flatnonzero(matched)
-            kept = np.setdiff1d(matches, exclude[row]) if exclude is not None else matches
-            order = kept[np.argsort(-values[kept.astype(np.int64)], kind="stable")[:k]].astype(np.int64)
+            if exclude is not None:
+                matches = np.setdiff1d(matches, exclude[row]).astype(np.int64)
+            order = matches[np.argsort(-values[matches], kind="stable")[:k]]
             items[row, : len(order)], scores[row, : len(order)] = order, values[order]
         return Rankings(items, scores)
 
     def _shares_of(self, word: str) -> _Shares:
         """What a word adds to the scores, as the library computes it.
 
-        The library looks at every item for every word of a query; here each word of the catalogue is paid for once.
+        The library scans every item for every word of a query; here each word is scanned once.
         """
         assert self._engine is not None
         if word not in self._shares:
             holders = np.flatnonzero([word in counts for counts in self._engine.doc_freqs])
-            # Adding to all items is quicker than to a good part of them; it adds 0 to those without the word.
+            # Adding to all items is faster than adding to many of them; it adds 0 to those without the word.
             where = slice(None) if len(holders) * _COMMON > self._engine.corpus_size else holders
             scores = np.asarray(self._engine.get_scores([word]), np.float64)
             self._shares[word] = _Shares(holders, where, scores[where])
         return self._shares[word]
 
     def searched(self, queries: Sequence[str]) -> list[str]:
-        """The lower-case words of each query that some item holds."""
+        """The lower-case words of each query that some item contains."""
         check_fitted(self)
         assert self._engine is not None
         known = self._engine.idf

@@ -41,27 +41,27 @@ _lock = RLock()  # a hybrid makes its parts while it is made
 def make_recommender(
     name: str, options: Mapping[str, object], catalog: Catalog, histories: Ragged | None = None
 ) -> Recommender:
-    """A recommender fitted to a catalogue; those with the same name, options and data are one object a process.
+    """A recommender fitted to a catalogue; the same name, options and data give the same object within a process.
 
     Args:
         name: one of `RECOMMENDERS`, or `package.module:Name` or `FILE.py:Name` for custom code, which is imported: a
             class with `rank`, or a function annotated `-> Recommender`. Anything else is refused before it is called.
         options: its settings.
         catalog: what it ranks.
-        histories: item positions of the train histories, for those that learn from them (`FitsHistories`). They are
-            what the shoppers brought, never what a request asks for.
+        histories: item positions of the train histories, for recommenders that learn from them (`FitsHistories`).
+            They hold what shoppers bought before, never what a request asks for.
 
     Raises:
         ValueError: an unknown name or setting (near ones are suggested), a setting of the wrong type; or the recommender
-            learns from histories, and there are none.
+            learns from histories and there are none.
     """
     options = {key: _plain(value) for key, value in options.items()}
     factory = RECOMMENDERS.find(name)
-    made = _made(factory, name, options)
-    learns = isinstance(made, FitsHistories) and made.uses_histories
+    unfitted = _make(factory, name, options)
+    learns = isinstance(unfitted, FitsHistories) and unfitted.uses_histories
     if learns and (histories is None or histories.values.size == 0):
         raise ValueError(
-            f"recommender {name!r} learns from purchase histories, and these data have none in train; "
+            f"recommender {name!r} learns from purchase histories, and this data set has none in train; "
             "choose another recommender, or a data set of histories"
         )
     seen = _digest(histories) if learns and histories is not None else None
@@ -70,12 +70,12 @@ def make_recommender(
     with _lock:
         fitted = _fitted.get(key)
         if fitted is None:
-            if learns and isinstance(made, FitsHistories) and histories is not None:
-                fitted = made.fit_histories(catalog, histories)
+            if learns and isinstance(unfitted, FitsHistories) and histories is not None:
+                fitted = unfitted.fit_histories(catalog, histories)
             else:
-                fitted = made.fit(catalog) if isinstance(made, Fits) else made
+                fitted = unfitted.fit(catalog) if isinstance(unfitted, Fits) else unfitted
             _fitted[key] = fitted
-            # They are told by their identity, so that they must live as long as what they made.
+            # They are identified by their address, so they must live as long as what they made.
             weakref.finalize(fitted, _keep, factory, options)
         return fitted
 
@@ -88,7 +88,7 @@ def recommender_name(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]
     """
     if not isinstance(spec, str | Mapping):
         raise ValueError(
-            f"a recommender is a name or a table with 'name', not {spec!r}; give an object to rec_gym.Task itself"
+            f"a recommender is a name or a table with 'name', not {spec!r}; pass an object to rec_gym.Task itself"
         )
     return named(spec, "a recommender")
 
@@ -100,16 +100,16 @@ def _digest(histories: Ragged) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's numbers and arrays as Python's: they are data, and their values tell them apart."""
+    """NumPy's numbers and arrays as Python's: they are data, compared by value."""
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
 def _keep(factory: object, options: Mapping[str, object]) -> None:
-    """Called when a recommender is gone; until then the finaliser holds what it was made of."""
+    """Called when a recommender is gone; until then the finaliser keeps its factory and options alive."""
 
 
 def _identity(value: object) -> str:
-    """What tells an object from others, as long as it lives."""
+    """Identifies an object, as long as it lives."""
     return f"{type(value).__qualname__} {id(value)}"
 
 
@@ -132,12 +132,14 @@ def new_recommender(name: str, options: Mapping[str, object]) -> Recommender:
     Raises:
         ValueError: an unknown name or setting (near ones are suggested), or a setting of the wrong type.
     """
-    return _made(RECOMMENDERS.find(name), name, options)
+    return _make(RECOMMENDERS.find(name), name, options)
 
 
-def _made(factory: Any, name: str, options: Mapping[str, object]) -> Recommender:
+def _make(factory: Any, name: str, options: Mapping[str, object]) -> Recommender:
     check_arguments(factory, options, f"recommender {name!r}")
-    made = factory(**options)
-    if not isinstance(made, Recommender):
-        raise ValueError(f"recommender {name!r} made a {type(made).__name__} without rank() or without query_language")
-    return made
+    recommender = factory(**options)
+    if not isinstance(recommender, Recommender):
+        raise ValueError(
+            f"recommender {name!r} returned a {type(recommender).__name__} without rank() or without query_language"
+        )
+    return recommender

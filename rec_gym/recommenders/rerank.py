@@ -1,4 +1,4 @@
-"""The `rerank` recommender: a second stage that reads query and text together, over the first one's top."""
+"""The `rerank` recommender: a second stage that reads query and item text together and reorders the first stage's top."""
 
 from __future__ import annotations
 
@@ -43,25 +43,25 @@ class ScoresPairs(Protocol):
 
 
 class Rerank:
-    """Orders the first stage's top items anew, by a score of query and item text.
+    """Reorders the first stage's top items by a score of query and item text.
 
     The first stage ranks the catalogue to `top`; these items are ordered by the scorer, ties by lower item position.
-    What the first stage ranks below them follows in its order, with scores that go on below the scorer's lowest.
+    What the first stage ranks below them follows in its order, with scores that continue below the scorer's lowest.
 
     Args:
-        scorer: a callable `(query, texts) -> scores`, one finite number a text; or the name of one,
+        scorer: a callable `(query, texts) -> scores`, one finite number per text; or the name of one,
             `package.module:name` or `FILE.py:name`, whose parameters have these names; or the name or folder of a
             cross-encoder for sentence-transformers. A scorer with `score_pairs(queries, texts) -> scores` gets all pairs
             of a batch at once.
-        first: the first stage: a name, a table `{name = ..., settings}`, or an object that is fitted already.
-        top: items of each ranking that are ordered anew.
-        fields: text columns that the scorer reads; empty means all.
-        device: where a cross-encoder runs; None for the best there is.
+        first: the first stage: a name, a table `{name = ..., settings}`, or an object that is already fitted.
+        top: items of each ranking that are reordered.
+        fields: text columns that the scorer reads; empty for all.
+        device: where a cross-encoder runs; None for the best available.
         dtype: `fp32` or `bf16` for a cross-encoder.
-        batch_size: pairs that go through a cross-encoder at once.
+        batch_size: pairs per call of a cross-encoder.
 
     Raises:
-        ValueError: an argument is not one of those there are.
+        ValueError: an argument is out of its range.
     """
 
     fitted_to: str | None = None
@@ -77,7 +77,7 @@ class Rerank:
         batch_size: int = 32,
     ) -> None:
         if top < 1:
-            raise ValueError(f"top, the items that are ordered anew, must be at least 1, not {top}")
+            raise ValueError(f"top, the number of items that are reordered, must be at least 1, not {top}")
         self.scorer, self.first, self.top = scorer, first, top
         self.fields = (fields,) if isinstance(fields, str) else tuple(fields)
         self.device, self.dtype, self.batch_size = device, dtype, batch_size
@@ -95,7 +95,7 @@ class Rerank:
 
     @property
     def uses_histories(self) -> bool:
-        """Whether the first stage is fitted to histories."""
+        """Whether the first stage learns from histories."""
         if self._stage is not None:
             return reads_histories(self._stage)
         named = isinstance(self.first, str | Mapping)
@@ -113,7 +113,7 @@ class Rerank:
         return self._fit(catalog, None)
 
     def fit_histories(self, catalog: Catalog, histories: Ragged) -> Rerank:
-        """As `fit`; a first stage that learns from histories is given them."""
+        """As `fit`, with histories for a first stage that learns from them."""
         return self._fit(catalog, histories)
 
     def rank(self, queries: Sequence[str], k: int, exclude: Sequence[np.ndarray] | None = None) -> Rankings:
@@ -121,7 +121,7 @@ class Rerank:
 
         Raises:
             NotFittedError: it is not fitted.
-            ValueError: the scorer did not return one finite number a text.
+            ValueError: the scorer did not return one finite number per text.
         """
         check_fitted(self)
         assert self._stage is not None
@@ -137,7 +137,7 @@ class Rerank:
         return Rankings(items[:, :k], scores[:, :k], first.clipped)
 
     def clips(self, queries: Sequence[str]) -> np.ndarray:
-        """Which queries are longer than what the first stage reads, bool [n]."""
+        """Which queries are longer than the first stage can read, bool [n]."""
         check_fitted(self)
         return clips_of([self._stage], queries)
 
@@ -146,15 +146,13 @@ class Rerank:
         rows, _ = listed = np.nonzero(items != NOT_RANKED)
         texts = self._texts(items[listed])
         if hasattr(self._score, "score_pairs"):
-            found = [self._score.score_pairs([queries[row] for row in rows.tolist()], texts)] if texts else []
+            parts = [self._score.score_pairs([queries[row] for row in rows.tolist()], texts)] if texts else []
         else:
             cuts = np.searchsorted(rows, np.arange(len(queries) + 1)).tolist()
-            found = [self._checked(queries[i], texts[cuts[i] : cuts[i + 1]]) for i in range(len(queries))]
-        values = np.concatenate([np.asarray(part, np.float64).ravel() for part in found] or [np.empty(0)])
+            parts = [self._checked(queries[i], texts[cuts[i] : cuts[i + 1]]) for i in range(len(queries))]
+        values = np.concatenate([np.asarray(part, np.float64).ravel() for part in parts] or [np.empty(0)])
         if len(values) != len(texts) or not (np.abs(values) <= np.finfo(np.float32).max / 4).all():
-            raise ValueError(
-                f"the scorer {self.scorer!r} has to return one finite number for each of {len(texts)} texts"
-            )
+            raise ValueError(f"the scorer {self.scorer!r} must return one finite number for each of {len(texts)} texts")
         scores = np.zeros(items.shape, np.float32)
         scores[listed] = values
         return scores
@@ -165,7 +163,7 @@ class Rerank:
         scores = np.asarray(self._score(query, texts), np.float64)
         if scores.shape != (len(texts),):
             raise ValueError(
-                f"the scorer {self.scorer!r} returned {scores.shape} for {len(texts)} texts, asked {query!r}"
+                f"the scorer {self.scorer!r} returned shape {scores.shape} for {len(texts)} texts and the query {query!r}"
             )
         return scores
 
@@ -180,7 +178,7 @@ class Rerank:
         return [texts[place] for place in places.tolist()]
 
     def _fit(self, catalog: Catalog, histories: Ragged | None) -> Rerank:
-        next(catalog.texts(self.fields, batch_size=1))  # a wrong field is said now
+        next(catalog.texts(self.fields, batch_size=1))  # a wrong field is an error now
         scorer = self._opened_scorer()
         if isinstance(self.first, str | Mapping):
             stage = make_recommender(*recommender_name(self.first), catalog, histories)
@@ -202,13 +200,13 @@ class Rerank:
 
 
 def shared_words(query: str, texts: list[str]) -> list[float]:
-    """A scorer without a model: the share of the query's distinct words that stand in each text."""
+    """A scorer without a model: the share of the query's distinct words that each text contains."""
     wanted = set(re.findall(r"\w+", query.lower()))
     return [len(wanted & set(re.findall(r"\w+", text.lower()))) / max(len(wanted), 1) for text in texts]
 
 
 def _below(head: Rankings, rest: np.ndarray) -> np.ndarray:
-    """Scores for what follows a re-ranked head, float32: falling from below its lowest score."""
+    """Scores for what follows a re-ranked head, float32: decreasing, from below its lowest score."""
     ranked = head.items != NOT_RANKED
     lowest = np.where(ranked, head.scores, np.inf).min(axis=1, keepdims=True, initial=np.inf).astype(np.float64)
     lowest = np.where(np.isfinite(lowest), lowest, 0)

@@ -1,4 +1,4 @@
-"""Floors: recommenders that ignore the query. A policy that does not beat them has learned nothing about the request."""
+"""Trivial baselines that ignore the query. A policy that does not beat them has learned nothing about the request."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ POPULARITY_COLUMN = "popularity"
 
 
 class RandomRecommender:
-    """Ranks the catalogue in a random order that the query and a seed decide.
+    """Ranks the catalogue in a random order that depends on the query and a seed.
 
     Args:
-        seed: another seed, another order.
+        seed: of the order.
     """
 
     query_language = "any"
@@ -46,7 +46,7 @@ class RandomRecommender:
 
 
 class PopularityRecommender:
-    """Ranks the most popular items first, whatever is asked.
+    """Ranks the most popular items first, whatever the query.
 
     Popularity is the catalogue's numeric column `popularity`, which a loader counts from the train split only.
     """
@@ -88,9 +88,9 @@ def _top(scores: np.ndarray, k: int, exclude: Sequence[np.ndarray] | None) -> Ra
     items = np.full((len(scores), k), NOT_RANKED, np.int32)
     best = np.zeros((len(scores), k), np.float32)
     for row, values in enumerate(scores):
-        kept = np.arange(len(values))
+        candidates = np.arange(len(values))
         if exclude is not None:
-            kept = np.delete(kept, exclude[row])
-        order = kept[np.argsort(-values[kept], kind="stable")[:k]]
+            candidates = np.delete(candidates, exclude[row])
+        order = candidates[np.argsort(-values[candidates], kind="stable")[:k]]
         items[row, : len(order)], best[row, : len(order)] = order, values[order]
     return Rankings(items, best)

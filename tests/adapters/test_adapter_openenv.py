@@ -317,9 +317,9 @@ def test_the_list_of_tasks_names_requests_split_by_split(search_url, task):
         ({"index": 2000}, "not 2000"),
         ({"index": True}, "not True"),
         ({"index": "0"}, "not '0'"),
-        ({"split": "nope"}, "no split 'nope'; choose from: train, val, test"),
-        ({"split": ["val"]}, "no split"),
-        ({"split": "all"}, "no split 'all'"),
+        ({"split": "nope"}, "unknown split 'nope'; choose from: train, val, test"),
+        ({"split": ["val"]}, "unknown split"),
+        ({"split": "all"}, "unknown split 'all'"),
         ({"seed": -1, "request_id": "train-00001"}, "Seed must be greater"),
         ({"seed": "0"}, "Seed must be a python integer"),
         ({"seed": 5, "request_id": "nope"}, "unknown request"),
@@ -424,10 +424,10 @@ def nested(depth):
         ('{"type": ["reset"]}', "Unknown message type"),
         ('{"type": "step", "data": 5}', "Invalid message"),
         ('{"type": "step", "data": {"text": 5, "\\ud800": "\\udfff"}}', "Invalid message"),
-        (nested(3), "no split [[[]]]"),
+        (nested(3), "unknown split [[[]]]"),
     ],
 )
-def test_a_message_that_is_none_gets_one_error_and_the_session_goes_on(search_url, message, answer):
+def test_an_invalid_message_gets_one_error_and_the_session_goes_on(search_url, message, answer):
     with connect(search_url.replace("http", "ws") + "/ws") as socket:
 
         def ask(message):
@@ -442,7 +442,7 @@ def test_a_message_that_is_none_gets_one_error_and_the_session_goes_on(search_ur
         assert ask('{"type": "step", "data": {"text": "lamp"}}')["data"]["done"]
 
 
-def test_any_episode_id_can_be_said(search_url):
+def test_any_episode_id_can_be_sent(search_url):
     with RecommenderClient(search_url).sync() as client:
         client.reset(index=0, episode_id="a \ud800 name")
         assert client.state().episode_id == "a \ufffd name"
@@ -548,7 +548,7 @@ def test_a_limit_is_above_zero(limits):
         Limits(**limits)
 
 
-def test_a_port_that_is_taken_is_said(search_url):
+def test_a_port_that_is_taken_is_reported(search_url):
     port = int(search_url.rpartition(":")[2])
     app = app_of(rec_gym.make_task(SEARCH, **SMALL))
     with pytest.raises(RuntimeError, match="is the port taken"), serving(app, port=port):
@@ -569,7 +569,7 @@ ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=40)
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(said=st.lists(ANY_TEXT, min_size=3, max_size=3))
-def test_any_text_can_be_said(talker, said):
+def test_any_text_can_be_sent(talker, said):
     task = rec_gym.make_task(REFINE, **SMALL)
     [episode] = task.start(task.request_ids[:1])
     talker.reset(index=0)

@@ -59,7 +59,7 @@ class TestCompletion:
         assert completion_in(f"<s>{PROMPT}wool {PROMPT}", PROMPT) == f"wool {PROMPT}"
 
     def test_without_the_prompt_it_is_an_error(self):
-        with pytest.raises(ValueError, match="does not hold its prompt"):
+        with pytest.raises(ValueError, match="does not contain its prompt"):
             completion_in("wool blanket<|im_end|>", PROMPT)
 
     def test_tags_of_the_action_formats_stay(self):
@@ -98,7 +98,7 @@ class TestScore:
 
     @pytest.mark.parametrize("text", ["", "wool", "{}", "[1]", '{"request_id": "val-00001"}', None])
     def test_a_label_that_names_no_request(self, text):
-        with pytest.raises(ValueError, match="names no request"):
+        with pytest.raises(ValueError, match="does not name a request"):
             read_label(text)
 
     @pytest.mark.parametrize(

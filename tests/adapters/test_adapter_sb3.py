@@ -300,7 +300,7 @@ class TestStableBaselines3:
         with pytest.raises(ValueError, match="share"):
             env.set_attr("baseline", None, indices=[0])
         assert [text.splitlines()[0] for text in env.env_method("render", indices=[1])]
-        with pytest.raises(AttributeError, match="there are: action_masks, render"):
+        with pytest.raises(AttributeError, match="choose from: action_masks, render"):
             env.env_method("close")
         assert env.env_is_wrapped(Monitor) == [True] * 6
         assert env.env_is_wrapped(VecMonitor, indices=[2]) == [False]
@@ -405,7 +405,7 @@ class TestStableBaselines3:
             self.make(baseline="group")
         with pytest.raises(ValueError, match="order"):
             self.make(RERANK)
-        with pytest.raises(FileNotFoundError, match="no policy"):
+        with pytest.raises(FileNotFoundError, match="does not hold a policy"):
             self.sb3.load_policy(tmp_path, rec_gym.make_task(ID, items=600))
         env = self.make(num_envs=2)
         with pytest.raises(ValueError, match="a reset"):

@@ -155,7 +155,7 @@ class TestContract:
         [
             (row("nobody"), KeyError, "unknown request id"),
             (row("train-00001"), ValueError, "not in split 'val'"),
-            (row("val-00001") | {"extra_info": {"task": "no json"}}, ValueError, "describes no task"),
+            (row("val-00001") | {"extra_info": {"task": "no json"}}, ValueError, "does not describe a task"),
             (row("val-00001") | {"extra_info": {}}, ValueError, "unknown id"),
             (row("val-00001", task_id=REFINE), ValueError, "agent loop 'tool_agent'"),
         ],
@@ -206,7 +206,7 @@ class Manager:
     @pytest.mark.parametrize("request_id", ["val-00001", "nobody"])
     def test_one_that_makes_a_reward_of_a_failure_is_refused(self, request_id, by_path):
         manager = self.manager("limited", loaded_by_path() if by_path else compute_score)
-        with pytest.raises(BaseException, match=r"pays 0 where scoring fails.*reward_manager.name=naive") as refused:
+        with pytest.raises(BaseException, match=r"pays 0 if scoring fails.*reward_manager.name=naive") as refused:
             asyncio.run(manager.run_single(**row(request_id), solution_str="wool blanket"))
         assert not isinstance(refused.value, Exception)
 
@@ -235,7 +235,7 @@ class TestSeveralTurns:
         assert found == {"score": -2.0, "tool_calls": 2.0, "first_call": -2.0}
 
     def test_a_search_that_failed_is_no_reward(self):
-        with pytest.raises(RuntimeError, match="no reward is made up"):
+        with pytest.raises(RuntimeError, match="no reward is invented"):
             self.score([0.5, math.nan])
 
 
@@ -391,7 +391,7 @@ class TestTool:
         assert sum(rewards) == pytest.approx(best)  # as turns of one episode; apart they would pay more
         assert best > 0.5
 
-    def test_a_failure_is_said_and_pays_nan(self, tools, caplog, monkeypatch):
+    def test_a_failure_is_reported_and_pays_nan(self, tools, caplog, monkeypatch):
         tool = tools.SearchTool({})
         response, reward, _ = asyncio.run(call(tool, Trajectory(), {"query": "wool"}, request_id="nobody"))
         assert (response, math.isnan(reward)) == (tools.FAILED, True)

@@ -130,15 +130,15 @@ def test_rewards_that_are_paid_at_the_end_do_not_go_with_the_tool(tmp_path):
 @pytest.mark.parametrize(
     ("file", "format", "settings", "message"),
     [
-        ("rows.csv", "csv", {}, "format is one of verl, openrlhf, jsonl"),
-        ("rows.json", "verl", {}, r"ends in \.parquet, not 'rows\.json'"),
-        ("rows", "jsonl", {}, r"ends in \.jsonl"),
+        ("rows.csv", "csv", {}, "unknown format 'csv'; choose from: verl, openrlhf, jsonl"),
+        ("rows.json", "verl", {}, r"must end in \.parquet, not 'rows\.json'"),
+        ("rows", "jsonl", {}, r"must end in \.jsonl"),
         ("rows.jsonl", "jsonl", {"reward": object()}, "settings travel in the rows"),
         ("rows.jsonl", "jsonl", {"reward": {"measure": "ndcg@5", "unparsed": float("nan")}}, "settings travel"),
-        ("rows.jsonl", "jsonl", {"split": "dev"}, "no split 'dev'"),
+        ("rows.jsonl", "jsonl", {"split": "dev"}, "unknown split 'dev'"),
     ],
 )
-def test_what_is_wrong_is_said_and_nothing_is_written(file, format, settings, message, tmp_path):
+def test_what_is_wrong_is_reported_and_nothing_is_written(file, format, settings, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         export(SHOP, tmp_path / file, format=format, **settings)
     assert list(tmp_path.iterdir()) == []
@@ -174,7 +174,7 @@ def test_order_of_the_terms_stays():
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"id": "x"}', "no json"])
 def test_a_text_that_describes_no_task(text):
-    with pytest.raises(ValueError, match="describes no task"):
+    with pytest.raises(ValueError, match="does not describe a task"):
         task_of(text)
 
 
@@ -223,7 +223,7 @@ class TestCommand:
     def test_errors_are_one_line(self, tmp_path):
         result = self.run(SHOP, "--format", "csv", "--output", tmp_path / "rows.csv")
         assert result.exit_code == 2
-        assert result.stderr == "Error: format is one of verl, openrlhf, jsonl, not 'csv'\n"
+        assert result.stderr == "Error: unknown format 'csv'; choose from: verl, openrlhf, jsonl\n"
 
 
 def test_trainers_find_the_files_by_their_paths():

@@ -31,12 +31,12 @@ def files():
         yield arguments
 
 
-@pytest.mark.parametrize("job", damage.KEPT)
+@pytest.mark.parametrize("job", damage.CACHED)
 def test_damaged_files_score_as_before(worker, tmp_path, job):
     draw, target = random.Random(job), damage.Target(worker, tmp_path / job, job)
     for _ in range(6):
         counts = target.check(damage.random_harms(target, draw), draw)
-        assert counts["caches built anew, same score"] == 1
+        assert counts["caches rebuilt, same score"] == 1
 
 
 def test_damaged_kernels_are_not_run(tmp_path):
@@ -78,7 +78,7 @@ def test_another_score_is_noticed(worker, tmp_path):
         target.check([(next(target.home.rglob("impact.npy")), "flipped")], random.Random(0))
 
 
-def test_a_signal_is_told_from_an_error(worker, tmp_path):
+def test_a_signal_is_distinguished_from_an_error(worker, tmp_path):
     assert worker.run("index", tmp_path, kill_after=0, items=40).signal == signal.SIGKILL
     failed = worker.run("index", tmp_path, items="many")
     assert (failed.signal, failed.error[0]) == (0, "TypeError")

@@ -56,7 +56,7 @@ def test_a_wrong_reward_is_noticed():
         return outcomes.with_rewards(outcomes.rewards + 1.5)
 
     task.score = wrong
-    with pytest.raises(AssertionError, match="lie outside"):
+    with pytest.raises(AssertionError, match="are outside"):
         fuzz.check(task, task.request_ids[:1], ["lamp"])
 
 

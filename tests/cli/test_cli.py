@@ -219,7 +219,7 @@ class TestEvaluate:
         assert "did you mean 'Shuffled'" in fails(*arguments, "recommender=mine.py:Shufled")
         assert "not a recommender" in fails(*arguments, 'recommender={name="os:system", command="true"}')
 
-    def test_what_the_loader_dropped_is_said(self, folder, tmp_path):
+    def test_what_the_loader_dropped_is_reported(self, folder, tmp_path):
         data = tmp_path / "data"
         shutil.copytree(folder, data)
         with open(data / "qrels" / "train.tsv", "a", encoding="utf-8") as file:
@@ -259,7 +259,9 @@ class TestErrors:
         assert f"did you mean '{BEIR}'" in fails("info", "RecR1-BIER-BM25-v0")
         assert "unknown id 'Nope-v0'; see `rec-gym list`" in fails("info", "Nope-v0")
         assert "choose from: raw" in fails("evaluate", BEIR, "--policy", "best", "--data-dir", folder)
-        assert "no split 'dev'" in fails("evaluate", BEIR, "--policy", "raw", "--split", "dev", "--data-dir", folder)
+        assert "unknown split 'dev'" in fails(
+            "evaluate", BEIR, "--policy", "raw", "--split", "dev", "--data-dir", folder
+        )
         assert "unknown measure" in fails("evaluate", BEIR, "--policy", "raw", "--measures", "x", "--data-dir", folder)
         assert "unknown keyword 'turn'; did you mean 'turns'" in fails(
             "evaluate", BEIR, "--policy", "raw", "--set", "turn=1", "--data-dir", folder

@@ -189,7 +189,7 @@ class TestStore:
         after = {path for path in tmp_path.glob("elsewhere/datasets/*") if path.is_dir()}
         assert (len(before), len(after)) == (len(kept) - 1, 1)
 
-    def test_a_loader_of_ones_own(self, loopback, tmp_path, monkeypatch):
+    def test_a_custom_loader(self, loopback, tmp_path, monkeypatch):
         (tmp_path / "own_words.py").write_text(
             "from pathlib import Path\n"
             "from rec_gym import Catalog, Dataset\n"

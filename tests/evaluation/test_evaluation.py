@@ -305,7 +305,7 @@ class TestStrata:
         assert math.isnan(interval.low)
         assert interval.no_interval == "too few requests: 4, at least 8 are needed"
 
-    def test_strata_that_a_split_lacks_are_said(self):
+    def test_strata_that_a_split_lacks_are_reported(self):
         interval = stratified_mean(self.shifted, {1.0: 0.25, 3.0: 0.75}, "reward")
         assert interval.mean == pytest.approx(0.7)
         assert interval.covered == 0.25
@@ -331,7 +331,7 @@ class TestStrata:
         assert interval.high - interval.low == pytest.approx(2 * half, rel=0.1)
 
     def test_errors(self):
-        with pytest.raises(ValueError, match="no numeric column 'size'; there are: asked"):
+        with pytest.raises(ValueError, match="unknown numeric column 'size'; choose from: asked"):
             stratum_weights(self.reference, "size")
         with pytest.raises(ValueError, match="shares no value"):
             stratified_mean(self.shifted, {5.0: 1.0}, "ndcg@10")
@@ -389,7 +389,7 @@ class TestReport:
         assert "[too few]: too few requests for a reliable interval: at least 8 are needed" in out.getvalue()
         assert "nan" not in out.getvalue()
 
-    def test_too_few_users_are_said_everywhere(self, comparison, tmp_path):
+    def test_too_few_users_are_reported_everywhere(self, comparison, tmp_path):
         users = [f"u{i % 6}" for i in range(60)]
         few = compare([made(np.arange(60) / 60, "raw", users=users), made(np.arange(60) / 59, "other", users=users)])
         out = io.StringIO()

@@ -117,7 +117,7 @@ class TestProperties:
         mean = (self.values**4).mean()
         assert high - mean > 1.1 * (mean - low)
 
-    def test_the_same_seed_gives_the_same_numbers_whatever_stands_beside(self):
+    def test_the_same_seed_gives_the_same_numbers_whatever_else_is_compared(self):
         single = bounds(self.values, seed=1)
         assert single == bounds(self.values, seed=1)
         assert single != bounds(self.values, seed=2)
@@ -141,7 +141,7 @@ class TestTooFew:
     @pytest.mark.parametrize("common", [0.0, 1.0])
     def test_few_requests_that_differ(self, common):
         values = np.full(1000, common)
-        assert bounds(values)[2].startswith("too few requests that differ: 0 of 1,000 have another value than the most")
+        assert bounds(values)[2].startswith("too few requests that differ: 0 of 1,000 have a value other than the most")
         values[: LEAST_OTHERS - 1] = np.linspace(0.2, 0.8, LEAST_OTHERS - 1)
         assert "5 of 1,000" in bounds(values)[2]
         assert np.isnan(bounds(values)[:2]).all()

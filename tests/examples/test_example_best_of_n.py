@@ -67,7 +67,7 @@ def test_the_table_holds_powers_of_two_and_n_and_rises():
     assert [row["n"] for row in report(rewards[:, :8], np.array([""] * 50, object))] == [1, 2, 4, 8]
 
 
-def test_a_policy_of_ones_own_finds_each_row_n_times_side_by_side(task, policy_file):
+def test_a_custom_policy_finds_each_row_n_times_side_by_side(task, policy_file):
     arguments = Arguments(policy=f"{policy_file}:draws", completions=3)
     texts, rewards = draw(task, arguments, ["q2", "q3"])
     assert texts == [["lamp 0", "lamp 1", "lamp 2"]] * 2

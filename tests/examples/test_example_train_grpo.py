@@ -144,7 +144,7 @@ def test_a_line_that_a_kill_cut_off_is_no_obstacle(arguments):
     assert curve(arguments.output) == before
 
 
-def test_a_split_that_is_not_there_is_said_at_once(arguments):
+def test_a_missing_split_is_reported_at_once(arguments):
     with pytest.raises(ValueError, match="nowhere"):
         grpo.Trainer(replace(arguments, test_splits=("nowhere",)))
 

@@ -53,7 +53,7 @@ def test_the_curve_and_the_arguments_are_kept(finished):
     assert kept["id"] == "RecR1-CornerShop-BM25-v0"
 
 
-def test_trained_stands_beside_raw_on_each_split_and_is_the_saved_policy(finished):
+def test_trained_is_compared_with_raw_on_each_split_and_is_the_saved_policy(finished):
     assert {path.name for path in finished.glob("evaluation-*")} == {"evaluation-test.json", "evaluation-ood-type.json"}
     for split in ("test", "ood-type"):
         result = json.loads((finished / f"evaluation-{split}.json").read_text())
@@ -75,7 +75,7 @@ def test_maskable_and_several_turns(tmp_path):
     assert json.loads((tmp_path / "run/evaluation-test.json").read_text())["settings"]["turns"] == 2
 
 
-def test_a_split_that_is_not_there_is_said_before_the_training(tmp_path):
+def test_a_missing_split_is_reported_before_the_training(tmp_path):
     done = run(tmp_path / "run", *tiny(), "--test-splits", "nope")
     assert done.returncode == 1
     assert "there is no split 'nope'" in done.stderr

@@ -196,8 +196,10 @@ def test_edits_change_one_word_and_use_what_the_row_shows(task):
     assert after.shown[0]
     titles = set(words(" ".join(task.dataset.catalog.titles(after.shown[0]))))
     nouns, kinds = set(english_nouns()), set()
-    for edit in Edits(0)([row] * 200):
-        assert edit not in ("", "warm blanket tent")
+    edits = Edits(0)([row] * 200)
+    assert edits.count("warm blanket tent") <= 4  # a word may be exchanged for itself
+    for edit in edits:
+        assert edit
         new = [word for word in edit.split() if word not in ("warm", "blanket", "tent")]
         assert len(new) <= 1
         assert set(new) <= titles | nouns

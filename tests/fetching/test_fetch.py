@@ -87,7 +87,7 @@ class TestHub:
             fetched(*wanted)
         loopback.stated[REPO, "b.bin"] = OTHER
         loopback.repositories[REPO]["b.bin"].content = OTHER
-        # The plan of the first call names a commit; the mended file is another one.
+        # The plan of the first call names a commit; the repaired file is another one.
         assert nothing_but_whole_files(fetched(*wanted)) == {"a.bin": DATA, "b.bin": OTHER}
 
     def test_a_checksum_that_the_loader_states(self, loopback):
@@ -162,11 +162,11 @@ class TestWeb:
         assert loopback.fetched("a.bin") == ["", f"bytes={5 << 16}-", f"bytes={7 << 16}-"]
 
     @pytest.mark.parametrize("faults", [{"named": False}, {"ranges": False}])
-    def test_a_server_that_cannot_go_on_begins_anew(self, loopback, faults):
+    def test_a_server_that_cannot_go_on_starts_over(self, loopback, faults):
         url = loopback.add("/a.bin", DATA, drops=[300_000], **faults)
         assert contents(fetched(WebFile(url, "a.bin"))) == {"a.bin": DATA}
 
-    def test_a_file_that_changed_meanwhile_is_fetched_anew(self, loopback):
+    def test_a_file_that_changed_meanwhile_is_fetched_again(self, loopback):
         url = loopback.add("/a.bin", DATA, drops=[5 << 16] + [0] * 5)
         with pytest.raises(FetchError):
             fetched(WebFile(url, "a.bin"))
@@ -463,7 +463,7 @@ class TestWhatFails:
             fetched(HubFile(REPO, "a.bin"))
         assert not [path for path in home.rglob("*") if path.is_file() and path.stat().st_size >= len(DATA)]
 
-    def test_an_address_that_is_none(self):
+    def test_an_invalid_address(self):
         with pytest.raises(FetchError, match=r"http:///a\.bin cannot be fetched"):
             fetched(WebFile("http:///a.bin", "a.bin", size=1))
 

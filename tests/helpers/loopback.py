@@ -1,4 +1,4 @@
-"""A server on this machine in the place of the Hugging Face hub and of the web, with the faults that tests ask for."""
+"""A local server that stands in for the Hugging Face hub and the web, with the faults that tests ask for."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ class Served:
 
     `drops`: after how many bytes the connection breaks, one entry an answer, until none is left; `pause`: seconds
     before each piece; `named`: whether the server states an ETag; `ranges`: whether it answers with a part when asked
-    for one; `status`: what it answers in the place of the file; `moved_to`: where it sends the client.
+    for one; `status`: what it answers instead of the file; `moved_to`: where it sends the client.
     """
 
     content: bytes = b""

@@ -1,10 +1,10 @@
-"""A recommender of one's own, whose every score can be counted by hand."""
+"""A custom recommender whose scores can be counted by hand."""
 
 import rec_gym
 
 
 class WordOverlap:
-    """A recommender of one's own in a few lines: items by the number of words that they share with the query."""
+    """A custom recommender in a few lines: items by the number of words that they share with the query."""
 
     query_language = "bag of words"
 

@@ -47,13 +47,13 @@ def imported(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_run_downwards(path):
     room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    assert room in LEVEL, f"{room} stands on no floor yet; give it one"
+    assert room in LEVEL, f"{room} is on no floor yet; give it one"
     upwards = {name for name in imported(path) if LEVEL[name] > LEVEL[room]}
     assert not upwards, f"{room} must not import from {upwards}"
 
 
 def floors_as_markdown() -> str:
-    """The floors as docs/architecture.md lists them, one a line."""
+    """The floors as docs/architecture.md lists them, one per line."""
     lines = [f"{level}. {', '.join(f'`{name}`' for name in sorted(names))}" for level, names in enumerate(FLOORS, 1)]
     return "\n".join(lines)
 
@@ -63,7 +63,7 @@ def test_the_architecture_page_shows_these_floors():
     assert (page.count(BEGIN), page.count(END)) == (1, 1)
     shown = page.partition(BEGIN)[2].partition(END)[0].strip()
     expected = floors_as_markdown()
-    assert shown == expected, f"between the marks of {ARCHITECTURE.name} must stand:\n{expected}"
+    assert shown == expected, f"between the marks of {ARCHITECTURE.name} there must be:\n{expected}"
 
 
 def test_nothing_but_the_command_line_imports_an_adapter():

@@ -152,7 +152,7 @@ def test_a_run_of_an_older_command_is_marked(kept, tmp_path):
 
 
 @pytest.mark.parametrize("noise", [-1e-15, 0.0, 1e-15])
-def test_what_lies_halfway_is_rounded_alike(noise):
+def test_halfway_values_are_rounded_alike(noise):
     assert tables.decimals(0.5525 + noise) == "0.552"
     assert tables.signed(-0.0125 + noise) == "-0.013"
 
@@ -163,7 +163,7 @@ def test_times_say_how_many_runs_they_are_of():
     assert report.span([None], "s") == ""
 
 
-def test_what_was_resampled_is_said():
+def test_what_was_resampled_is_reported():
     raw, runs = made(RAW, "test", ("ndcg@10",), 0), [made(TRAINED, "test", ("ndcg@10",), 1)]
     found = scores.scores_of([raw], {TRAINED: runs}, [], ["ndcg@10"])
     assert "intervals over requests." in report.foot({"test": found})
@@ -206,7 +206,7 @@ def test_plots_are_a_function_of_the_runs(archive, tmp_path):
     assert b"tIME" not in content
 
 
-def test_what_is_missing_is_said(kept, tmp_path):
+def test_what_is_missing_is_reported(kept, tmp_path):
     content = json.loads((kept / "cranfield.json").read_text())
     del content["runs"]["fold-2"], content["runs"]["untrained-fold-2"]
     write_json(tmp_path / "cranfield.json", content)

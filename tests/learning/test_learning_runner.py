@@ -54,7 +54,7 @@ def test_a_query_of_two_files_is_refused(collection, tmp_path):
         write_folds(collection, tmp_path / "folds", FOLD_COUNT)
 
 
-def test_commands_are_filled_and_what_is_missing_is_said(tmp_path):
+def test_commands_are_filled_and_what_is_missing_is_reported(tmp_path):
     places = Places(tmp_path / "runs", tmp_path / "data")
     office = EXPERIMENTS["office"].runs[1]
     command = [places.fill(part, places.run(EXPERIMENTS["office"], office)) for part in office.command]

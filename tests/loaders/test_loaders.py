@@ -342,7 +342,7 @@ def test_recbole_fields_by_other_names(tmp_path):
         ({"test": "user_id:token\titem_id:token\nu\ta\n"}, r"shop\.test\.inter has no column 'item_id_list'"),
         ({"test": PARTS}, "no request"),
         ({"test": PARTS + "u\ta\tzz\n"}, "no request; .* target is not in the catalogue, dropped: 1"),
-        ({"all": PARTS + "u\ta\tb\n"}, "'all' is not a name for one"),
+        ({"all": PARTS + "u\ta\tb\n"}, "a name other than 'all'"),
         ({"whole": "user_id:token\titem_id:token\nu\ta\n", "test": None}, "has no column 'timestamp'; .* time_field="),
         ({"whole": WHOLE + "u\ta\t5\tnoon\n", "test": None}, "line 2: column 'timestamp' must be a number, not 'noon'"),
     ],

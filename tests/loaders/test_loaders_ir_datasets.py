@@ -59,7 +59,7 @@ def test_an_id_without_parts_is_a_test_split(register):
     }
 
 
-def test_a_query_stands_in_one_split(register):
+def test_a_query_is_in_one_split(register):
     register("shop")
     for part in ("train", "test"):
         register(f"shop/{part}", queries="3\tlight\n", qrels="3 0 d1 1\n")

@@ -1,4 +1,4 @@
-"""A log of one's own, sound and broken."""
+"""Custom logs, valid and broken."""
 
 import pytest
 from helpers.published_files import LOG_ITEMS, LOG_REQUESTS, as_jsonl, write_log

@@ -64,7 +64,7 @@ def hashed_files(loader, monkeypatch):
     return {module.removeprefix("rec_gym.datasets.") for module in seen}
 
 
-def test_the_shop_is_made_anew_when_a_department_is_edited(monkeypatch):
+def test_the_shop_is_rebuilt_when_a_department_is_edited(monkeypatch):
     seen = hashed_files("rec_gym.datasets.corner_shop:load", monkeypatch)
     assert {"corner_shop", "corner_shop.departments", "corner_shop.departments.toys", "corner_shop.words"} <= seen
     assert "beir" not in seen

@@ -67,7 +67,7 @@ def test_converted_once_and_shared(place):
     assert [path.name[:10] for path in (place / "home" / "datasets").iterdir() if path.is_dir()] == ["own_words-"]
 
 
-def test_other_options_files_or_code_are_converted_anew(place):
+def test_other_options_files_or_code_are_converted_again(place):
     data = {"data_dir": str(place / "data")}
     kept = open_dataset(NAME, data)
     assert open_dataset(NAME, data | {"upper": True}).catalog.ids([0]) == ["ONE"]
@@ -102,7 +102,7 @@ def test_a_loader_without_files(place):
         ("own_words:embedded", {"size": object()}, "must be strings, numbers and booleans"),
     ],
 )
-def test_what_is_wrong_is_said(place, loader, options, message):
+def test_what_is_wrong_is_reported(place, loader, options, message):
     with pytest.raises(ValueError, match=message):
         open_dataset(loader, options)
 
@@ -127,7 +127,7 @@ def test_a_failed_conversion_leaves_nothing(place):
     assert not any(path.is_dir() for path in (place / "home" / "datasets").iterdir())
 
 
-def test_a_damaged_conversion_is_made_anew_with_a_warning(place):
+def test_a_damaged_conversion_is_rebuilt_with_a_warning(place):
     data = {"data_dir": str(place / "data")}
     open_dataset(NAME, data)
     gc.collect()

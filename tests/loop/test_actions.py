@@ -21,7 +21,7 @@ FORMATS = [Plain(), Append(), Answer(), Answer(strict=True), Answer(think_opened
 @pytest.mark.parametrize("action", FORMATS, ids=repr)
 @given(text=any_text | pieces, request=any_text)
 @settings(max_examples=150, deadline=None)
-def test_no_text_raises_and_every_parse_is_said(action, text, request):
+def test_no_text_raises_and_every_parse_is_reported(action, text, request):
     parsed = action.parse(text, request)
     assert parsed.parse.isidentifier()
     assert parsed.ok == bool(parsed.query)
@@ -135,7 +135,7 @@ def test_a_prompt_that_opens_think_need_not_be_repeated():
 
 
 @pytest.mark.parametrize("name", ACTIONS)
-def test_a_megabyte_is_clipped_and_said(name):
+def test_a_megabyte_is_clipped_and_reported(name):
     action = make_action(name)
     words = "lamp " * 200_000
     text = f"<answer>{json.dumps({'query': words})}</answer>" if name == "answer" else words

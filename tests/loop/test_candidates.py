@@ -68,7 +68,7 @@ class TestOrders:
         among = ideal_all.replace(candidates={"k": 1, "source": "judged"})
         assert among.score(among.request_ids, best).rewards.tolist() == [1, 1, 1]
 
-    def test_a_request_without_candidates_is_said_and_earns_nothing(self, seats):
+    def test_a_request_without_candidates_is_reported_and_earns_nothing(self, seats):
         assert seats.observe(seats.start(["c"])) == ["nothing here\n\n(no candidates)"]
         punished = seats.replace(reward={"measure": "ndcg@10", "unparsed": -1, "terms": {"format": 0.1}})
         outcomes = punished.score(["c"], ["[1]"])
@@ -287,7 +287,7 @@ class TestSeveralQueries:
         mixed = lines.score(ids, ["wool blanket\n" + texts[0], *texts[1:]])
         np.testing.assert_array_equal(plain.score(ids, texts).rewards[1:], mixed.rewards[1:])
 
-    def test_what_the_engine_clipped_is_said(self, lines, overlap):
+    def test_what_the_engine_clipped_is_reported(self, lines, overlap):
         def rank(queries, k, exclude=None):
             found = ranks(queries, k, exclude)
             return Rankings(found.items, found.scores, np.array([query == "oak desk" for query in queries]))
@@ -342,7 +342,7 @@ class TestPolicies:
 
 class TestPositionBias:
     def stays(self, rows):
-        """Prefers the first place, whatever stands there."""
+        """Prefers the first place, whatever is there."""
         return ["[1]"] * len(rows)
 
     def reads(self, rows):

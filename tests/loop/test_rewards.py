@@ -77,7 +77,7 @@ any_reward = st.builds(
 
 @given(any_reward)
 @settings(max_examples=500, deadline=None)
-def test_no_reward_lies_outside_its_range_not_even_by_rounding(asked):
+def test_no_reward_is_outside_its_range_not_even_by_rounding(asked):
     paid, _ = asked.paid()
     low, high = make_reward(asked.spec).range
     assert low <= paid <= high

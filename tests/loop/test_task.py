@@ -28,7 +28,7 @@ def test_scores_agree_with_the_measures_of_the_ranking(task, dataset):
     assert outcomes.scored.all()
 
 
-def test_what_does_not_parse_is_said_earns_nothing_and_is_never_asked(task, overlap):
+def test_what_does_not_parse_is_reported_earns_nothing_and_is_never_asked(task, overlap):
     outcomes = task.score(["q1", "q1", "q3"], ["", "<think>", "desk"])
     assert overlap.calls == [("desk",)]
     assert outcomes.parse == ["empty", "unclosed_think", "ok"]
@@ -95,7 +95,7 @@ def test_request_ids_are_text(task, request_ids):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"split": "dev"}, "no split 'dev'; there are: train, val, test, all"),
+        ({"split": "dev"}, "unknown split 'dev'; choose from: train, val, test, all"),
         ({"reward": "ndgc"}, "unknown measure"),
         ({"measures": ["ndgc"]}, "unknown measure"),
         ({"action": "plane"}, "unknown action format"),
@@ -178,7 +178,7 @@ def rankings(items):
     [
         (ConnectionError("no route"), r"Broken.rank failed on 1 queries \('lamp'\): no route"),
         (rankings([[0], [1]]), r"Broken.rank, asked 'lamp': it returned \[2, 1\] for 1 queries"),
-        (rankings([[0, 0]]), "names an item twice"),
+        (rankings([[0, 0]]), "lists an item twice"),
         (rankings([[-1, 0]]), "padding"),
         (rankings([[99]]), "item positions must lie in"),
         (rankings([list(range(6)) + [-1] * 200]), "k = 6"),
@@ -235,7 +235,7 @@ def test_a_dataset_holds_texts_or_histories(catalog):
 
 
 def test_items_are_ids_or_positions(catalog):
-    with pytest.raises(ValueError, match="named all by id .str. or all by position .int., not 1.9"):
+    with pytest.raises(ValueError, match="name items either all by id .str. or all by position .int., not 1.9"):
         Dataset.from_requests(catalog, [{"id": "a", "text": "x", "split": "train", "targets": [1.9]}])
     with pytest.raises(ValueError, match="ids are texts, not int64"):
         Catalog.from_columns({"item_id": [1, 2], "title": ["x", "y"]})
@@ -263,7 +263,7 @@ def test_history_is_left_out_of_the_ranking_unless_asked(histories, overlap):
     assert task.score(["h2"], ["desk"]).rewards[0] == 0
 
 
-def test_a_recommender_that_ranks_excluded_items_is_found_out(histories):
+def test_a_recommender_that_ranks_excluded_items_is_detected(histories):
     with pytest.raises(RecommenderError, match="it ranked items that were to be excluded"):
         Task(histories, Broken(rankings([[0, 1]]))).score(["h1"], ["lamp"])
 

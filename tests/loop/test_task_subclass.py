@@ -148,7 +148,7 @@ def test_replace_calls_a_constructor_again_with_what_it_was_given(dataset, overl
         task.replace(feedback_k=3)
 
 
-def test_a_constructor_that_hands_on_nothing_is_told_so(dataset, overlap):
+def test_a_constructor_that_hands_on_nothing_is_refused(dataset, overlap):
     with pytest.raises(
         TypeError, match="a ClosedTask has no such setting: unknown setting 'split'; .*dataset, recommender"
     ):

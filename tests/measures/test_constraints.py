@@ -109,7 +109,7 @@ def test_what_fits_its_column_is_taken(constraint):
         (["price", ["<="], 5], "unknown operator"),
         (["price", "<="], r"a constraint is \[column, operator, value\], not \['price', '<='\]"),
         ("price<=5", r"a constraint is \[column, operator, value\]"),
-        (["price", "<=", object()], "request 'q': a constraint holds texts, numbers and booleans only"),
+        (["price", "<=", object()], "request 'q': a constraint may hold only texts, numbers and booleans"),
     ],
 )
 def test_a_constraint_of_the_wrong_kind_is_refused(constraint, message):
@@ -123,7 +123,7 @@ def test_constraints_are_a_list():
         Dataset.from_requests(SHOP, [request])
 
 
-def test_a_table_of_ones_own_is_checked_too():
+def test_a_custom_table_is_checked_too():
     made = build(["price", "<=", 5])
     texts = pa.array(['[["price", "<=", "5"]]'], pa.large_string())
     table = made.table.set_column(made.table.column_names.index("constraints"), "constraints", texts)

@@ -82,7 +82,7 @@ def test_rbp_and_f1_are_those_of_ranx():
 
 
 def test_a_gain_above_the_maximum_grade_is_refused():
-    with pytest.raises(ValueError, match=r"err\(1\) takes gains up to 1, and there is one of 3; .* err\(3\)@10"):
+    with pytest.raises(ValueError, match=r"err\(1\) takes gains up to 1, but one is 3; .* err\(3\)@10"):
         evaluate(["err(1)@10"], [["a"]], [{"a": 3}])
 
 
@@ -91,10 +91,10 @@ def test_a_gain_above_the_maximum_grade_is_refused():
     [
         ("rbp@10", r"rbp is written rbp\(p\); the parameters here are: none"),
         ("rbp(0.8,2)", r"rbp is written rbp\(p\); the parameters here are: 0.8, 2"),
-        ("rbp(1)@10", "p of the measure rbp must lie between 0 and 1, not 1"),
+        ("rbp(1)@10", "p of the measure rbp must be between 0 and 1, not 1"),
         ("rbp(half)@10", "p of the measure rbp.* must be a finite number, not 'half'"),
         ("rbp(1/2)@10", r"numbers or words, as in rbp\(0.8\)@10; .* has '1/2'"),
-        ("err(0)@10", "max_grade of the measure err must lie in"),
+        ("err(0)@10", "max_grade of the measure err must be in"),
         ("err(1e999)@10", "must be a finite number"),
         ("ndcg(2)@10", "ndcg is written ndcg; the parameters here are: 2"),
         ("rpb(0.8)@10", "unknown measure .*did you mean 'rbp.0.8.@10'"),

@@ -127,8 +127,8 @@ def test_a_wrong_name_lists_the_right_ones(name):
     ("ranked", "gains", "message"),
     [
         ([["a"]], [], "1 rankings were given for 0 requests"),
-        ([["a", "a"]], [{"a": 1}], "ranking 0 holds an item twice: 'a'"),
-        ([["a"]], [{"a": -1}], "finite and >= 0, .* request 0 has others for 'a'"),
+        ([["a", "a"]], [{"a": 1}], "ranking 0 lists an item twice: 'a'"),
+        ([["a"]], [{"a": -1}], "finite and >= 0, .* request 0 breaks this for 'a'"),
         ([["a"]], [{"a": float("nan")}], "finite and >= 0"),
     ],
 )

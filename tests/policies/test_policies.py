@@ -268,7 +268,7 @@ class TestOwnCode:
             ("uper", ValueError, "unknown name 'uper'; did you mean 'upper'.; choose from: upper, with_task"),
             ("not_callable", ValueError, "is an object of type int, not a policy; name a function whose first"),
             ("unsaid", ValueError, r"is the function unsaid\(\), not a policy; name .* annotated `-> Policy`"),
-            ("wrong", ValueError, "made a int, which is not a callable"),
+            ("wrong", ValueError, "returned a int, which is not a callable"),
             ("made:x", ValueError, "a policy itself, which takes no argument; write it without 'x'"),
             ("upper:x", ValueError, "a policy itself, which takes no argument"),
             ("factory:x", ValueError, "cannot be called with its argument"),
@@ -293,7 +293,7 @@ class TestOwnCode:
 
 
 class TestNames:
-    def test_unknown_name_lists_those_there_are(self, task):
+    def test_unknown_name_lists_the_known_ones(self, task):
         with pytest.raises(ValueError, match="unknown policy 'best'") as caught:
             make_policy("best", task)
         assert all(name in str(caught.value) for name in POLICIES)
@@ -326,7 +326,7 @@ def test_a_word_policy_that_was_saved_writes_the_same(task, tmp_path):
     assert kept.settings == policy.settings
 
 
-def test_a_policy_of_ones_own_receives_the_seed(task, tmp_path):
+def test_a_custom_policy_receives_the_seed(task, tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(
         "class Draws:\n    def __init__(self, path, *, seed=0):\n        self.path, self.seed = path, seed\n"

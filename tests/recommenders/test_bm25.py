@@ -316,7 +316,7 @@ def test_fields_decide_what_is_searched():
     assert rows(BM25().fit(catalog).rank(["hat"], 2)) == [[1, 0]]
     assert rows(BM25(["title"]).fit(catalog).rank(["hat"], 2)) == [[1]]
     assert rows(BM25("brand").fit(catalog).rank(["hat"], 2)) == [[0]]
-    with pytest.raises(KeyError, match="no text column 'colour'; there are: title, brand"):
+    with pytest.raises(KeyError, match="no text column 'colour'; choose from: title, brand"):
         BM25(["colour"]).fit(catalog)
 
 
@@ -399,11 +399,11 @@ def test_wrong_calls_are_refused():
     none = Ragged.from_rows([[]], np.int32)
     with pytest.raises(TypeError, match="not one text"):
         recommender.rank("red", 3)
-    with pytest.raises(TypeError, match="queries in places 1"):
+    with pytest.raises(TypeError, match="queries at positions 1"):
         recommender.rank(["red", None], 3)
     with pytest.raises(ValueError, match="at least 1, not 0"):
         recommender.rank(["red"], 0)
-    with pytest.raises(ValueError, match="exclude names items for 2 queries, but there are 1"):
+    with pytest.raises(ValueError, match="exclude names items for 2 queries, but there are 1 queries"):
         recommender.rank(["red"], 1, [[0], [1]])
     with pytest.raises(ValueError, match="excluded items must be positions in the catalogue of 2 items; wrong: 2, -1"):
         recommender.rank(["red"], 1, [[2, -1]])

@@ -40,7 +40,7 @@ def shop(items, seed=0, words=4):
 
 
 class Counting:
-    """An encoder of one's own that keeps what it was asked."""
+    """A custom encoder that records what it was asked."""
 
     def __init__(self, scale=1.0):
         self.inner, self.scale = HashingEncoder(64), scale
@@ -164,8 +164,8 @@ class TestEncoding:
                 return self.made(len(texts))
 
         for made, message in (
-            (lambda n: np.zeros((n + 1, 4), np.float32), "it has to return float32"),
-            (lambda n: np.zeros(n, np.float32), "it has to return float32"),
+            (lambda n: np.zeros((n + 1, 4), np.float32), "it must return float32"),
+            (lambda n: np.zeros(n, np.float32), "it must return float32"),
             (lambda n: np.full((n, 4), np.nan, np.float32), "not finite"),
         ):
             with pytest.raises(ValueError, match=message):
@@ -196,7 +196,7 @@ class TestEncoding:
             ({"index": {"name": "hnsw", "m": True}}, ValueError, "m of index 'hnsw' must be a whole number, not True"),
             ({"index": 5}, ValueError, "index of recommender 'dense' must be text or a table"),
             ({"batch_size": "32"}, ValueError, "batch_size of recommender 'dense' must be a whole number, not '32'"),
-            ({"dtype": "fp8"}, ValueError, "dtype is one of fp32, bf16"),
+            ({"dtype": "fp8"}, ValueError, "unknown dtype 'fp8'; .*choose from: fp32, bf16"),
             ({"kept_queries": -1}, ValueError, "kept_queries must be >= 0"),
             ({"fields": ["titel"]}, KeyError, "no text column 'titel'"),
         ],
@@ -252,7 +252,7 @@ class TestKeptVectors:
         Dense(encoder=encoder).fit(shop(50))
         assert sum(map(len, encoder.calls)) - first < 50  # probes only
 
-    def test_another_encoder_under_the_same_name_is_found_out(self, caplog):
+    def test_another_encoder_under_the_same_name_is_detected(self, caplog):
         catalog = shop(50)
         Dense(encoder=Noise(seed=0)).fit(catalog)
         with caplog.at_level(logging.WARNING):
@@ -438,7 +438,7 @@ class TestRealModel:
         )
         np.testing.assert_allclose(np.sort(full.scores), np.sort(half.scores), atol=0.02)
 
-    def test_texts_that_are_too_long_are_said(self, minilm, small):
+    def test_texts_that_are_too_long_are_reported(self, minilm, small):
         dense = make_recommender("dense", {"encoder": minilm}, small)
         queries = ["lamp", "lamp " * 400, "x" * 300, "lamp \ud800 " * 400]
         assert dense.clips(queries).tolist() == [False, True, False, True]

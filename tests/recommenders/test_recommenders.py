@@ -277,7 +277,7 @@ class WithoutWord(WithoutRanks):
 
 @pytest.mark.parametrize("wrap", [lambda inner: inner, WithoutRanks, WithoutWord])
 @pytest.mark.parametrize("name", sorted(LIMITED))
-def test_a_query_beyond_the_limit_is_said_on_every_path(name, wrap, catalog, monkeypatch):
+def test_a_query_beyond_the_limit_is_reported_on_every_path(name, wrap, catalog, monkeypatch):
     import rec_gym.recommenders.bm25.recommender as bm25
 
     monkeypatch.setattr(bm25, "MAX_QUERY_WEIGHT", 2)

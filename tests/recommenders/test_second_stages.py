@@ -47,15 +47,15 @@ class TestHybrid:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"parts": ["bm25"]}, "two parts or more"),
+            ({"parts": ["bm25"]}, "at least two parts"),
             ({"parts": "bm25"}, "parts of recommender 'hybrid' must be a list"),
-            ({"method": "sum"}, "method is one of rrf, convex, not 'sum'"),
-            ({"normalise": "max"}, "normalise is one of min-max, z, not 'max'"),
+            ({"method": "sum"}, "unknown method 'sum'; .*choose from: rrf, convex"),
+            ({"normalise": "max"}, "unknown normalise 'max'; .*choose from: min-max, z"),
             ({"weights": [1]}, "1 weights were given for 2"),
             ({"depth": 0}, "depth, the places of each part's list, must be at least 1"),
             ({"parts": ["bm25", "bm26"]}, "unknown recommender 'bm26'"),
             ({"parts": ["bm25", {"k1": 1}]}, "a recommender is a name or a table with 'name'"),
-            ({"parts": ["bm25", "item-knn"]}, "learns from purchase histories, and these data have none in train"),
+            ({"parts": ["bm25", "item-knn"]}, "learns from purchase histories, and this data set has none in train"),
         ],
     )
     def test_wrong_settings_say_what_is_wrong(self, catalog, options, message):
@@ -113,7 +113,7 @@ class TestRerank:
         ("scorer", "error", "message"),
         [
             (lambda query, texts: [1.0] * (len(texts) + 1), ValueError, "the scorer .* returned"),
-            (lambda query, texts: [float("nan")] * len(texts), ValueError, "has to return one finite number"),
+            (lambda query, texts: [float("nan")] * len(texts), ValueError, "must return one finite number"),
             ("nowhere:score", ValueError, "'nowhere:score' cannot be loaded"),
             ("json:__doc__", ValueError, "not a scorer; name a function"),
             ("subprocess:getoutput", ValueError, r"is the function getoutput\(\), not a scorer"),
@@ -185,7 +185,7 @@ class TestItemKNN:
         assert knn.rank(["red lamp"], 6, [np.array([5])]).lengths.tolist() == [0]
 
     def test_wrong_use_says_what_to_do(self, catalog):
-        with pytest.raises(ValueError, match="learns from purchase histories, and these data have none in train"):
+        with pytest.raises(ValueError, match="learns from purchase histories, and this data set has none in train"):
             make_recommender("item-knn", {}, catalog)
         with pytest.raises(ValueError, match="neighbours must be >= 1"):
             ItemKNN(neighbours=0)

@@ -35,7 +35,7 @@ class Intent:
 
     @property
     def count(self) -> int:
-        """How many attributes are asked beside the type."""
+        """How many attributes are asked besides the type."""
         return len(self.asked) + (self.budget is not None)
 
 

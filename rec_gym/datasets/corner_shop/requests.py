@@ -89,15 +89,15 @@ def _draw_intent(judge: Judge, split: str, count: int, pairs: dict[int, dict[str
     kind = draws.choice(HELD_OUT_KINDS if split == TYPE else SEEN_KINDS)
     item = int(draws.choice(judge.items(kind.number)))  # type: ignore[arg-type]
     words = {attribute: shop.word(attribute, item) for attribute in ATTRIBUTES}
-    held = [a for a in ATTRIBUTES if pairs.get(kind.number, {}).get(a) == words[a]]
+    held_out = [a for a in ATTRIBUTES if pairs.get(kind.number, {}).get(a) == words[a]]
     if split == COMBINATION:
-        if not held:
+        if not held_out:
             return None
-        first = draws.choice(held)
+        first = draws.choice(held_out)
         others = [name for name in (*ATTRIBUTES, "price") if name != first]
         names = [first, *draws.sample(others, count - 1)]
     else:
-        free = [name for name in (*ATTRIBUTES, "price") if name not in held]
+        free = [name for name in (*ATTRIBUTES, "price") if name not in held_out]
         if len(free) < count:
             return None
         names = draws.sample(free, count)

@@ -93,10 +93,10 @@ def held_out_pairs(seed: int) -> dict[int, dict[str, str]]:
     draws = Draws(seed, "held-out combinations")
     pairs: dict[int, dict[str, str]] = {kind.number: {} for kind in SEEN_KINDS}
     for attribute in ATTRIBUTES:
-        kept = Counter(value.word for kind in SEEN_KINDS for value in kind.values(attribute))
+        remaining = Counter(value.word for kind in SEEN_KINDS for value in kind.values(attribute))
         for kind in SEEN_KINDS:
-            words = [value.word for value in kind.values(attribute) if kept[value.word] > 1]
+            words = [value.word for value in kind.values(attribute) if remaining[value.word] > 1]
             if words:
                 pairs[kind.number][attribute] = draws.choice(words)
-                kept[pairs[kind.number][attribute]] -= 1
+                remaining[pairs[kind.number][attribute]] -= 1
     return pairs

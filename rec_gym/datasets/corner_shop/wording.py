@@ -47,8 +47,8 @@ def say(intent: Intent, draws: Draws, *, unseen: bool, brand: str | None = None)
     wishes = _Wishes()
     for attribute, word in intent.asked:
         predicate = _predicate(next(v for v in kind.values(attribute) if v.word == word), draws, unseen)
-        kept = wishes.must if attribute in intent.hard else wishes.use if attribute == "use" else wishes.soft
-        kept.append(predicate)
+        group = wishes.must if attribute in intent.hard else wishes.use if attribute == "use" else wishes.soft
+        group.append(predicate)
     draws_fragments = "|" in need and draws.chance(_FRAGMENTS)
     text = (_fragments if draws_fragments else _sentences)(need, wishes, intent, frames, draws, brand)
     if draws_fragments and draws.chance(_LOWER_CASE):
@@ -147,7 +147,7 @@ def number_words(number: int) -> str:
 
 
 def misspell(text: str, draws: Draws) -> str:
-    """Misspells one word of at least five letters in lower case; a text without such a word stays as it is."""
+    """Misspells one word of at least five letters in lower case; a text without such a word is left unchanged."""
     places = [match.span() for match in re.finditer(r"(?<![\w$'-])[a-z]{5,}(?![\w'-])", text)]
     if not places:
         return text
@@ -157,7 +157,7 @@ def misspell(text: str, draws: Draws) -> str:
 
 
 def _slip(word: str, draws: Draws) -> str:
-    """A slip of the fingers inside a word: one of a double letter is lost, else two letters change places."""
+    """A slip of the fingers inside a word: one of a double letter is lost, or two letters change places."""
     doubles = [i for i in range(1, len(word)) if word[i] == word[i - 1]]
     if doubles:
         place = draws.choice(doubles)

@@ -1,6 +1,6 @@
 """The building blocks of CornerShop's language: what the shop calls a thing, and what shoppers say instead.
 
-Every wording of an attribute is a predicate that stands both after "it should be ..." and directly after
+Every wording of an attribute is a predicate that works both after "it should be ..." and directly after
 "something ...": `made of copper`, `in a pale green`, `for two people`. So one list serves every sentence.
 
 A need is either a verb phrase (`flip pancakes without tearing them`), which follows "I want to ...", or a noun phrase

@@ -1,8 +1,8 @@
 """Building an index from text in one streaming pass.
 
-Memory holds the vocabulary, the table of runs and one window of items. Each window is turned around (from items with
-terms to terms with items) as soon as it is read, and set aside in a file; when document frequencies and the mean length
-are known, the windows are read again and every run is written to its place.
+Memory holds the vocabulary, the table of runs and one window of items. Each window is inverted (from items with
+terms to terms with items) as soon as it is read, and written to a temporary file; once document frequencies and the mean
+length are known, the windows are read again and every run is written to its place.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _SPILL = "windows.tmp"
 
 
 class _Window(NamedTuple):
-    """One window turned around: terms rising, items rising within a term."""
+    """One inverted window: terms increasing, items increasing within a term."""
 
     terms: np.ndarray  # of each run, int32
     lengths: np.ndarray  # postings in each run, uint16
     place: np.ndarray  # of each posting, uint16
-    tf: np.ndarray  # how often the term stands in the item, the narrowest unsigned type
+    tf: np.ndarray  # how often the term occurs in the item, the narrowest unsigned type
 
 
 def build_index(folder: Path, texts: Iterable[list[str]], size: int, analyzer: Analyzer, k1: float, b: float) -> None:
@@ -47,7 +47,7 @@ def build_index(folder: Path, texts: Iterable[list[str]], size: int, analyzer: A
 
     The impact of a term in an item is Lucene's BM25 without the factor (k1 + 1):
     `idf * tf / (tf + k1 * (1 - b + b * length / mean length))`, `idf = ln(1 + (n - df + 0.5) / (df + 0.5))`, with the
-    exact number of words of the item that are no stop words as its length.
+    exact number of words of the item that are not stop words as its length.
 
     Args:
         folder: where the files are written.
@@ -61,8 +61,8 @@ def build_index(folder: Path, texts: Iterable[list[str]], size: int, analyzer: A
         with Bar("Reading texts", size) as bar:
             terms, lengths, runs = _read(texts, analyzer, spill, bar)
         if len(lengths) != size:
-            raise ValueError(f"the catalogue gave {len(lengths)} texts for {size} items")
-        # Ids follow the order of the terms' bytes, whatever the order in which they were met.
+            raise ValueError(f"the catalogue returned {len(lengths)} texts for {size} items")
+        # Ids follow the byte order of the terms, whatever the order in which they were seen.
         raw = [encode(term) for term in terms]
         order = np.array(sorted(range(len(raw)), key=raw.__getitem__), np.int64)
         new_id = np.empty(len(raw), np.int32)
@@ -90,7 +90,7 @@ def _read(
     """Reads all texts; the windows go to `spill`.
 
     Returns:
-        The terms in the order in which they were met, the length of each item (int64), and the terms and lengths of the
+        The terms in the order in which they were first seen, the length of each item (int64), and the terms and lengths of the
         runs of each window.
     """
     ids: dict[str, int] = {}
@@ -98,7 +98,7 @@ def _read(
     lengths: list[np.ndarray] = []
     runs: list[tuple[np.ndarray, np.ndarray]] = []
     for window_texts in _regroup(texts, WINDOW):
-        window, window_lengths = _turn_around(window_texts, words)
+        window, window_lengths = _inverted(window_texts, words)
         for part in window:
             np.save(spill, part)
         runs.append((window.terms, window.lengths))
@@ -109,17 +109,17 @@ def _read(
 
 def _regroup(batches: Iterable[list[str]], size: int) -> Iterator[list[str]]:
     """The same texts in lists of exactly `size`; the last may be shorter."""
-    held: list[str] = []
+    texts: list[str] = []
     for batch in batches:
-        held += batch
-        while len(held) >= size:
-            yield held[:size]
-            held = held[size:]
-    if held:
-        yield held
+        texts += batch
+        while len(texts) >= size:
+            yield texts[:size]
+            texts = texts[size:]
+    if texts:
+        yield texts
 
 
-def _turn_around(texts: list[str], words: TermIds) -> tuple[_Window, np.ndarray]:
+def _inverted(texts: list[str], words: TermIds) -> tuple[_Window, np.ndarray]:
     """One window of texts as runs of postings, and the length of each text (int64)."""
     keys: list[np.ndarray] = []
     tf: list[np.ndarray] = []
@@ -133,7 +133,7 @@ def _turn_around(texts: list[str], words: TermIds) -> tuple[_Window, np.ndarray]
         for column, values in zip((keys, tf), _counted(np.sort(terms << WINDOW_BITS | places)), strict=True):
             column.append(values)
     flat_keys, flat_tf = np.concatenate(keys), np.concatenate(tf)
-    if len(keys) > 1:  # no text was split, so that no key stands in two slices
+    if len(keys) > 1:  # no text was split, so no key is in two slices
         order = np.argsort(flat_keys, kind="stable")
         flat_keys, flat_tf = flat_keys[order], flat_tf[order]
     run_terms, run_lengths = _counted(flat_keys >> WINDOW_BITS)
@@ -148,18 +148,18 @@ def _turn_around(texts: list[str], words: TermIds) -> tuple[_Window, np.ndarray]
 
 def _slices(texts: list[str], characters: int) -> Iterator[tuple[int, int]]:
     """Cuts a list of texts so that each slice has about `characters` characters, or is one longer text."""
-    start = held = 0
+    start = length = 0
     for place, text in enumerate(texts):
-        held += len(text)
-        if held >= characters:
+        length += len(text)
+        if length >= characters:
             yield start, place + 1
-            start, held = place + 1, 0
+            start, length = place + 1, 0
     if start < len(texts):
         yield start, len(texts)
 
 
 def _counted(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct values of a sorted array, and how often each stands in it (int64)."""
+    """The distinct values of a sorted array, and how often each occurs (int64)."""
     starts = np.flatnonzero(np.diff(values, prepend=-1))
     return values[starts], np.diff(starts, append=len(values))
 
@@ -196,7 +196,7 @@ class _RunTable(NamedTuple):
 
     @property
     def document_frequencies(self) -> np.ndarray:
-        """Items in which each term stands, int64."""
+        """The number of items that contain each term, int64."""
         return np.diff(self.first_posting)
 
 
@@ -210,7 +210,7 @@ def _idf(df: np.ndarray, size: int) -> np.ndarray:
 def _write_postings(
     folder: Path, spill: BinaryIO, table: _RunTable, idf: np.ndarray, norm: np.ndarray, bar: Bar
 ) -> None:
-    """Brings the runs of all windows to their places; `idf` is in steps."""
+    """Writes the runs of all windows to their places; `idf` is in steps."""
     total = int(table.first_posting[-1])
     place, impact = create_array(folder, "place", total), create_array(folder, "impact", total)
     for number, (terms, starts) in enumerate(zip(table.terms, table.starts, strict=True)):
@@ -225,11 +225,11 @@ def _write_postings(
 
 
 def _kth_impacts(impact: np.ndarray, first_posting: np.ndarray) -> np.ndarray:
-    """The k-th highest impact of each term for k in `LEVELS`, 0 where a term has fewer postings, uint16 [terms, 6]."""
+    """The k-th highest impact of each term for k in `LEVELS`, 0 if a term has fewer postings, uint16 [terms, 6]."""
     df = np.diff(first_posting)
     table = np.zeros((len(df), len(LEVELS)), np.uint16)
     for term in np.flatnonzero(df >= LEVELS[0]):
-        # NumPy's stable sort of 16-bit numbers is a radix sort, and many times faster than its others.
+        # NumPy's stable sort of 16-bit numbers is a radix sort, many times faster than its others.
         rising = np.sort(impact[first_posting[term] : first_posting[term + 1]], kind="stable")
         for column, k in enumerate(LEVELS[: bisect_right(LEVELS, len(rising))]):
             table[term, column] = rising[-k]

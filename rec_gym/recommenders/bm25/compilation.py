@@ -1,8 +1,8 @@
-"""Loading the kernels: compiled at the first search, and kept on disk for later processes.
+"""Loading the kernels: compiled at the first search, and cached on disk for later processes.
 
-The compiler keeps its results as pickles, and a pickle runs whatever it names. So what is kept is loaded only from a
-folder that belongs to this user and that no other may write, after its checksums are compared; and the compiler itself
-sees no more than a copy in a temporary folder. Where no such folder can be had, the kernels are compiled in memory.
+The compiler stores its results as pickles, and a pickle can run any code. So cached results are loaded only from a
+folder that belongs to this user and that nobody else may write to, after their checksums are verified; and the compiler
+itself sees only a copy in a temporary folder. If there is no such folder, the kernels are compiled in memory.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _kernels: ModuleType | None = None
 def load_kernels() -> ModuleType:
     """The compiled kernels. The first call in a process imports numba, and compiles unless an earlier process did.
 
-    The compiler's settings are those of the whole process; they are changed only while the kernels compile.
+    The compiler's settings are process-wide; they are changed only while the kernels compile.
     """
     global _kernels
     if _kernels is None:
@@ -59,7 +59,7 @@ def _compile() -> ModuleType:
 
 
 def _load_or_keep(stage: Path) -> ModuleType:
-    """The kernels that an earlier process kept, or fresh ones, which are kept if there is a place for them."""
+    """The kernels that an earlier process cached, or new ones, which are cached if there is a place for them."""
     module: ModuleType | None = None
     problem: OSError | None = None
 
@@ -77,7 +77,7 @@ def _load_or_keep(stage: Path) -> ModuleType:
             try:
                 shutil.copytree(folder, stage, dirs_exist_ok=True)
                 module = _import(stage)
-            except Exception as error:  # whatever a pickle raises that this compiler cannot read
+            except Exception as error:  # a pickle that this compiler cannot read may raise anything
                 _clear(stage)
                 raise DamagedError(folder, f"the compiler cannot load it ({type(error).__name__}: {error})") from error
         return module
@@ -97,12 +97,12 @@ def _load_or_keep(stage: Path) -> ModuleType:
 
 def _places() -> Iterator[Any]:
     yield cache_home
-    if os.environ.get("REC_GYM_HOME"):  # a shared cache may be read-only; this user's own is the next best
+    if os.environ.get("REC_GYM_HOME"):  # a shared cache may be read-only; then this user's own is used
         yield default_home
 
 
 def _made_from() -> dict[str, object]:
-    """What decides about the machine code: the sources (the compiler watches one of the two), versions, and processor."""
+    """What the machine code depends on: the sources (the compiler watches only one of the two), versions and processor."""
     import llvmlite
     import numba
 
@@ -122,7 +122,7 @@ def _made_from() -> dict[str, object]:
 
 
 def _check_owner(folder: Path) -> None:
-    """Refuses code that another user has written, or could have.
+    """Refuses code that another user has written, or could have written.
 
     Raises:
         DamagedError: the folder, or something in it, belongs to another user or may be written by one.
@@ -135,29 +135,31 @@ def _check_owner(folder: Path) -> None:
 
 
 def _check_above(folder: Path) -> None:
-    """Refuses a place where anybody could put a folder of another content in the place of this one.
+    """Refuses a place where anybody could replace this folder by another one.
 
     Raises:
-        PermissionError: a folder above may be written by all, and is not one such as /tmp, where names stay their owner's.
+        PermissionError: a parent folder is world-writable without the sticky bit that /tmp has.
     """
     for parent in folder.parents:
         if parent.exists() and os.name != "nt":
             mode = parent.stat().st_mode
             if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-                raise PermissionError(f"every user may write {parent}, so that no compiled code is kept below it")
+                raise PermissionError(f"every user may write to {parent}, so no compiled code is kept below it")
 
 
 def _compile_in_memory(problem: OSError) -> ModuleType:
-    _logger.warning("kernels are compiled in memory, in every process anew, since they cannot be kept: %s", problem)
+    _logger.warning(
+        "kernels are compiled in memory, again in every process, because they cannot be cached: %s", problem
+    )
     return _import(None)
 
 
 def _import(folder: Path | None) -> ModuleType:
-    """Compiles the kernels, or loads what is kept in `folder` of them; None keeps and loads nothing."""
+    """Compiles the kernels, or loads those cached in `folder`; with None, nothing is cached or loaded."""
     import numba
 
     config: Any = numba.config
-    config.reload_config()  # what numba would do while compiling, and so undo the settings
+    config.reload_config()  # numba would do this while compiling, and so undo the settings
     before = config.SLP_VECTORIZE, config.CACHE_DIR
     config.SLP_VECTORIZE, config.CACHE_DIR = _SLP_VECTORIZE, str(folder or "")
     try:

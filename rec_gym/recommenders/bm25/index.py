@@ -1,7 +1,7 @@
 """The index on disk: flat arrays, memory-mapped, so that every process shares one copy.
 
-The catalogue is cut into windows of 2**15 items. A posting (a term stands in an item) is an item's place in its window
-and an impact, two bytes each. The postings of a term lie together in the order of items; those of one window are a run.
+The catalogue is cut into windows of 2**15 items. A posting (a term occurs in an item) is an item's place in its window
+and an impact, two bytes each. The postings of a term are stored together in item order; those of one window are a run.
 
     term ── first_run ──▶ runs: window and length ── lengths add up from first_posting ──▶ postings: place and impact
 
@@ -24,13 +24,13 @@ from rec_gym import disk
 from rec_gym.cache import DamagedError, reading
 from rec_gym.recommenders.bm25.analyzer import Vocabulary
 
-FORMAT = 1  # raise it when the files or what they mean change; a stored index of another format is built anew
+FORMAT = 1  # increase it when the files or their meaning change; a stored index of another format is rebuilt
 
 WINDOW_BITS = 15
 WINDOW = 1 << WINDOW_BITS
 MAX_IMPACT = (1 << 16) - 1
 
-# Ranks k for which the k-th highest impact of each term is kept: k items score at least that much.
+# Ranks k for which the k-th highest impact of each term is stored: at least k items score that much.
 LEVELS = (10, 50, 100, 500, 1000, 5000)
 
 _SETTINGS = "index.json"
@@ -45,9 +45,9 @@ class Postings(NamedTuple):
         impact: score in steps, uint16 [P], from 1.
         first_posting: where a term's postings begin, int64 [V + 1].
         first_run: where a term's runs begin, int64 [V + 1].
-        run_window: window of each run, uint16 [R], rising within a term.
+        run_window: window of each run, uint16 [R], increasing within a term.
         run_length: postings in each run, uint16 [R], from 1.
-        kth_impact: the term's k-th highest impact for k in `LEVELS`, 0 where it has fewer postings, uint16 [V, 6].
+        kth_impact: the term's k-th highest impact for k in `LEVELS`, 0 if it has fewer postings, uint16 [V, 6].
     """
 
     place: np.ndarray
@@ -84,10 +84,10 @@ class Index:
     def open(cls, folder: Path) -> Index:
         """Opens the index in `folder`, and checks every number by which the kernels address memory.
 
-        These checks do not depend on the checksums, which a user may trust away.
+        These checks do not depend on the checksums, which a user may switch off.
 
         Raises:
-            DamagedError: a file is missing or unreadable, or the arrays do not fit each other.
+            DamagedError: a file is missing or unreadable, or the arrays are inconsistent.
         """
         with reading(folder / _SETTINGS):
             settings = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
@@ -100,7 +100,7 @@ class Index:
             or _place_outside(size, postings)
         )
         if problem:
-            raise DamagedError(folder, f"its files do not fit each other: {problem}")
+            raise DamagedError(folder, f"its files are inconsistent: {problem}")
         return cls(size, step, postings, Vocabulary(characters, offsets))
 
 
@@ -132,7 +132,7 @@ def _open_array(folder: Path, name: str) -> np.ndarray:
 
 
 def _wrong_form(postings: Postings, characters: np.ndarray, offsets: np.ndarray, size: int, step: float) -> str | None:
-    """Which array has another type or shape than the kernels were compiled for, or which number is impossible."""
+    """Which array has a different type or shape than the kernels were compiled for, or which number is impossible."""
     arrays = {**postings._asdict(), "characters": characters, "offsets": offsets}
     for name, array in arrays.items():
         dimensions = 2 if name == "kth_impact" else 1
@@ -146,7 +146,7 @@ def _wrong_form(postings: Postings, characters: np.ndarray, offsets: np.ndarray,
 
 
 def _contradiction(postings: Postings, offsets: np.ndarray, characters: int) -> str | None:
-    """Why the kernels would leave the arrays on their way through terms, runs and postings; None if all is well."""
+    """Why the kernels would leave the arrays on their way through terms, runs and postings; None if they would not."""
     terms = len(offsets) - 1
     if terms < 0 or offsets[0] != 0 or offsets[-1] != characters or (np.diff(offsets) < 0).any():
         return "the vocabulary's offsets.npy and characters.npy do not agree"
@@ -160,19 +160,19 @@ def _contradiction(postings: Postings, offsets: np.ndarray, characters: int) -> 
         return "the numbers of postings differ"
     ends = _run_ends(postings)
     if postings.first_run[0] != 0 or (np.diff(postings.first_run) < 0).any():
-        return "first_run.npy does not rise from 0"
+        return "first_run.npy does not increase from 0"
     if not np.array_equal(ends[postings.first_run], postings.first_posting):
         return "runs and postings do not agree"
     return None
 
 
 def _place_outside(size: int, postings: Postings) -> str | None:
-    """Whether a posting names an item that the catalogue does not have; None if none does."""
+    """Which file names an item that the catalogue does not have; None if none does."""
     last = (size - 1) >> WINDOW_BITS
     if len(postings.run_window) and int(postings.run_window.max()) > last:
-        return "a run of run_window.npy lies outside of the catalogue"
+        return "a run of run_window.npy is outside the catalogue"
     if len(postings.place) and int(postings.place.max()) >= WINDOW:
-        return "place.npy names a place outside of its window"
+        return "place.npy names a place outside its window"
     in_last = postings.run_window == last
     lengths = postings.run_length[in_last].astype(np.int64)
     before = np.cumsum(lengths) - lengths
@@ -183,7 +183,7 @@ def _place_outside(size: int, postings: Postings) -> str | None:
 
 
 def _run_ends(postings: Postings) -> np.ndarray:
-    """Where each run ends, int64 [R + 1]; the first is 0, where the first one begins."""
+    """Where each run ends, int64 [R + 1], after a leading 0, where the first one begins."""
     ends = np.zeros(len(postings.run_length) + 1, np.int64)
     np.cumsum(postings.run_length, out=ends[1:])
     return ends

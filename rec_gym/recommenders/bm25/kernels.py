@@ -3,7 +3,7 @@
 Do not import this module directly: `compilation.load_kernels` imports it with the compiler's settings in place.
 
 For every window, the impacts of each query term are added to one small array of sums, which stays in the processor's
-nearest cache. Then the sums above a limit are collected as keys, and the limit rises with what was found. Sums are
+nearest cache. Then the sums above a limit are collected as keys, and the limit rises as keys are found. Sums are
 integers: they are the same in any order, so that results depend neither on the order of terms nor on threads.
 
 A key is `(MAX_SUM - sum) << 32 | item`: a lower key is a better item, and ties go to the lower position.
@@ -22,7 +22,7 @@ MAX_SUM = (1 << 31) - 1
 NO_KEY = np.int64((1 << 63) - 1)
 NOT_RANKED = -1
 
-_SPARSE = WINDOW >> 2  # a window with fewer postings is collected by walking them again
+_SPARSE = WINDOW >> 2  # a window with fewer postings is collected by walking its postings again
 _BLOCK = 64  # sums that are compared with the limit at once
 _COUNT_AT_ONCE = 4096  # keys that are gathered before they are counted
 
@@ -41,7 +41,7 @@ _postings_type = types.NamedTuple(
 )
 # postings, size, offsets, terms, weights, excluded offsets, excluded items
 _query_types = (_postings_type, int64, _int64s, _int32s, _int32s, _int64s, _int32s)
-# Without a folder the compiler would look for one of its own, and load what others may have left there.
+# Without a folder the compiler would choose one itself, and load what others may have put there.
 _KEEP = bool(vars(config)["CACHE_DIR"])
 _settings: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 
@@ -60,7 +60,7 @@ def _sum_of(key):
 def _keep_lowest(keys, filled, k):
     """Moves the k lowest of keys[:filled] to the front, and the highest of them to keys[k - 1].
 
-    A quickselect over distinct keys whose partition has no branch that a processor could foresee wrongly.
+    A quickselect over distinct keys whose partition has no branch that a processor could mispredict.
     """
     low, high = 0, filled
     while high - low > 2:
@@ -82,7 +82,7 @@ def _keep_lowest(keys, filled, k):
 
 @njit(**_settings)
 def _first_above(rising, key, count):
-    """The place of the first of rising[:count] that is above `key`; `count` if there is none."""
+    """The index of the first of rising[:count] that is above `key`; `count` if there is none."""
     low, high = 0, count
     while low < high:
         middle = (low + high) >> 1
@@ -109,12 +109,12 @@ def _sort(keys):
 
 @njit(**_settings)
 def _count_above(keys, filled, wanted, above, standing, k):
-    """Counts each gathered key at the wanted key that it stands above.
+    """Counts each gathered key at the first wanted key that it ranks above.
 
     Args:
         keys: keys that were gathered.
         filled: how many.
-        wanted: keys of the wanted items, rising (best first).
+        wanted: keys of the wanted items, increasing (best first).
         above: above[j] counts items between wanted[j - 1] (inclusive) and wanted[j] (exclusive).
         standing: [how many wanted items may still be in the top k, items counted above the last of them]; changed.
         k: length of the list.
@@ -134,10 +134,10 @@ def _settle(keys, filled, k, limit, wanted, above, standing):
     """Makes room among the gathered keys.
 
     Returns:
-        How many keys stay, and the limit: an item at a higher position than all that were gathered matters only if its
+        How many keys remain, and the limit: an item at a higher position than all gathered ones matters only if its
         sum is higher.
     """
-    if len(above) == 0:  # a list is wanted: the best k stay
+    if len(above) == 0:  # a list is wanted: keep the best k
         if filled < k:
             return filled, limit
         _keep_lowest(keys, filled, k)
@@ -145,7 +145,7 @@ def _settle(keys, filled, k, limit, wanted, above, standing):
     _count_above(keys, filled, wanted, above, standing, k)
     if standing[0] == 0:
         return 0, np.int64(MAX_SUM)
-    # An item with the sum of the last wanted one may still stand above it, by a lower position.
+    # An item with the same sum as the last wanted one may still rank above it, by a lower position.
     return 0, max(limit, _sum_of(wanted[standing[0] - 1]) - 1)
 
 
@@ -173,7 +173,7 @@ def _add_window(postings, window, terms, weights, run, begin, end, sums):
 @njit(**_settings)
 def _collect_sparse(postings, base, begin, end, sums, keys, filled, k, limit, wanted, above, standing):
     """Gathers sums above the limit by walking the window's postings again; each sum is taken once and set to zero."""
-    bar = limit  # within the window items come in no order, so that an equal sum may still win its tie
+    bar = limit  # within the window items are unordered, so an equal sum may still win its tie
     for i in range(len(begin)):
         places = postings.place[begin[i] : end[i]]
         for p in range(len(places)):
@@ -204,14 +204,14 @@ def _collect_dense(base, sums, keys, filled, k, limit, wanted, above, standing):
                     filled += 1
                     if filled == len(keys):
                         filled, limit = _settle(keys, filled, k, limit, wanted, above, standing)
-        for i in range(_BLOCK):  # now, while the block is near
+        for i in range(_BLOCK):  # now, while the block is in cache
             block[i] = 0
     return filled, limit
 
 
 @njit(**_settings)
 def _scan(postings, size, terms, weights, excluded, k, limit, sums, keys, wanted, above, standing):
-    """Scores all windows and gathers what is above the rising limit; returns how many keys are held at the end."""
+    """Scores all windows and gathers what is above the rising limit; returns how many keys there are at the end."""
     run, begin, end = np.empty(len(terms), np.int64), np.empty(len(terms), np.int64), np.empty(len(terms), np.int64)
     for i in range(len(terms)):
         run[i], end[i] = postings.first_run[terms[i]], postings.first_posting[terms[i]]
@@ -250,7 +250,7 @@ def _first_limit(postings, terms, weights, level):
 
 @njit(types.void(*_query_types, _int64s, int64, types.Array(types.int64, 2, "C")), cache=_KEEP, **_settings)
 def rank_keys(postings, size, offsets, terms, weights, excluded_offsets, excluded, levels, k, result):
-    """The keys of the k best items of each query, in no order, padded with `NO_KEY`.
+    """The keys of the k best items of each query, unordered, padded with `NO_KEY`.
 
     Args:
         postings: the index.
@@ -280,7 +280,7 @@ def rank_keys(postings, size, offsets, terms, weights, excluded_offsets, exclude
 
 @njit(**_settings)
 def _add_items(postings, terms, weights, items, totals):
-    """Adds up the scores of the given items (rising), by one walk over each term's runs."""
+    """Adds up the scores of the given items (increasing), by one walk over each term's runs."""
     for i in range(len(terms)):
         r, last = postings.first_run[terms[i]], postings.first_run[terms[i] + 1]
         begin = postings.first_posting[terms[i]]
@@ -306,7 +306,7 @@ def _add_items(postings, terms, weights, items, totals):
 
 @njit(**_settings)
 def _drop_excluded(items, excluded, totals):
-    """Sets the totals of excluded items to zero; both lists rise."""
+    """Sets the totals of excluded items to zero; both lists are sorted."""
     i = 0
     for j in range(len(items)):
         while i < len(excluded) and excluded[i] < items[j]:
@@ -326,8 +326,8 @@ def rank_items(
     """The ranks of given items, without a list.
 
     The scores of the items come first; then the items above each are counted, window by window, until none of them can
-    be in the top k any more. The items that are asked for by query i are items[item_offsets[i]:item_offsets[i + 1]],
-    rising within a query; a position may be repeated. `ranks` is filled with ranks from 0, or `NOT_RANKED`, one for
+    be in the top k any more. The items wanted by query i are items[item_offsets[i]:item_offsets[i + 1]],
+    increasing within a query; a position may be repeated. `ranks` is filled with ranks from 0, or `NOT_RANKED`, one for
     each of `items`. The other arguments are those of `rank_keys`.
     """
     sums, keys = np.zeros(WINDOW, np.int32), np.empty(_COUNT_AT_ONCE, np.int64)
@@ -362,7 +362,7 @@ def rank_items(
 
 @njit(**_settings)
 def _is_below(first, first_begin, first_end, second, second_begin, second_end):
-    """Whether one string of bytes stands before another."""
+    """Whether one string of bytes sorts before another."""
     for i in range(min(first_end - first_begin, second_end - second_begin)):
         if first[first_begin + i] != second[second_begin + i]:
             return first[first_begin + i] < second[second_begin + i]
@@ -375,7 +375,7 @@ def _is_below(first, first_begin, first_end, second, second_begin, second_end):
     **_settings,
 )
 def find_terms(characters, offsets, asked, asked_offsets, ids):
-    """The places of terms in a sorted vocabulary, by bisection.
+    """The positions of terms in a sorted vocabulary, by bisection.
 
     Args:
         characters: the bytes of all terms of the vocabulary, one after the other.

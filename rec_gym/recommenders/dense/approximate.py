@@ -1,4 +1,4 @@
-"""Approximate search by faiss: which items may be the nearest. Their scores and order are then exact."""
+"""Approximate search by faiss, which proposes the nearest items; their scores and order are then exact."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ INDEXES: dict[str, dict[str, int]] = {
 }
 
 _ITEMS_AT_ONCE = 1 << 14
-_LEAST_A_LIST = 39  # items that faiss wants for each list when it trains
-_MOST_A_LIST = 256
+_LEAST_PER_LIST = 39  # items that faiss wants for each list when it trains
+_MOST_PER_LIST = 256
 _FILE = "index.faiss"
 
 _logger = logging.getLogger(__name__)
@@ -51,26 +51,26 @@ def index_settings(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, int]]:
     Raises:
         ValueError: the index or a parameter is unknown (near names are suggested), or of the wrong type.
     """
-    name, given = named(spec, "an index")
+    name, settings = named(spec, "an index")
     if name not in INDEXES:
         raise ValueError(unknown("index", name, INDEXES))
     what = f"index {name!r}"
-    check_keys(given, list(INDEXES[name]), what)
-    for key, value in given.items():
+    check_keys(settings, list(INDEXES[name]), what)
+    for key, value in settings.items():
         if checked(value, int, f"{key} of {what}") < (key != "lists"):
             raise ValueError(f"{key} of {what} must be at least 1, not {value!r}")
-    return name, {**INDEXES[name], **given}
+    return name, {**INDEXES[name], **settings}
 
 
 class ApproximateSearch:
     """Ranks the items that a faiss index finds.
 
-    The index is built once and kept beside the vectors. It proposes items; they are ordered by their exact scores, ties
-    by lower position, so an item that is ranked has the score that exact search gives it, but items may be missing.
+    The index is built once and cached next to the vectors. It proposes items, which are ordered by their exact scores, ties
+    by lower position: a ranked item has the score of exact search, but items may be missing.
 
     Args:
         vectors: unit vectors of the items, float32 [items, d].
-        folder: where these are kept.
+        folder: where they are cached.
         name: one of `INDEXES`, not `flat`.
         settings: its parameters, complete.
 
@@ -93,15 +93,15 @@ class ApproximateSearch:
         size = len(self.vectors)
         k = min(k, size)
         hidden = max((len(row) for row in exclude), default=0) if exclude is not None else 0
-        found = self._find(queries, min(size, k + hidden))
-        found[~queries.any(axis=1)] = NOT_RANKED
-        scores = np.zeros(found.shape, np.float32)
-        for row, items in enumerate(found):
+        proposed = self._find(queries, min(size, k + hidden))
+        proposed[~queries.any(axis=1)] = NOT_RANKED
+        scores = np.zeros(proposed.shape, np.float32)
+        for row, items in enumerate(proposed):
             if exclude is not None:
                 items[np.isin(items, exclude[row])] = NOT_RANKED
             listed = items != NOT_RANKED
             scores[row, listed] = exact_scores(self.vectors, items[listed], queries[row])
-        return best_first(found, scores, k)
+        return best_first(proposed, scores, k)
 
     def _find(self, queries: np.ndarray, count: int) -> np.ndarray:
         """Positions of at most `count` items for each query, int64 [n, count], padded with -1."""
@@ -110,8 +110,8 @@ class ApproximateSearch:
             params = faiss.SearchParametersHNSW(efSearch=max(self._effort, count))
         elif self.name == "ivf-sq8":
             params = faiss.SearchParametersIVF(nprobe=min(self._effort, self._index.nlist))
-        _, found = self._index.search(np.ascontiguousarray(queries), count, params=params)
-        return found
+        _, positions = self._index.search(np.ascontiguousarray(queries), count, params=params)
+        return positions
 
     def _open(self, folder: Path) -> Any:
         made_from = {"vectors": folder.name, "index": self.name, **self.settings}
@@ -119,14 +119,14 @@ class ApproximateSearch:
         target = folder.with_name(f"{folder.name}-{self.name}-{key}")
         # An index of other vectors under the same name is stale.
         made_from["checksum"] = file_checksum(folder, "vectors.npy")
-        with _opening:  # faiss follows the numbers in its file without a check, so that these are never trusted
+        with _opening:  # faiss does not check the numbers in its file, so checksums are always verified
             return prepared(target, made_from, self._build, _logger.warning, self._read, may_trust=False)
 
     def _read(self, target: Path) -> Any:
         key = target, check_folder(target, may_trust=False)
         index = _opened.get(key)
         if index is None:
-            # Through Python's files, which take any path and say why they fail.
+            # Through Python's file objects, which take any path and say why they fail.
             with reading(target / _FILE), open(target / _FILE, "rb") as file:
                 index = _opened[key] = self._faiss.read_index(self._faiss.PyCallbackIOReader(file.read))
         return index
@@ -140,7 +140,7 @@ class ApproximateSearch:
         elif self.name == "sq8":
             index = faiss.IndexScalarQuantizer(dimensions, faiss.ScalarQuantizer.QT_8bit, metric)
         else:
-            lists = self.settings["lists"] or min(int(4 * math.sqrt(size)), size // _LEAST_A_LIST)
+            lists = self.settings["lists"] or min(int(4 * math.sqrt(size)), size // _LEAST_PER_LIST)
             coarse = faiss.IndexFlatIP(dimensions)
             kind = faiss.ScalarQuantizer.QT_8bit
             index = faiss.IndexIVFScalarQuantizer(coarse, dimensions, max(1, min(lists, size)), kind, metric)
@@ -156,7 +156,7 @@ class ApproximateSearch:
 
     def _sample(self, lists: int) -> np.ndarray:
         """Vectors to train on, evenly from the catalogue: all that faiss would use."""
-        most = max(_MOST_A_LIST * lists, 1 << 16)
+        most = max(_MOST_PER_LIST * lists, 1 << 16)
         step = max(1, -(-len(self.vectors) // most))
         return np.ascontiguousarray(self.vectors[::step])
 

@@ -12,7 +12,7 @@ import numpy as np
 from rec_gym.columns import first_few
 from rec_gym.recommenders.dense.hashing import HashingEncoder
 from rec_gym.resolving import is_path, maker_of, resolve
-from rec_gym.tables import check_arguments, named, nearest
+from rec_gym.tables import check_arguments, named, nearest, unknown
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -32,7 +32,7 @@ PRESETS = {
 POOLINGS = ("cls", "mean", "max", "lasttoken")
 
 _MISSING = (
-    "the encoder {name!r} needs sentence-transformers: pip install 'rec-gym[dense]' ({error}); or take the encoder that "
+    "the encoder {name!r} needs sentence-transformers: pip install 'rec-gym[dense]' ({error}); or use the encoder that "
     'needs no model: --set \'recommender={{name="dense",encoder="hashing"}}\''
 )
 
@@ -41,16 +41,16 @@ _MISSING = (
 class Encoder(Protocol):
     """Turns texts into vectors.
 
-    Optional: `clips(texts) -> bool [n]` says which texts were too long to be read to their end.
+    Optional: `clips(texts) -> bool [n]` says which texts are too long to be read completely.
     """
 
     def encode(self, texts: list[str]) -> np.ndarray:
-        """One vector a text, float32 [n, d]; of any length, as cosines are taken."""
+        """One vector per text, float32 [n, d]; of any length, as cosines are used."""
         ...
 
 
 def clipped_by(encoder: Encoder, texts: list[str]) -> np.ndarray:
-    """Which texts are longer than what an encoder reads, bool [n]; none where it does not say.
+    """Which texts are longer than an encoder can read, bool [n]; none if it does not say.
 
     Raises:
         ValueError: its `clips` does not return one truth value for each text.
@@ -91,12 +91,12 @@ def open_encoder(spec: str | Mapping[str, Any] | Encoder, **model_settings: Any)
         return spec
     name, settings = encoder_name(spec)
     if name == HASHING:
-        return _made(HashingEncoder, name, settings)
+        return _make(HashingEncoder, name, settings)
     if is_path(name):
-        return _made(resolve(name, ENCODER), name, settings)
+        return _make(resolve(name, ENCODER), name, settings)
     if name in PRESETS:
         settings = {"pooling": "cls", **settings}
-    return _made(SentenceEncoder, name, {"model": PRESETS.get(name, name), **settings, **model_settings})
+    return _make(SentenceEncoder, name, {"model": PRESETS.get(name, name), **settings, **model_settings})
 
 
 def encoder_name(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -111,27 +111,27 @@ def encoder_name(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return name, settings
 
 
-def _made(factory: Any, name: str, settings: Mapping[str, Any]) -> Encoder:
+def _make(factory: Any, name: str, settings: Mapping[str, Any]) -> Encoder:
     check_arguments(factory, settings, f"encoder {name!r}")
     encoder = factory(**settings)
     if not isinstance(encoder, Encoder):
-        raise TypeError(f"encoder {name!r} made a {type(encoder).__name__}, which has no encode(list[str])")
+        raise TypeError(f"encoder {name!r} returned a {type(encoder).__name__}, which has no encode(list[str])")
     return encoder
 
 
 class SentenceEncoder:
-    """A sentence-transformers model. It is loaded at the first text, once a process, and stays out of pickles.
+    """A sentence-transformers model. It is loaded at the first text, once per process, and left out of pickles.
 
     Args:
         model: a folder, or the name of a model on the Hugging Face hub.
-        pooling: `"cls"`, `"mean"`, `"max"` or `"lasttoken"` for a plain transformer; None takes what the model states.
-        max_length: tokens that are read of a text; None for the model's own limit.
-        device: `"cpu"`, `"cuda"`, ...; None for the best there is.
+        pooling: `"cls"`, `"mean"`, `"max"` or `"lasttoken"` for a plain transformer; None for the model's own.
+        max_length: tokens of a text that are read; None for the model's own limit.
+        device: `"cpu"`, `"cuda"`, ...; None for the best available.
         dtype: `"fp32"` or `"bf16"`.
-        batch_size: texts that go through the model at once.
+        batch_size: texts per call of the model.
 
     Raises:
-        ValueError: an argument is not one of those there are.
+        ValueError: an argument is unknown or out of its range.
         FileNotFoundError: `model` is written as a path, and there is no such folder.
     """
 
@@ -145,9 +145,9 @@ class SentenceEncoder:
         batch_size: int = 32,
     ) -> None:
         if dtype not in DTYPES:
-            raise ValueError(f"dtype is one of {', '.join(DTYPES)}, not {dtype!r}")
+            raise ValueError(unknown("dtype", dtype, DTYPES))
         if pooling is not None and pooling not in POOLINGS:
-            raise ValueError(f"pooling is one of {', '.join(POOLINGS)}, not {pooling!r}")
+            raise ValueError(unknown("pooling", pooling, POOLINGS))
         if batch_size < 1 or (max_length is not None and max_length < 1):
             raise ValueError(f"batch_size and max_length must be at least 1, not {batch_size!r} and {max_length!r}")
         self.model = located(model)
@@ -184,7 +184,7 @@ class SentenceEncoder:
             clipped = np.zeros(len(texts), bool)
             if limit is None:
                 return clipped
-            # No tokenizer makes more tokens of a text than it has bytes, and few special ones.
+            # A tokenizer makes at most one token per byte, and a few special ones.
             long = [i for i, text in enumerate(texts) if len(text.encode()) + 4 > limit]
             if long:
                 tokens = transformer.tokenizer([texts[i] for i in long], truncation=False, verbose=False)["input_ids"]

@@ -1,8 +1,8 @@
-"""Exact search: every item's cosine, in single precision first, in double precision where that cannot decide.
+"""Exact search: every item's cosine, in single precision first, and in double precision where that is not decisive.
 
 A score is the float32 nearest to the float64 dot product of two stored vectors. It is a function of the two vectors
 only, whatever else is in the batch: a matrix product in float32, whose last digits depend on the batch, finds the few
-items that can matter, and only those are computed anew.
+items that can matter, and only those are recomputed.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from rec_gym.fusion import best_first
 from rec_gym.ranking import NOT_RANKED, Rankings
 
 _SCORES_AT_ONCE = 1 << 25  # float32 scores of queries by items held at a time: 128 MiB
-_ITEMS_AT_ONCE = 1 << 10  # items that are computed anew at a time: 4 MiB, which stays in the processor's cache
-_FEW = 8  # wanted items of a query; from here on one sort is quicker than counting for each
-_SPARSE = 16  # a query that uses at most one in so many components is looked up, not summed, where nothing is shared
+_ITEMS_AT_ONCE = 1 << 10  # items recomputed at a time: 4 MiB, which fits into the processor's cache
+_FEW = 8  # wanted items of a query; from here on, one sort is faster than counting for each
+_SPARSE = 16  # for a query with at most 1 in 16 components, items that share none of them are not summed
 
 
 class ExactSearch:
-    """Ranks items by cosine with nothing left out.
+    """Ranks items by cosine, leaving nothing out.
 
     Args:
         vectors: unit vectors of the items, float32 [items, d].
@@ -37,7 +37,7 @@ class ExactSearch:
         self.margin = 1.1 * (vectors.shape[1] + 8) * 2.0**-24
 
     def rank(self, queries: np.ndarray, k: int, exclude: Sequence[np.ndarray] | None) -> Rankings:
-        """The k items of the highest score for each query; see `Recommender.rank`.
+        """The k items with the highest scores for each query; see `Recommender.rank`.
 
         Args:
             queries: unit vectors, float32 [n, d]; one of zeros ranks nothing.
@@ -50,9 +50,9 @@ class ExactSearch:
         for row, near in self._near_scores(queries, exclude):
             place = size - items.shape[1]
             least = np.partition(near, place)[place] if place else -np.inf
-            found = np.flatnonzero((near >= least - 2 * self.margin) & (near > -np.inf))
-            exact = exact_scores(self.vectors, found, queries[row])
-            best = best_first(found[np.newaxis], exact[np.newaxis], items.shape[1])
+            possible = np.flatnonzero((near >= least - 2 * self.margin) & (near > -np.inf))
+            exact = exact_scores(self.vectors, possible, queries[row])
+            best = best_first(possible[np.newaxis], exact[np.newaxis], items.shape[1])
             items[row, : best.depth], scores[row, : best.depth] = best.items[0], best.scores[0]
         return Rankings(items, scores)
 
@@ -65,11 +65,11 @@ class ExactSearch:
             k: places.
             exclude: for each query the item positions that must not be ranked; wanted ones among them get -1.
         """
-        found = np.full(len(wanted.values), NOT_RANKED, np.int32)
+        ranks = np.full(len(wanted.values), NOT_RANKED, np.int32)
         for row, near in self._near_scores(queries, exclude):
             begin, end = wanted.offsets[row], wanted.offsets[row + 1]
-            found[begin:end] = self._ranks(near, queries[row], wanted.values[begin:end], k)
-        return wanted.with_values(found)
+            ranks[begin:end] = self._ranks(near, queries[row], wanted.values[begin:end], k)
+        return wanted.with_values(ranks)
 
     def _ranks(self, near: np.ndarray, query: np.ndarray, positions: np.ndarray, k: int) -> np.ndarray:
         """Ranks of the items at `positions` for one query, int32."""
@@ -77,7 +77,7 @@ class ExactSearch:
         low, high = scores - np.float32(self.margin), scores + np.float32(self.margin)
         above, near_or_above = _counts(near, low, high)
         ranks = np.where((above < k) & (near[positions] > -np.inf), above, NOT_RANKED).astype(np.int32)
-        # Where nothing but the item itself lies within the margin of its score, the count is the rank.
+        # If only the item itself is within the margin of its score, the count is the rank.
         open_places = np.flatnonzero((ranks != NOT_RANKED) & (near_or_above - above > 1))
         if len(open_places):
             exact_ranks = self._ranks_among_unsure(
@@ -90,16 +90,16 @@ class ExactSearch:
     def _ranks_among_unsure(
         self, near: np.ndarray, query: np.ndarray, positions: np.ndarray, low: np.ndarray, high: np.ndarray
     ) -> np.ndarray:
-        """For each of `positions`, how many items within the margin of its score stand before it, int64.
+        """For each of `positions`, how many items within the margin of its score rank before it, int64.
 
-        Every item that lies within any of the margins is scored exactly, once for all of `positions`: the cost is that
-        of one pass over the catalogue at most, however many items are tied.
+        Every item within any of the margins is scored exactly, once for all of `positions`: the cost is at most that
+        of one pass over the catalogue, however many items are tied.
         """
         unsure = np.flatnonzero(_within_any(near, low, high))
         exact = exact_scores(self.vectors, unsure, query)
         place = np.empty(len(unsure), np.int64)
         place[np.lexsort((unsure, -exact))] = np.arange(len(unsure))
-        # Of those that stand before an item, the ones above its own margin are counted already.
+        # Of those that rank before an item, the ones above its own margin are already counted.
         ordered = np.sort(near[unsure])
         counted = len(unsure) - np.searchsorted(ordered, high, "right")
         return place[np.searchsorted(unsure, positions)] - counted
@@ -119,7 +119,7 @@ class ExactSearch:
 
 
 def _counts(near: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How many of the scores lie above each of `high`, and how many at or above each of `low`, int64."""
+    """How many of the scores are above each of `high`, and how many at or above each of `low`, int64."""
     if len(low) < _FEW:
         above = [np.count_nonzero(near > value) for value in high]
         return np.array(above, np.int64), np.array([np.count_nonzero(near >= value) for value in low], np.int64)
@@ -128,11 +128,11 @@ def _counts(near: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.nda
 
 
 def _within_any(near: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Which of the scores lie in any of the intervals [low, high], which are all equally wide, bool."""
+    """Which of the scores are in any of the intervals [low, high], which are all equally wide, bool."""
     low, high = np.sort(low), np.sort(high)
     if len(low) < _FEW:
         return np.logical_or.reduce([(near >= start) & (near <= end) for start, end in zip(low, high, strict=True)])
-    # Of the intervals that begin at or below a score, some one holds it if not all of them have ended.
+    # Of the intervals that begin at or below a score, one contains it unless all of them have ended.
     return np.searchsorted(low, near, "right") > np.searchsorted(high, near, "left")
 
 
@@ -140,7 +140,7 @@ def exact_scores(vectors: np.ndarray, positions: np.ndarray, query: np.ndarray) 
     """Scores of the items at `positions`, float32: each sum is taken in float64 and in the same order.
 
     The encoder `hashing` gives a query of a few words a few components, and most items have none of these. Their score
-    is 0 without a sum, so that a word which hardly any item holds does not cost a pass over the whole catalogue.
+    is 0 without a sum, so a rare word does not cost a pass over the whole catalogue.
     """
     used = np.flatnonzero(query)
     if len(used) * _SPARSE > len(query) or len(positions) < _FEW:

@@ -17,9 +17,9 @@ _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio: spreads nei
 class HashingEncoder:
     """Texts as vectors of hashed words: the same on every machine, in plain NumPy.
 
-    The words are BM25's (lower case, without stop words, stemmed). Each word and each pair of neighbours adds the root
-    of its count, pairs half of that, to one component that its hash chooses, with a sign that the hash chooses too. So
-    texts that share no word have a cosine near 0: it knows no synonyms, and stands in for a model where none is wanted.
+    The words are BM25's (lower case, without stop words, stemmed). Each word and each pair of neighbours adds the square
+    root of its count (pairs: half of that) to one component, with a sign, both chosen by its hash. So texts that share no
+    word have a cosine near 0: it knows no synonyms, and replaces a model where none is wanted.
 
     Args:
         dimensions: components of a vector.

@@ -30,11 +30,12 @@ from rec_gym.recommenders.dense.encoder import (
 from rec_gym.recommenders.dense.exact import ExactSearch
 from rec_gym.recommenders.dense.hashing import HashingEncoder
 from rec_gym.recommenders.dense.vectors import ItemVectors, prepare_vectors, unit_vectors
+from rec_gym.tables import unknown
 
-# By how much a component of a unit vector may differ between devices and library versions, for one encoder.
+# How much a component of a unit vector may differ between devices and library versions, for one encoder.
 _TOLERANCE = {"fp32": 1e-3, "bf16": 1e-2}
 
-_encoders: WeakValueDictionary[str, Any] = WeakValueDictionary()  # one model a process
+_encoders: WeakValueDictionary[str, Any] = WeakValueDictionary()  # one model per process
 _searches: WeakValueDictionary[str, ExactSearch | ApproximateSearch] = WeakValueDictionary()
 _opening = threading.RLock()
 
@@ -42,25 +43,25 @@ _opening = threading.RLock()
 class Dense:
     """Items and queries as vectors of an encoder, ranked by cosine.
 
-    The items are encoded once, and kept in the cache folder. A score is a function of the query's and the item's vector
+    The items are encoded once and cached. A score is a function of the query's and the item's vector
     only; with the encoder `hashing` it is the same on every machine, while a model's last digits may depend on the
     machine and on what else is in the batch.
 
     Args:
-        fields: text columns of the catalogue that are encoded; empty means all.
+        fields: text columns of the catalogue that are encoded; empty for all.
         encoder: an object with `encode(list[str]) -> float32 [n, d]`, or a name or a table `{name = ..., settings}`:
             `hashing`, a preset (`blair`, `simcse`, `roberta`), `package.module:factory`, a folder, or a model of the
             Hugging Face hub. See `rec_gym.recommenders.dense.encoder`.
         index: `flat` (exact), `hnsw`, `ivf-sq8` or `sq8`, or a table `{name = "hnsw", m = 32}`.
-        device: where a sentence-transformers model runs; None for the best there is.
+        device: where a sentence-transformers model runs; None for the best available.
         dtype: `fp32` or `bf16` for such a model.
-        batch_size: texts that go through such a model at once.
-        query_prefix: is put before each query, for encoders that were trained with one (`"query: "`).
-        item_prefix: is put before each item's text.
-        kept_queries: queries whose vectors are remembered, the latest used.
+        batch_size: texts per call of such a model.
+        query_prefix: prepended to each query, for encoders that were trained with one (`"query: "`).
+        item_prefix: prepended to each item's text.
+        kept_queries: how many queries have their vectors remembered, least recently used out first.
 
     Raises:
-        ValueError: an argument is not one of those there are.
+        ValueError: an argument is unknown or out of its range.
     """
 
     query_language = "natural language"
@@ -79,21 +80,21 @@ class Dense:
         kept_queries: int = 16384,
     ) -> None:
         if dtype not in DTYPES:
-            raise ValueError(f"dtype is one of {', '.join(DTYPES)}, not {dtype!r}")
+            raise ValueError(unknown("dtype", dtype, DTYPES))
         if kept_queries < 0 or batch_size < 1:
             raise ValueError(f"kept_queries must be >= 0 and batch_size >= 1, not {kept_queries} and {batch_size}")
         self.fields = (fields,) if isinstance(fields, str) else tuple(fields)
         self.encoder, self.index = encoder, index_settings(index)
         self.device, self.dtype, self.batch_size = device, dtype, batch_size
         self.query_prefix, self.item_prefix, self.kept_queries = query_prefix, item_prefix, kept_queries
-        self._kept: ItemVectors | None = None
+        self._stored: ItemVectors | None = None
         self._forget()
 
     def __repr__(self) -> str:
         return f"Dense(fields={self.fields}, encoder={self.encoder!r}, index={self.index[0]!r}, dtype={self.dtype!r})"
 
     def __getstate__(self) -> dict[str, object]:
-        """Settings and the folder of the vectors: model and index are opened anew where the pickle is opened."""
+        """Settings and the folder of the vectors: model and index are opened again where the pickle is loaded."""
         own = ("_model", "_search", "_vectors", "_lock")
         return {name: value for name, value in self.__dict__.items() if name not in own}
 
@@ -102,17 +103,17 @@ class Dense:
         self._forget()
 
     def _forget(self) -> None:
-        """Starts without what is opened lazily in each process."""
+        """Drops what each process opens lazily."""
         self._model: Encoder | None = None
         self._search: ExactSearch | ApproximateSearch | None = None
         self._vectors: OrderedDict[str, tuple[np.ndarray, bool]] = OrderedDict()
         self._lock = threading.RLock()
 
     def fit(self, catalog: Catalog) -> Dense:
-        """Opens the vectors of `catalog` in the cache folder, and encodes the items first where they are missing.
+        """Opens the cached vectors of `catalog`, and encodes the items first if they are missing.
 
         Returns:
-            A recommender with the same settings that ranks `catalog`; this one stays as it is.
+            A recommender with the same settings that ranks `catalog`; this one is not changed.
 
         Raises:
             ImportError: the encoder or the index needs the extra `dense`, which is not installed.
@@ -121,7 +122,7 @@ class Dense:
         """
         fitted = fitted_copy(self, catalog)
         model = fitted._opened_encoder()
-        made = {
+        made_from = {
             "recommender": "dense",
             "catalog": catalog.content_hash,
             "fields": list(self.fields),
@@ -129,7 +130,7 @@ class Dense:
             "encoder": self._encoder_key(model),
         }
         tolerance = _TOLERANCE[self.dtype if isinstance(model, SentenceEncoder) else "fp32"]
-        fitted._kept = prepare_vectors(catalog, model, made, self.item_prefix, tolerance)
+        fitted._stored = prepare_vectors(catalog, model, made_from, self.item_prefix, tolerance)
         fitted._opened_search()
         return fitted
 
@@ -143,8 +144,8 @@ class Dense:
 
         Returns:
             Rankings [n, min(k, items)]: scores are cosines; ties go to the lower item position. A query whose vector is
-            zero (for `hashing`: one without words) ranks nothing; `clipped` names the queries that are longer than what
-            the model reads.
+            zero (for `hashing`: one without words) ranks nothing; `clipped` marks the queries that are longer than the
+            model can read.
 
         Raises:
             ValueError: k is below 1, `exclude` does not fit the queries, or an excluded item is not in the catalogue.
@@ -160,7 +161,7 @@ class Dense:
     def rank_of(
         self, queries: Sequence[str], items: Ragged, k: int, exclude: Sequence[np.ndarray] | None = None
     ) -> Ragged:
-        """The ranks that `rank` gives to items: by counting for `flat`, which needs no list, else from the lists.
+        """The ranks that `rank` gives to items: by counting for `flat`, without a list; otherwise from the lists.
 
         Args:
             queries: n texts.
@@ -189,7 +190,7 @@ class Dense:
     def _encoded(self, queries: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Unit vectors of the queries, float32 [n, d], and which of them were too long, bool [n].
 
-        Those that are not remembered are encoded in one call, equal ones once, the shortest first.
+        Those that are not remembered are encoded in one call, equal ones once, shortest first.
         """
         with self._lock:
             known = self._vectors
@@ -201,17 +202,17 @@ class Dense:
                 model = self._opened_encoder()
                 clips = clipped_by(model, texts).tolist()
                 fresh = dict(zip(missing, zip(unit_vectors(model, texts), clips, strict=True), strict=True))
-            found = [fresh[query] if query in fresh else known[query] for query in queries]
+            encoded = [fresh[query] if query in fresh else known[query] for query in queries]
             for query in distinct:
                 known[query] = fresh[query] if query in fresh else known.pop(query)
             while len(known) > self.kept_queries:
                 known.popitem(last=False)
-        if not found:
+        if not encoded:
             return np.empty((0, self._opened_search().vectors.shape[1]), np.float32), np.empty(0, bool)
-        return np.array([vector for vector, _ in found]), np.array([clipped for _, clipped in found], bool)
+        return np.array([vector for vector, _ in encoded]), np.array([clipped for _, clipped in encoded], bool)
 
     def clips(self, queries: Sequence[str]) -> np.ndarray:
-        """Which queries are longer than what the encoder reads, bool [n]; of remembered queries it is known."""
+        """Which queries are longer than the encoder can read, bool [n]; remembered for queries that were encoded before."""
         check_queries(queries, 1)
         check_fitted(self)
         with self._lock:
@@ -236,26 +237,27 @@ class Dense:
         return self._model
 
     def _encoder_key(self, model: Encoder) -> object:
-        """What the items' vectors depend on; an encoder that changes under its name is found out by its vectors."""
+        """What the items' vectors depend on; an encoder that changes under its name is detected by its vectors."""
         if not isinstance(self.encoder, str | Mapping):
             return f"object {type(model).__module__}.{type(model).__qualname__}"
         dtype = self.dtype if isinstance(model, SentenceEncoder) else None
         rules = (
             model.analyzer.version if isinstance(model, HashingEncoder) else None
-        )  # fixed texts do not tell them all
+        )  # a few fixed texts cannot reveal every difference
         return [*encoder_name(self.encoder), dtype, rules]
 
     def _opened_search(self) -> ExactSearch | ApproximateSearch:
         if self._search is None:
             check_fitted(self)
-            assert self._kept is not None
-            folder: Path = self._kept.folder
+            assert self._stored is not None
+            folder: Path = self._stored.folder
             name, settings = self.index
-            key = json.dumps([str(folder), name, settings, self._kept.identity()], sort_keys=True)
+            key = json.dumps([str(folder), name, settings, self._stored.identity()], sort_keys=True)
             with _opening:
                 self._search = _searches.get(key)
                 if self._search is None:
-                    vectors = self._kept.open()
-                    made = ExactSearch(vectors) if name == FLAT else ApproximateSearch(vectors, folder, name, settings)
-                    self._search = _searches[key] = made
+                    vectors = self._stored.open()
+                    exact = name == FLAT
+                    search = ExactSearch(vectors) if exact else ApproximateSearch(vectors, folder, name, settings)
+                    self._search = _searches[key] = search
         return self._search

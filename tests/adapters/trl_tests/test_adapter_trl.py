@@ -168,7 +168,7 @@ def test_the_prompt_with_a_tool_replaces_the_instruction(refine):
     assert "search tool" in make_dataset(own, "tools")[0]["prompt"][-1]["content"]
 
 
-def test_an_unknown_prompt_names_those_there_are(task):
+def test_an_unknown_prompt_lists_the_known_ones(task):
     with pytest.raises(ValueError, match="messages, text, tools"):
         make_dataset(task, prompt="chat")
 

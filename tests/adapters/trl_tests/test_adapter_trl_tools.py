@@ -86,7 +86,7 @@ def test_environments_do_not_share_an_episode(refine):
     assert one.get_reward() == -1
 
 
-def test_what_the_model_gets_wrong_is_told_to_it(started):
+def test_what_the_model_gets_wrong_is_reported_to_it(started):
     with pytest.raises(TypeError, match="query is a text, not int"):
         started.search(5)
     assert started.episode.turn == 0

@@ -89,14 +89,14 @@ def test_several_turns(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"test_splits": ("nope",)}, "no split 'nope'"),
+        ({"test_splits": ("nope",)}, "unknown split 'nope'"),
         ({"micro_batch": 3}, "--micro-batch must divide prompts \\* group_size, 8; 3 does not"),
         ({"set": ("items=600", "colour=red")}, "colour"),
         ({"model": "./nowhere"}, "no model at './nowhere'"),
         ({"group_size": 1}, "at least 2"),
     ],
 )
-def test_what_is_wrong_is_said_before_there_is_a_folder(tmp_path, wrong, says):
+def test_what_is_wrong_is_reported_before_there_is_a_folder(tmp_path, wrong, says):
     example = the_example()
     right = example.Arguments(output=tmp_path / "run", set=("items=600",), prompts=2, group_size=4)
     with pytest.raises((SystemExit, ValueError, TypeError, FileNotFoundError), match=says):
