@@ -20,19 +20,22 @@ FENCE = re.compile(
 )
 # Before an example: what Task.score pays is written to rewards.json when the process ends.
 RECORD = """
-import atexit, json, pathlib
-import rec_gym
+def _record():
+    import atexit, json, pathlib
+    import rec_gym
 
-def _record(score=rec_gym.Task.score, paid=[]):
+    score, paid = rec_gym.Task.score, []
+
     def recorded(*args):
         outcomes = score(*args)
         paid.extend(outcomes.rewards.tolist())
         return outcomes
+
     rec_gym.Task.score = recorded
     atexit.register(lambda: pathlib.Path("rewards.json").write_text(json.dumps(paid)))
 
 _record()
-del _record, atexit, json, pathlib, rec_gym
+del _record
 """
 # Examples that show a failure on purpose: their rewards may be 0, or all the same.
 FAILURES: set[str] = set()
