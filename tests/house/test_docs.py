@@ -120,3 +120,22 @@ def test_the_readme_names_every_environment():
 def test_no_placeholder_is_left():
     for page in PAGES:
         assert not re.search(r"\b[A-Z]+_(OUTPUT|TABLE)\b", page.read_text(encoding="utf-8")), page
+
+
+def test_the_summary_of_the_results_states_the_numbers_of_the_sections():
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    summary = page.partition("## Summary\n")[2].partition("\n## ")[0]
+    sections = {}
+    for section in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
+        title, _, text = section.partition("\n")
+        sections[re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")] = text
+    rows = re.findall(r"^\| \[.*\]\(#([\w-]+)\) \|(.*)\|$", summary, re.MULTILINE)
+    assert len(rows) == 10
+    for anchor, row in rows:
+        *_, measure, before, after, difference, rule = (cell.strip() for cell in row.split("|"))
+        section = sections[anchor]
+        assert f"| {measure} |" in section
+        assert f"| {before} [" in section
+        assert f"**{after}**" in section or f"| {after} [" in section
+        assert f"| {difference}, p " in section
+        assert rule == "not measured" or f"| {rule.split()[-1]} [" in section
