@@ -23,9 +23,9 @@ MEASURES = ("ndcg@10", "ndcg@100", "recall@100")
 SEARCH, NEXT_ITEM = "search", "next item"
 
 ACTION = """\
-Text: whatever the policy wrote. With the default action format `plain` the whole text is the query, except for one leading closed
-`<think>…</think>`, which is removed. A text that does not parse earns 0, or the reward's `unparsed`. `action=` selects another format,
-see [the loop](../loop.md).
+Text: whatever the policy wrote. With the default action format `plain` the whole text is the query, except for one leading
+closed `<think>…</think>`, which is removed. A text that does not parse earns 0, or the reward's `unparsed`. `action=` selects
+another format, see [the loop](../loop.md).
 """
 OBSERVATION = {
     SEARCH: "The shopper's text.\n",
@@ -38,8 +38,8 @@ TURNS = """\
 If an episode has several turns, the observation also holds every earlier query and the titles of its top results.
 """
 HISTORY_NOTE = """\
-The history's own items are left out of the ranking (`exclude_history=True`). `popularity` in the catalogue is the number of users in
-the train split who have the item.
+The history's own items are left out of the ranking (`exclude_history=True`). `popularity` in the catalogue is the number of
+users in the train split who have the item.
 """
 
 
@@ -144,7 +144,11 @@ def _what(env: Mapping[str, Any]) -> str:
 def _reward(card: Card) -> str:
     lines = [
         f"`{env['id']}`: {_measure(env)} of {_what(env)}"
-        + (f", over {env['turns']} turns, each of which pays what it adds to the best turn before it" if "turns" in env else "")
+        + (
+            f", over {env['turns']} turns, each of which pays what it adds to the best turn before it"
+            if "turns" in env
+            else ""
+        )
         + "."
         for env in card.content["env"]
     ]

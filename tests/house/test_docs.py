@@ -15,9 +15,7 @@ from rec_gym.cards import cards
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # An example, and the output that the page shows directly beneath it.
-FENCE = re.compile(
-    r"^```python[ ]*(\w*)[ ]*(\w*)\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE
-)
+FENCE = re.compile(r"^```python[ ]*(\w*)[ ]*(\w*)\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 # Before an example: what Task.score pays is written to rewards.json when the process ends.
 RECORD = """
 def _record():
@@ -70,7 +68,9 @@ def test_example_runs(name, code, output, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
     if output:
-        same = doctest.OutputChecker().check_output(output, done.stdout, doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+        same = doctest.OutputChecker().check_output(
+            output, done.stdout, doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+        )
         assert same, f"the page shows\n{output}\nand the example prints\n{done.stdout}"
     paid = json.loads((tmp_path / "rewards.json").read_text())
     if paid and name not in FAILURES:
@@ -93,7 +93,7 @@ print(task.score(task.request_ids[:2], ["lamp", "desk"]).rewards)
 
 
 def test_outputs_are_found_beneath_their_examples():
-    outputs = [output for *_, output in map(lambda example: example.values, EXAMPLES) if output]
+    outputs = [output for *_, output in (example.values for example in EXAMPLES) if output]
     assert len(outputs) > 15
     # A block of text directly beneath Python must be one that the pattern takes for its output.
     for page in PAGES:
