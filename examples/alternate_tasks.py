@@ -86,7 +86,7 @@ class Naming:
 
     def __init__(self, task: Task) -> None:
         if task.split != TRAIN:
-            raise ValueError(f"answers are made only for train requests, not for those of {task.split!r}")
+            raise ValueError(f"answers are made for train requests only, not for those of {task.split!r}")
         self._stemmer = Stemmer.Stemmer("english")
         dataset = task.dataset
         values = {name: dataset.catalog.values(name) for name in self.columns}
