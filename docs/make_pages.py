@@ -1,6 +1,6 @@
 """Writes the page of each environment family, their list, and the table of data sets in data.md, from the cards.
 
-`python docs/make_pages.py` writes what has changed; with `--check` it names what is stale, and fails if anything is.
+`python docs/make_pages.py` writes the files that have changed; with `--check` it names stale files, and fails if there are any.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ MEASURES = ("ndcg@10", "ndcg@100", "recall@100")
 SEARCH, NEXT_ITEM = "search", "next item"
 
 ACTION = """\
-A text: whatever the policy wrote. With the default action format `plain` the whole text is the query; one leading closed
-`<think>…</think>` is removed. A text that does not parse earns 0, or what the reward states for it. `action=` names other
-formats, see [the loop](../loop.md).
+Text: whatever the policy wrote. With the default action format `plain` the whole text is the query, except for one leading
+closed `<think>…</think>`, which is removed. A text that does not parse earns 0, or the reward's `unparsed`. `action=` selects
+another format, see [the loop](../loop.md).
 """
 OBSERVATION = {
     SEARCH: "The shopper's text.\n",
-    NEXT_ITEM: "The titles of the last ten items of the history, oldest first, one per line as `Item 1: title`.\n",
+    NEXT_ITEM: "The titles of the last ten items of the history, oldest first, one per line, as `Item 1: title`.\n",
 }
 PROMPT = (
-    'With `observation="prompt"` the rendered prompt around it. The policy never sees the catalogue or the gains.\n'
+    'With `observation="prompt"`, the rendered prompt around it. The policy never sees the catalogue or the gains.\n'
 )
 TURNS = """\
-Where an episode has several turns, the observation also holds every earlier query and the titles of its top results.
+If an episode has several turns, the observation also holds every earlier query and the titles of its top results.
 """
 HISTORY_NOTE = """\
-The history's own items are left out of the ranking (`exclude_history=True`). `popularity` in the catalogue counts the users
-of the train split that have the item.
+The history's own items are left out of the ranking (`exclude_history=True`). `popularity` in the catalogue is the number of
+users in the train split who have the item.
 """
 
 
@@ -55,7 +55,7 @@ def page(card: Card) -> str:
     task = content["task"]
     parts = [
         f"# {content['title']}\n",
-        "*This page is made from the card; change that, and run `python docs/make_pages.py`.*\n",
+        "*This page is generated from the card: edit the card, then run `python docs/make_pages.py`.*\n",
         "## Description\n",
         f"{_coded(_flowing(content['summary']))}\n",
         "## Action\n",
@@ -65,7 +65,7 @@ def page(card: Card) -> str:
         "## Reward\n",
         _reward(card),
         "## Splits\n",
-        f"{_coded(_flowing(content['splits']))}\n\nThe default split is train; evaluation names its split.\n",
+        f"{_coded(_flowing(content['splits']))}\n\nThe default split is train; an evaluation names its split.\n",
         "## Data and licence\n",
         *_data(card),
         "## Baselines\n",
@@ -83,12 +83,12 @@ def index() -> str:
         for name, card in families().items()
         for env in card.content["env"]
     ]
-    title = "# Environments\n\nEvery registered id, and the page of its family.\n"
+    title = "# Environments\n\nEvery registered id, with the page of its family.\n"
     return title + "\n" + _table(("id", "data", "task", "reward"), rows)
 
 
 def table_of_data() -> str:
-    """One row a family, for the page about data."""
+    """One row per family, for the page about data."""
     rows = []
     for name, card in families().items():
         content, sizes = card.content, card.content.get("sizes", {})
@@ -107,21 +107,21 @@ def table_of_data() -> str:
 
 
 def pages() -> dict[Path, str]:
-    """Every file that is made here, with its whole text."""
+    """Every generated file, with its whole text."""
     made = {DOCS / "environments" / f"{name}.md": page(card) for name, card in families().items()}
     data = DOCS / "data.md"
     text = data.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise ValueError(f"{data} lacks the lines {BEGIN!r} and {END!r}, between which the table stands")
+        raise ValueError(f"{data} lacks the lines {BEGIN!r} and {END!r} around its table")
     made[DOCS / "environments" / "index.md"] = index()
     made[data] = f"{before}{BEGIN}\n\n{table_of_data()}\n{END}{after}"
     return made
 
 
 def stale() -> list[Path]:
-    """The files whose text is not what the cards say, and pages of families that are no more."""
+    """The files whose text differs from what the cards give, and pages of families that no longer exist."""
     made = pages()
     there = set((DOCS / "environments").glob("*.md"))
     changed = [path for path, text in made.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
@@ -129,22 +129,26 @@ def stale() -> list[Path]:
 
 
 def _action(card: Card) -> str:
-    """The default format, and the ids that take another."""
+    """The default format, and the ids with another one."""
     others = [(env["id"], env["action"]) for env in card.content["env"] if "action" in env]
     lines = [f"`{name}` takes the format `{action}`, see [tasks](../tasks.md)." for name, action in others]
     return ACTION + "".join(f"\n{line}\n" for line in lines)
 
 
 def _what(env: Mapping[str, Any]) -> str:
-    """What the measure is taken of."""
-    ranked = {"order": "the candidates in the order that is written", "titles": "the items that the titles find"}
+    """What the measure is computed on."""
+    ranked = {"order": "the candidates in the written order", "titles": "the items that the titles find"}
     return ranked.get(str(env.get("action")), "the ranking that the text finds")
 
 
 def _reward(card: Card) -> str:
     lines = [
         f"`{env['id']}`: {_measure(env)} of {_what(env)}"
-        + (f", over {env['turns']} turns, of which each pays what it adds to the best before" if "turns" in env else "")
+        + (
+            f", over {env['turns']} turns, each of which pays what it adds to the best turn before it"
+            if "turns" in env
+            else ""
+        )
         + "."
         for env in card.content["env"]
     ]
@@ -157,8 +161,8 @@ def _reward(card: Card) -> str:
         )
         options = "".join(f", `{key}={_literal(value)}`" for key, value in paper.get("options", {}).items())
         lines.append(
-            '\n`protocol="paper"` takes Rec-R1\'s prompt, answer format and reward table (-2 for a wrong format, 0.1 + NDCG '
-            f"where that is above 0); cut-offs: {cutoffs}{options}."
+            '\n`protocol="paper"` takes Rec-R1\'s prompt, answer format and reward (-2 for a wrong format, 0 for an NDCG of 0, '
+            f"otherwise 0.1 + NDCG); cut-offs: {cutoffs}{options}."
         )
     if card.content["task"] == NEXT_ITEM:
         lines.append("\n" + HISTORY_NOTE.rstrip())
@@ -178,7 +182,7 @@ def _data(card: Card) -> Iterator[str]:
         fetched = any(card.is_fetched(task_id) for task_id in card.ids)
         first = "The data are fetched on first use, see [data](../data.md). " if fetched else ""
         yield f"{first}{_coded(_angled(_flowing(how)))}\n"
-    yield "Options of the loader, given to `gym.make` or `make_task`:\n"
+    yield "Options of the loader, for `gym.make` or `make_task`:\n"
     meanings = dict(_documented(resolve(content["loader"])))
     rows = [(f"`{key}`", f"`{_literal(value)}`", meanings.get(key, "")) for key, value in card.options.items()]
     yield _table(("option", "default", "meaning"), rows)
@@ -189,7 +193,7 @@ def _ids(card: Card) -> Iterator[str]:
     for env in card.content["env"]:
         options = ", ".join(f"`{key}={_literal(value)}`" for key, value in env.get("options", {}).items())
         rows.append((f"`{env['id']}`", env["summary"], str(env["recommender"]), _measure(env), options or "none"))
-    yield _table(("id", "what to do", "recommender", "reward", "options of its own"), rows)
+    yield _table(("id", "what to do", "recommender", "reward", "options"), rows)
     first = card.ids[0]
     missing = "" if card.embedded or card.is_fetched(first) else f', {card.content.get("needs", "data_dir")}="..."'
     yield f'```python skip\nimport gymnasium as gym\nimport rec_gym\n\nenv = gym.make("{first}"{missing})\n```\n'
@@ -197,12 +201,12 @@ def _ids(card: Card) -> Iterator[str]:
 
 def _baselines(baselines: Sequence[dict[str, Any]]) -> str:
     if not baselines:
-        return "None has been measured yet.\n"
+        return "None measured yet.\n"
     rows = [
         (entry["data"], entry["policy"], *(f"{entry[name]:.4f}" if name in entry else "" for name in MEASURES))
         for entry in baselines
     ]
-    return "BM25 with the settings of the card.\n\n" + _table(("data", "policy", *MEASURES), rows)
+    return "BM25 with the card's settings.\n\n" + _table(("data", "policy", *MEASURES), rows)
 
 
 def _first_baseline(baselines: Sequence[dict[str, Any]]) -> str:
@@ -213,7 +217,7 @@ def _first_baseline(baselines: Sequence[dict[str, Any]]) -> str:
 
 
 def _documented(loader: object) -> Iterator[tuple[str, str]]:
-    """The options of a loader, as the `Args` of its docstring describe them."""
+    """The options of a loader, as the `Args` section of its docstring describes them."""
     text = inspect.getdoc(loader) or ""
     section = re.search(r"^Args:\n(.*?)(?=^\S|\Z)", text, re.DOTALL | re.MULTILINE)
     for name, meaning in re.findall(
@@ -228,7 +232,7 @@ def _measure(env: dict[str, Any]) -> str:
 
 
 def _size(sizes: dict[str, object], kind: str) -> str:
-    """The sizes of a kind that the card states: `items`, or all that end in the kind's word (`train requests`)."""
+    """The sizes of one kind in the card: `items`, or all that end in the kind's word (`train requests`)."""
     words = {
         "items": ("items", "products"),
         "requests": ("requests", "queries", "users"),
@@ -239,7 +243,7 @@ def _size(sizes: dict[str, object], kind: str) -> str:
         for key, value in sizes.items()
         if any(re.search(rf"\b{word}\b", key) for word in words[kind])
     ]
-    return "; ".join(found[:6]) or "that of the data"
+    return "; ".join(found[:6]) or "depends on the data"
 
 
 def _count(value: object) -> str:
@@ -255,12 +259,12 @@ def _flowing(text: str) -> str:
 
 
 def _coded(text: str) -> str:
-    """Settings such as domain="Baby" or limit=... become code."""
+    """Formats settings such as domain="Baby" or limit=... as code."""
     return re.sub(r'\b\w+=(?:"[^"]*"|\.\.\.)', lambda match: f"`{match[0]}`", text)
 
 
 def _angled(text: str) -> str:
-    """Addresses become links, and placeholders in angle brackets stay what they are."""
+    """Turns addresses into links, and keeps placeholders in angle brackets as they are."""
     text = text.replace("<", r"\<")
     return re.sub(r"https?://[^\s,;)]*[^\s,;).]", lambda match: f"<{match[0]}>", text)
 
@@ -273,7 +277,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def main() -> None:
     """Writes the pages, or checks them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="only name what is stale")
+    parser.add_argument("--check", action="store_true", help="only name the stale files")
     check = parser.parse_args().check
     changed = stale()
     made = pages()

@@ -1,15 +1,15 @@
-"""Two rewards in turns: the ranking measure, and naming what a request asks for.
+"""Two alternating rewards: the ranking measure, and naming what a request asks for.
 
     python examples/alternate_tasks.py --auxiliary-every 2 --output runs/alternating   # every second step
-    python examples/alternate_tasks.py --auxiliary-every 0 --output runs/metric        # the measure alone
+    python examples/alternate_tasks.py --auxiliary-every 0 --output runs/metric        # only the measure
 
 The policy is the demo's: up to eight English nouns, drawn independently, that are appended to the request. Both arms take the
 same number of steps and see the same requests in the same order.
 
-What the two rewards know is not the same. The measure comes from the recommender's ranking and the gains of the request. The
+The two rewards do not know the same. The measure comes from the recommender's ranking and the gains of the request. The
 auxiliary reward also reads the catalogue: type, material, colour, size and use of the items that answer a train request
-exactly. It tells the policy the shop's own words for the request, which the measure never does. It is made for train requests
-only, and none of it is used in the evaluation.
+exactly. It tells the policy the shop's own words for the request, which the measure never does. It is made only for train
+requests, and the evaluation does not use it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from rec_gym.words import words
 
 from runs import RunFolder
 
-# What `--set` lies over.
+# Defaults that `--set` overrides.
 SETTINGS = {"action": "append", "reward": {"measure": "ndcg@100", "terms": {"ndcg@10": 1.0}}}
 
 
@@ -51,21 +51,21 @@ class Arguments:
     set: tuple[str, ...] = ()
     "settings of the environment, KEY=VALUE with VALUE in TOML; by default completions are appended, and NDCG@100 + NDCG@10"
     auxiliary_every: int = 2
-    "one step in so many is paid by the auxiliary reward; 0 for the ranking measure alone"
+    "the auxiliary reward pays every so many steps; 0 for only the ranking measure"
     steps: int = 600
-    "training steps, those with the auxiliary reward included"
+    "training steps, including those with the auxiliary reward"
     prompts: int = 64
-    "requests in a step"
+    "requests per step"
     group_size: int = 16
-    "completions of each request, whose mean reward is the baseline"
+    "completions per request; their mean reward is the baseline"
     measures: tuple[str, ...] = ("ndcg@10", "ndcg@100", "constraints@10")
-    "what is evaluated; the first one on val while training"
+    "measures to evaluate; the first one also on val while training"
     val_every: int = 100
     "steps between evaluations on val; 0 for none"
     test_splits: tuple[str, ...] = ("test", "ood-combination", "ood-phrasing", "ood-type")
-    "splits that are evaluated once, at the end"
+    "splits to evaluate once, at the end"
     seed: int = 0
-    "of the draws and of the order of requests"
+    "seed of the draws and of the order of requests"
 
 
 class Naming:
@@ -103,7 +103,7 @@ class Naming:
         return frozenset(self._stemmer.stemWords(words(text)))
 
     def score(self, request_ids: Sequence[str], completions: Sequence[str]) -> np.ndarray:
-        """F1 between the words that were written and those of the answer, float64 [n], from 0 to 1.
+        """F1 between the written words and those of the answer, float64 [n], from 0 to 1.
 
         Args:
             request_ids: n train requests.
@@ -117,7 +117,7 @@ class Naming:
 
 
 def train(a: Arguments, env: Any, log: Callable[[dict[str, float]], None]) -> WordPolicy:
-    """Trains a policy with the two rewards in turns; logs both for each step, and which of them trained."""
+    """Trains a policy with alternating rewards; logs both for each step, and which of them trained."""
     policy = WordPolicy(english_nouns(), LearnerSettings(seed=a.seed))
     task = env.unwrapped.task
     naming = Naming(task) if a.auxiliary_every else None
@@ -147,13 +147,13 @@ def train(a: Arguments, env: Any, log: Callable[[dict[str, float]], None]) -> Wo
 
 
 def main(a: Arguments) -> None:
-    """Trains one arm, evaluates once, and saves what came of it."""
+    """Trains one arm, evaluates it once, and saves the results."""
     if a.auxiliary_every < 0:
         raise SystemExit(f"--auxiliary-every is 0 (never) or a number of steps, not {a.auxiliary_every}")
     settings = SETTINGS | overrides_of(None, a.set)
     env: Any = gym.make_vec(a.id, num_envs=a.prompts * a.group_size, group_size=a.group_size, **settings)
     if env.unwrapped.task.turns.limit > 1:
-        raise SystemExit(f"words are drawn from the request alone, in one turn; {a.id} needs --set turns=1")
+        raise SystemExit(f"words are drawn from the request only, in one turn; {a.id} needs --set turns=1")
     folder = RunFolder(a.output, a)  # last, so that a mistyped argument leaves no folder behind
     folder.go_on_after(0)
     policy = train(a, env, folder.log)

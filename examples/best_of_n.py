@@ -31,15 +31,15 @@ from rec_gym.policies import POLICIES, Policy, make_policy
 
 from runs import facts, plain, save_plot
 
-BATCH_SIZE = 1024  # completions at once, at the most
+BATCH_SIZE = 1024  # completions per call, at most
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """What a run can be told."""
+    """Settings of a run."""
 
     id: str = "RecR1-CornerShop-BM25-v0"
-    "environment, whose episodes have one turn"
+    "environment; its episodes must have one turn"
     set: tuple[str, ...] = ()
     "settings of the environment, KEY=VALUE with VALUE in TOML, such as items=600 reward=ndcg@10"
     data_dir: Path | None = None
@@ -47,21 +47,21 @@ class Arguments:
     policy: str = "random-words"
     "a name, or MODULE_OR_FILE:NAME[:ARG]; it should draw its completions"
     split: str = TRAIN
-    "the requests"
+    "split of the requests"
     requests: int = 0
-    "how many of them are drawn, the same ones as by `rec-gym evaluate`; 0 for all"
+    "number of requests to draw, the same ones as `rec-gym evaluate` draws; 0 for all"
     completions: int = 16
-    "N: draws for each request"
+    "N: completions per request"
     seed: int = 0
-    "of the policies that take one"
+    "seed of policies that take one"
     output: Path = Path("runs/best-of-n")
     "folder for result.json and best_of_n.png"
     best: Path | None = None
     "JSONL file for the best completion of each train request"
     above: float = 0.0
-    "only completions whose reward is greater are written there"
+    "write only completions with a greater reward"
     any_split: bool = False
-    "let --best write requests of another split than train, which must not be trained on"
+    "let --best write requests of splits other than train; do not train on them"
 
 
 def expected_best(rewards: np.ndarray, n: int) -> np.ndarray:
@@ -86,11 +86,11 @@ def expected_best(rewards: np.ndarray, n: int) -> np.ndarray:
 def draw(task: Task, arguments: Arguments, request_ids: Sequence[str]) -> tuple[list[list[str]], np.ndarray]:
     """Draws N completions for each request and scores them.
 
-    A policy of the package draws by its seed, so that N of them are made. A policy of one's own is asked once: it finds each
+    A policy of the package draws by its seed, so that N of them are made. A custom policy is called once, and gets each
     row N times, side by side.
 
     Returns:
-        The completions, one list a request, and their rewards, float64 [requests, N].
+        The completions, one list per request, and their rewards, float64 [requests, N].
     """
     count = arguments.completions
     own = arguments.policy.partition(":")[0] not in POLICIES
@@ -114,17 +114,17 @@ def draw(task: Task, arguments: Arguments, request_ids: Sequence[str]) -> tuple[
 
 
 def written(policy: Policy, rows: list[dict[str, Any]]) -> list[str]:
-    """The policy's completions, one a row."""
+    """The policy's completions, one per row."""
     completions = list(policy(rows))
     if len(completions) != len(rows):
-        raise ValueError(f"the policy wrote {len(completions)} completions for {len(rows)} rows; write one a row")
+        raise ValueError(f"the policy wrote {len(completions)} completions for {len(rows)} rows; write one per row")
     return completions
 
 
 def report(rewards: np.ndarray, users: np.ndarray) -> list[dict[str, float | None]]:
     """Mean over requests of the expected best of n, for n = 1, 2, 4 ... and N.
 
-    Its 95% interval has the bounds None where there are too few requests or users for one.
+    The bounds of its 95% interval are None if there are too few requests or users for one.
     """
     size = rewards.shape[1]
     counts = [*(2**power for power in range(size.bit_length()) if 2**power < size), size]
@@ -140,7 +140,7 @@ def report(rewards: np.ndarray, users: np.ndarray) -> list[dict[str, float | Non
 def best_rows(
     task: Task, ids: Sequence[str], texts: list[list[str]], rewards: np.ndarray, above: float
 ) -> list[dict[str, Any]]:
-    """The best completion of each request, the first of equals, where its reward is greater than `above`."""
+    """The best completion of each request, the first of equals, if its reward is greater than `above`."""
     best = rewards.argmax(axis=1)
     rows = task.rows_of(task.start(ids))
     return [
@@ -156,13 +156,13 @@ def best_rows(
 
 
 def write_lines(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Writes one JSON object a line, whole or not at all."""
+    """Writes one JSON object per line, the whole file or nothing."""
     with atomic_path(path) as temporary:
         temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
 def plot(table: list[dict[str, float | None]], title: str, path: Path) -> None:
-    """Draws the curve as a PNG, where matplotlib is installed."""
+    """Draws the curve as a PNG, if matplotlib is installed."""
 
     def draw_curve(axes: Any) -> None:
         keys = ("n", "reward", "low", "high")
@@ -192,7 +192,7 @@ def main(arguments: Arguments) -> None:
     table = report(rewards, task.dataset.column("user", task.rows_in_split[places]))
     distinct = float(np.mean([len(set(drawn)) for drawn in texts]))
     print(f"{a.id}, split {a.split}, {len(ids):,} requests, policy {a.policy}")
-    print(f"{a.completions} completions of each request, {distinct:.1f} of them different (mean)")
+    print(f"{a.completions} completions per request, {distinct:.1f} of them different (mean)")
     print("best of n, chosen by the true reward: an upper bound on what choosing can give\n")
     print("     n  reward  95% interval")
     for row in table:

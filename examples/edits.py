@@ -3,7 +3,7 @@
     python examples/best_of_n.py --policy examples/edits.py:Edits
     python examples/tree_search.py --policy examples/edits.py:Edits
 
-Each copy of a row gets an edit of its own, so that there is something to choose from.
+Each copy of a row gets a different edit, so that there is something to choose from.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _SEARCH, _TITLE = re.compile(r"^Search \d+: ", re.MULTILINE), re.compile(r"^  \d
 
 
 class Edits:
-    """Drops a word, adds an English noun, or adds or puts in a word of the titles that the row shows.
+    """Drops a word, adds an English noun, or adds or substitutes a word from the titles that the row shows.
 
     The draw depends on the seed, the row's prompt and which copy of the row it is.
     """
 
     def __init__(self, seed: int = 0) -> None:
-        self.seed, self.nouns = int(seed), english_nouns()  # a policy's argument comes as a text
+        self.seed, self.nouns = int(seed), english_nouns()  # a policy's argument is text
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         """One edit for each row."""

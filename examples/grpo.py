@@ -1,4 +1,4 @@
-"""The trainer of `train_grpo.py`: draws groups of completions, and learns from what sets them apart.
+"""The trainer of `train_grpo.py`: draws groups of completions, and learns from their differences.
 
 Group Relative Policy Optimization (Shao et al. 2024) with a clipped objective, in plain torch.
 """
@@ -56,18 +56,16 @@ class Trainer:
         settings = {"action": "append"} | overrides_of(a.data_dir, a.set)
         self.env: Any = gym.make_vec(a.id, num_envs=members, group_size=a.group_size, **settings)
         self.task = self.env.unwrapped.task
-        # Made now, so that a split that is not there is said before the work and not after it.
+        # Made now, so that a missing split is reported before the work and not after it.
         self.val = self.task.replace(split="val") if a.val_every else None
         for split in a.test_splits:
             self.task.replace(split=split)
         self.sampler = RequestSampler(len(self.task), a.seed)
-        # A LoRA adapter names the folder of its base: as an absolute path, so that it loads from everywhere.
+        # A LoRA adapter names the folder of its base model: as an absolute path, so that it loads from anywhere.
         model = str(Path(a.model).resolve()) if Path(a.model).exists() else a.model
         self.policy = HFPolicy(model, lora_rank=a.lora_rank, device=a.device, seed=a.seed)
         if isinstance(self.policy.model, PeftModel) and not a.lora_rank:
-            raise SystemExit(
-                f"{a.model} has a LoRA adapter; --lora-rank with its rank trains that, nothing trains all weights"
-            )
+            raise SystemExit(f"{a.model} has a LoRA adapter; set --lora-rank to its rank to train it")
         stated = {
             name: getattr(a, name) for name in ("reads", "max_new_tokens", "max_prompt_tokens") if getattr(a, name)
         }
@@ -87,7 +85,7 @@ class Trainer:
         drawn = time.perf_counter()
         groups = returns.reshape(a.prompts, a.group_size)
         if number < a.floor_steps:
-            # A policy that knows nothing yet mostly does harm, and would learn to write what changes nothing.
+            # A policy that knows nothing yet mostly does harm, and would learn to write words without effect.
             groups = np.maximum(groups, self.task.score(ids, [""] * len(ids)).rewards[:, None])
         deviation = groups.std(axis=1, keepdims=True)
         flat = deviation <= 1e-9  # such a group teaches nothing; it is counted, and not computed
@@ -122,7 +120,7 @@ class Trainer:
             rows = self.task.rows_of([self.env.unwrapped.episodes[member] for member in members])
             with self.precision:
                 samples = self.policy.sample(rows, self.arguments.temperature, seed=seed + (len(turns) << 20))
-            # A member that has ended plays on, on another request, and is not looked at.
+            # A member that has ended continues on another request, and is ignored.
             actions = np.full(self.env.num_envs, "", dtype=object)
             actions[members] = samples.texts
             _, rewards, ended, *_ = self.env.step(actions.tolist())
@@ -139,7 +137,7 @@ class Trainer:
     def learn(
         self, turns: list[Turn], advantages: np.ndarray, learnt: np.ndarray, rate: float, random: np.random.Generator
     ) -> dict[str, float]:
-        """Moves the weights up the clipped objective, `updates` times over equal parts of the batch."""
+        """Ascends the clipped objective, `updates` times over equal parts of the batch."""
         a = self.arguments
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -159,11 +157,11 @@ class Trainer:
         return {key: value / (1.0 if key == "gradient" else tokens) for key, value in sums.items()}
 
     def clip_gradient(self) -> torch.Tensor:
-        """Clips the gradient and returns its norm; one that is not finite ends the run, before it ends the weights."""
+        """Clips the gradient and returns its norm; one that is not finite ends the run, before it spoils the weights."""
         return torch.nn.utils.clip_grad_norm_(self.weights, self.arguments.clip_gradient, error_if_nonfinite=True)
 
     def backward(self, turn: Turn, places: np.ndarray, advantages: np.ndarray, size: int, sums: dict) -> None:
-        """Adds the gradient of some completions; every token of the optimiser step counts the same, 1 / size."""
+        """Adds the gradient of some completions; every token of the optimiser step has the same weight, 1 / size."""
         a, samples = self.arguments, turn.samples.take(places)
         weighed = torch.tensor(advantages, dtype=torch.float32, device=self.policy.device)[:, None]
         with self.precision:
@@ -186,7 +184,7 @@ class Trainer:
 
     @torch.no_grad()
     def remember(self, turns: list[Turn]) -> None:
-        """Keeps the log-probabilities of the policy that drew, for several updates."""
+        """Stores the log-probabilities of the policy that drew, for several updates."""
         for turn in turns:
             parts = np.array_split(np.arange(len(turn.members)), -(-len(turn.members) // self.arguments.micro_batch))
             width = turn.samples.written.shape[1]
@@ -195,7 +193,7 @@ class Trainer:
             turn.logs = torch.cat([torch.nn.functional.pad(part, (0, width - part.shape[1])) for part in logs])
 
     def written(self, rows: Sequence[dict[str, Any]]) -> list[str]:
-        """The policy in the precision of the training; the recommender keeps its own."""
+        """The policy in the precision of training; the recommender keeps its own."""
         with self.precision:
             return self.policy(rows)
 
@@ -207,13 +205,13 @@ class Trainer:
         return float(found.values(measure).mean())
 
     def save(self, steps: int) -> None:
-        """A checkpoint; the one before it goes when this one is whole."""
+        """A checkpoint; the previous one is removed when this one is complete."""
         with atomic_path(self.arguments.output / "checkpoint") as folder:
             self.policy.save(folder)
             torch.save({"steps": steps, "optimiser": self.optimiser.state_dict()}, folder / "training.pt")
 
     def restore(self) -> int:
-        """Goes back to the checkpoint, where there is one; returns the steps that it has behind it."""
+        """Restores the checkpoint, if there is one; returns the number of steps before it."""
         folder = self.arguments.output / "checkpoint"
         if not folder.is_dir():
             return 0
@@ -224,7 +222,7 @@ class Trainer:
 
 
 def micro_batches(parts: list[tuple[Turn, int]], size: int) -> Iterator[tuple[Turn, np.ndarray]]:
-    """Completions of one turn together, `size` at the most."""
+    """Completions of one turn together, at most `size`."""
     for turn in {id(turn): turn for turn, _ in parts}.values():
         places = np.sort([place for other, place in parts if other is turn])
         for start in range(0, len(places), size):

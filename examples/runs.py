@@ -1,4 +1,4 @@
-"""What examples leave behind: the folder of a training run, the facts that a number is read with, pictures."""
+"""What examples write: the folder of a training run, the facts that belong to a number, plots."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RunFolder:
     """`arguments.json`, `metrics.jsonl` and, at the end, `run.json`, `curve.png` and `evaluation-SPLIT.json`.
 
     Args:
-        folder: where; one run with the same arguments may be there already, and goes on.
+        folder: where to write; a run with the same arguments in it is continued.
         arguments: a dataclass.
 
     Raises:
@@ -51,14 +51,14 @@ class RunFolder:
         return [json.loads(line) for line in self._log.read_text().splitlines()] if self._log.is_file() else []
 
     def go_on_after(self, steps: int) -> None:
-        """Drops what was logged after the last checkpoint: those steps are done again. Called once, before any `log`."""
+        """Drops what was logged after the last checkpoint: those steps are repeated. Called once, before any `log`."""
         self._board = _summary_writer(self.folder / "tensorboard", steps + 1)
         lines = self._log.read_text().splitlines() if self._log.is_file() else []  # the last one may be cut off
         with atomic_path(self._log) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in lines[:steps]))
 
     def log(self, found: dict[str, float]) -> None:
-        """Keeps the numbers of a step; `found["step"]` is its number.
+        """Logs the numbers of a step; `found["step"]` is its number.
 
         `processor_seconds` is added: what this process worked since the line before, on all cores together.
         """
@@ -100,7 +100,7 @@ class RunFolder:
 
 
 def facts(task_id: str) -> dict[str, Any]:
-    """What a number has to be read with: environment, card, version and machine."""
+    """The facts that belong to a number: environment, card, version and machine."""
     return {
         "id": task_id,
         "card_sha256": card_of(task_id).hash,
@@ -112,7 +112,7 @@ def facts(task_id: str) -> dict[str, Any]:
 
 
 def _accelerator() -> dict[str, str]:
-    """The GPU, where torch is loaded and finds one."""
+    """The GPU, if torch is loaded and finds one."""
     torch = sys.modules.get("torch")
     return {"gpu": torch.cuda.get_device_name()} if torch and torch.cuda.is_available() else {}
 
@@ -123,7 +123,7 @@ def plain(arguments: Any) -> dict[str, Any]:
 
 
 def plot(curve: Sequence[dict[str, float]], measure: str, path: Path) -> None:
-    """Draws reward and val as a PNG, where matplotlib is installed."""
+    """Draws reward and val as a PNG, if matplotlib is installed."""
 
     def draw(axes: Any) -> None:
         for key, label, style in (("reward", "reward", "-"), ("val", f"val {measure}", ".-")):
@@ -140,7 +140,7 @@ def save_plot(path: Path, draw: Callable[[Any], None]) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        print(f"no {path.name} without matplotlib: pip install 'rec-gym[plot]'")
+        print(f"no {path.name} without matplotlib: pip install matplotlib")
         return
     figure = Figure(figsize=(7, 4), layout="constrained")
     draw(figure.subplots())
@@ -149,7 +149,7 @@ def save_plot(path: Path, draw: Callable[[Any], None]) -> None:
 
 
 def _summary_writer(folder: Path, first: int) -> Any:
-    """TensorBoard's writer, which forgets the steps from `first` on; None where it is not installed."""
+    """TensorBoard's writer, which forgets the steps from `first` on; None if it is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

@@ -3,8 +3,8 @@
     python examples/make_model.py tiny models/tiny
     python examples/train_grpo.py --model models/tiny --output runs/tiny
 
-A run that was killed goes on from its last checkpoint, with the same curve, when it is started again with the same
-arguments. The output folder holds `metrics.jsonl`, `curve.png`, `model/`, `run.json` and `evaluation-SPLIT.json`.
+A killed run resumes from its last checkpoint, with the same curve, if it is started again with the same arguments. The
+output folder holds `metrics.jsonl`, `curve.png`, `model/`, `run.json` and `evaluation-SPLIT.json`.
 """
 
 from __future__ import annotations
@@ -30,43 +30,43 @@ class Arguments:
     data_dir: Path | None = None
     "folder with the data, for ids that need one"
     measure: str = "ndcg@10"
-    "what is evaluated"
+    "measure to evaluate"
     steps: int = 200
     "batches of rollouts"
     prompts: int = 32
-    "requests in a batch"
+    "requests per batch"
     group_size: int = 16
-    "completions for each request"
+    "completions per request"
     reads: str = ""
     "what the model reads of a row: messages, prompt or text; by default the model's own setting, as for the next two"
     max_new_tokens: int = 0
-    "tokens of a completion at the most"
+    "maximum number of tokens of a completion"
     max_prompt_tokens: int = 0
-    "tokens of a prompt at the most; a longer one loses its beginning"
+    "maximum number of tokens of a prompt; a longer one loses its beginning"
     temperature: float = 1.0
-    "of the draws while training; evaluation takes the likeliest tokens"
+    "temperature of the draws in training; evaluation decodes greedily"
     learning_rate: float = 1e-3
-    "of AdamW"
+    "learning rate of AdamW"
     warmup: int = 5
     "steps until the learning rate is reached"
     updates: int = 1
-    "optimiser steps for each batch"
+    "optimiser steps per batch"
     micro_batch: int = 256
-    "completions in one forward pass; gradients are accumulated over them"
+    "completions per forward pass; gradients are accumulated"
     floor_steps: int = 0
-    "steps at the beginning in which a return below that of the empty completion counts as that one"
+    "initial steps in which a return below that of the empty completion is raised to it"
     positive: bool = False
-    "learn from the completions that are better than their group's mean only"
+    "learn only from completions above their group's mean"
     clip: float = 0.2
-    "the ratio of new to old probability counts within 1 - clip and 1 + clip"
+    "the ratio of new to old probability is clipped to 1 - clip ... 1 + clip"
     clip_gradient: float = 1.0
-    "greatest norm of a gradient"
+    "maximum norm of a gradient"
     divide: bool = True
-    "divide a group's advantages by its deviation"
+    "divide a group's advantages by its standard deviation"
     damping: float = 0.05
     "added to that deviation, so that tiny differences stay small"
     kl: float = 0.0
-    "weight of the divergence from the model at the start"
+    "weight of the divergence from the initial model"
     entropy: float = 0.0
     "weight of the entropy of the draws, which keeps a policy trying"
     lora_rank: int = 0
@@ -74,24 +74,24 @@ class Arguments:
     bf16: bool = False
     "compute in bfloat16, evaluations too; the weights stay float32"
     device: str = ""
-    "by default a GPU where there is one"
+    "by default a GPU, if there is one"
     val_every: int = 20
     "steps between evaluations on val"
     val_requests: int = 200
-    "requests of val that are evaluated while training; 0 for all"
+    "requests of val to evaluate while training; 0 for all"
     test_splits: tuple[str, ...] = ("test",)
-    "splits that are evaluated once, at the end"
+    "splits to evaluate once, at the end"
     test_requests: int = 0
     "requests of each of them; 0 for all"
     checkpoint_every: int = 50
     "steps between checkpoints"
     seed: int = 0
-    "of the draws, of the order of requests and of a new adapter"
+    "seed of the draws, of the order of requests and of a new adapter"
 
 
 def main(arguments: Arguments) -> None:
-    """Trains, evaluates on val on the way, and on test once at the end."""
-    # Only now, so that --help does not wait for torch.
+    """Trains, evaluates on val while training, and on test once at the end."""
+    # Imported here, so that --help does not wait for torch.
     from rec_gym.cache import atomic_path
     from rec_gym.progress import track
 

@@ -5,7 +5,7 @@
         --policy raw,rec_gym.adapters.sb3:load_policy:runs/sb3/policy
 
 The output folder holds `policy/`, `metrics.jsonl` (the curve), `run.json` (with the curve and the arguments) and
-`evaluation-SPLIT.json`. Needs `pip install 'rec-gym[sb3]'`.
+`evaluation-SPLIT.json`. Needs the extra `sb3`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from rec_gym.progress import Bar
 
 from runs import RunFolder
 
-# What `--set` lies over; ndcg@100 tells completions apart that ndcg@10 does not.
+# Defaults that `--set` overrides; ndcg@100 distinguishes completions that ndcg@10 does not.
 SETTINGS = {"action": "append", "reward": {"measure": "ndcg@100", "terms": {"ndcg@10": 1.0}}}
 
 
@@ -53,31 +53,31 @@ class Arguments:
     data_dir: Path | None = None
     "folder with the data, for ids that need one"
     measure: str = "ndcg@10"
-    "what is evaluated, on val and at the end, whatever the reward is"
+    "measure to evaluate, on val and at the end, whatever the reward"
     algorithm: Literal["ppo", "maskable"] = "ppo"
-    "maskable: MaskablePPO, which writes no word that the request holds already"
+    "maskable: MaskablePPO, which writes no word that is already in the request"
     rollouts: int = 300
     "batches of experience"
     members: int = 1024
-    "episodes side by side"
+    "parallel episodes"
     steps: int = 1
-    "turns of each member in a rollout"
+    "turns per member and rollout"
     vocabulary: Path | None = None
-    "file of the words that can be written, one a line; by default 1,199 English nouns"
+    "file of the words that can be written, one per line; by default 1,199 English nouns"
     slots: int = 8
-    "words in a completion at the most"
+    "maximum number of words in a completion"
     buckets: int = 4096
-    "words and word pairs of a text are hashed into so many numbers"
+    "length of the vector into which words and word pairs are hashed"
     baseline: Literal["raw", "none"] = "raw"
-    "raw: what is learned from is the reward above that of the request's own text"
+    "raw: learn from the reward above that of the request's own text"
     learning_rate: float = 0.04
-    "of Adam"
+    "learning rate of Adam"
     epochs: int = 4
     "passes over each rollout"
     batch_size: int = 1024
-    "completions in an optimiser step"
+    "completions per optimiser step"
     clip: float = 0.2
-    "the ratio of new to old probability counts within 1 - clip and 1 + clip"
+    "the ratio of new to old probability is clipped to 1 - clip ... 1 + clip"
     entropy: float = 0.01
     "weight of the entropy of the draws, which keeps words alive that help few requests"
     gamma: float = 0.0
@@ -85,11 +85,11 @@ class Arguments:
     val_every: int = 20
     "rollouts between evaluations on val; 0 for none"
     test_splits: tuple[str, ...] = ("test", "ood-combination", "ood-phrasing", "ood-type")
-    "splits that are evaluated once, at the end"
+    "splits to evaluate once, at the end"
     threads: int = 1
-    "of torch: more than one only slows down networks as small as these"
+    "threads of torch; more than one only slows down networks as small as these"
     seed: int = 0
-    "of the draws and of the order of requests"
+    "seed of the draws and of the order of requests"
 
 
 def make_env(a: Arguments) -> QueryEditVecEnv:
@@ -111,7 +111,7 @@ def make_env(a: Arguments) -> QueryEditVecEnv:
     there = env.task.dataset.splits
     for split in (*a.test_splits, *(["val"] if a.val_every else [])):
         if split not in there:
-            raise SystemExit(f"there is no split {split!r} in {a.id}; there are: {', '.join(there)}")
+            raise SystemExit(f"{a.id} has no split {split!r}; choose from: {', '.join(there)}")
     return env
 
 
@@ -134,7 +134,7 @@ def make_model(a: Arguments, env: QueryEditVecEnv) -> PPO | MaskablePPO:
 
 
 class Curve(BaseCallback):
-    """Keeps the numbers of each rollout, and val on the way."""
+    """Logs the numbers of each rollout, and evaluates on val."""
 
     def __init__(self, a: Arguments, folder: RunFolder, on_val: Callable[[], float], bar: Bar) -> None:
         super().__init__()
@@ -166,11 +166,11 @@ class Curve(BaseCallback):
             found["val"] = self.on_val()
         self.folder.log(found)
         self.bar.advance()
-        self.returns, self.start = [], time.perf_counter()  # the time that val takes is no training
+        self.returns, self.start = [], time.perf_counter()  # the time that val takes is not training
 
 
 def main(a: Arguments) -> None:
-    """Trains, evaluates on val on the way, and on the test splits once at the end."""
+    """Trains, evaluates on val while training, and on the test splits once at the end."""
     torch.set_num_threads(a.threads)
     env = make_env(a)
     folder = RunFolder(a.output, a)

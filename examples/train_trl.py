@@ -4,8 +4,8 @@
     python examples/train_trl.py --model models/smollm2 --lora-rank 16 --output runs/smollm2
     python examples/train_trl.py --model Qwen/Qwen2.5-0.5B-Instruct --id RecR1-CornerShopRefine-BM25-v0
 
-In an environment of several turns the searches are calls of a tool. The output folder holds `metrics.jsonl`, `curve.png`,
-`model/`, `run.json` and `evaluation-SPLIT.json`. Needs `pip install 'rec-gym[train]'`.
+In an environment of several turns each search is a tool call. The output folder holds `metrics.jsonl`, `curve.png`,
+`model/`, `run.json` and `evaluation-SPLIT.json`. Needs the extra `train`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Arguments:
     """Settings of a run."""
 
     model: str = "tiny"
-    "folder or hub name of the model to start from, or tiny: random weights and a tokenizer that are made on the spot"
+    "folder or hub name of the model to start from, or tiny: random weights and a tokenizer made on the spot"
     output: Path = Path("runs/trl")
     "folder of the run"
     id: str = "RecR1-CornerShop-BM25-v0"
@@ -57,23 +57,23 @@ class Arguments:
     data_dir: Path | None = None
     "folder with the data, for ids that need one"
     measure: str = "ndcg@10"
-    "what is evaluated, on val and at the end, whatever the reward is"
+    "measure to evaluate, on val and at the end, whatever the reward"
     steps: int = 100
-    "optimiser steps, one for each batch of rollouts"
+    "optimiser steps, one per batch of rollouts"
     prompts: int = 8
-    "requests in a batch, of each process"
+    "requests per batch and process"
     group_size: int = 8
-    "completions for each request"
+    "completions per request"
     max_new_tokens: int = 0
-    "tokens of a completion at the most, over several turns with the answers of the tool; 0 for 32, or 256 a turn"
+    "maximum number of tokens of a completion, over several turns including the tool's answers; 0 for 32, or 256 per turn"
     temperature: float = 1.0
-    "of the draws while training; evaluation takes the likeliest tokens"
+    "temperature of the draws in training; evaluation decodes greedily"
     learning_rate: float = 1e-4
-    "of AdamW at the start; it falls to 0 at the last step"
+    "initial learning rate of AdamW; it decreases to 0 at the last step"
     micro_batch: int = 64
-    "completions in one pass; gradients are accumulated over them, so that it divides prompts * group_size"
+    "completions per pass, which must divide prompts * group_size; gradients are accumulated"
     kl: float = 0.0
-    "weight of the divergence from the model at the start"
+    "weight of the divergence from the initial model"
     lora_rank: int = 0
     "train a LoRA adapter of this rank instead of all weights"
     bf16: bool = False
@@ -81,19 +81,19 @@ class Arguments:
     val_every: int = 20
     "steps between evaluations on val; 0 for none"
     val_requests: int = 200
-    "requests of val that are evaluated while training; 0 for all"
+    "requests of val to evaluate while training; 0 for all"
     val_batch: int = 64
-    "completions at once in an evaluation"
+    "completions per batch in an evaluation"
     test_splits: tuple[str, ...] = ("test",)
-    "splits that are evaluated once, at the end"
+    "splits to evaluate once, at the end"
     test_requests: int = 0
     "requests of each of them; 0 for all"
     seed: int = 0
-    "of everything that is drawn"
+    "seed of everything that is drawn"
 
 
 class Curve(TrainerCallback):
-    """Keeps the numbers of each step, and val on the way."""
+    """Logs the numbers of each step, and evaluates on val."""
 
     def __init__(self, folder: RunFolder, on_val: Callable[[], float], every: int, bar: Bar) -> None:
         self.folder, self.on_val, self.every, self.bar = folder, on_val, every, bar
@@ -111,7 +111,7 @@ class Curve(TrainerCallback):
 
 
 def tiny(task: rec_gym.Task, seed: int = 0) -> tuple[Any, Any]:
-    """A Llama with random weights, and a tokenizer trained on the task's prompts, with a chat template that has tools."""
+    """A Llama with random weights, and a tokenizer trained on the task's prompts, with a chat template that supports tools."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -135,9 +135,9 @@ def make_trainer(a: Arguments, task: rec_gym.Task) -> GRPOTrainer:
     if members % min(a.micro_batch, members):
         raise SystemExit(f"--micro-batch must divide prompts * group_size, {members}; {a.micro_batch} does not")
     for split in (*a.test_splits, *(["val"] if a.val_every else [])):
-        task.replace(split=split)  # one that is not there is better said before the training than after it
+        task.replace(split=split)  # a missing one is better reported before the training than after it
     set_seed(a.seed)
-    # A LoRA adapter names the folder of its base: as an absolute path, so that it loads from everywhere.
+    # A LoRA adapter names the folder of its base model: as an absolute path, so that it loads from anywhere.
     path = str(Path(a.model).resolve()) if Path(a.model).exists() else a.model
     model, tokenizer = tiny(task, a.seed) if a.model == "tiny" else load(path)
     config = GRPOConfig(
@@ -147,7 +147,7 @@ def make_trainer(a: Arguments, task: rec_gym.Task) -> GRPOTrainer:
         per_device_train_batch_size=min(a.micro_batch, members),
         gradient_accumulation_steps=max(1, members // a.micro_batch),
         max_completion_length=a.max_new_tokens or (256 * task.turns.limit if several else 32),
-        max_tool_calling_iterations=task.turns.limit + 1,  # the last titles are read, too
+        max_tool_calling_iterations=task.turns.limit + 1,  # the last titles are read too
         temperature=a.temperature,
         learning_rate=a.learning_rate,
         beta=a.kl,
@@ -175,7 +175,7 @@ def make_trainer(a: Arguments, task: rec_gym.Task) -> GRPOTrainer:
 
 
 def main(a: Arguments) -> None:
-    """Trains, evaluates on val on the way, and on the test splits once at the end; that is one process's work."""
+    """Trains, evaluates on val while training, and on the test splits once at the end; one process evaluates."""
     task = rec_gym.make_task(a.id, **overrides_of(a.data_dir, a.set))
     if a.steps < 1:
         raise SystemExit(

@@ -5,8 +5,8 @@
 
 After AlphaLLM (Tian et al. 2024, arXiv:2404.12253), whose critics are learned: here the reward itself is the critic. A node is an
 episode so far, an action a completion that a policy proposes, the value of an episode the best of its turns. The search reads
-the reward after every turn, as no policy may. What it finds on train is data to learn from, with a value for every turn; on
-another split it is an upper bound.
+the reward after every turn, which no policy may do. What it finds on train is data to learn from, with a value for every turn; on
+any other split it is an upper bound.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CHOSEN = "chosen by the true reward"
 
 @dataclass(frozen=True)
 class Arguments:
-    """What a run can be told."""
+    """Settings of a run."""
 
     id: str = "RecR1-CornerShopRefine-BM25-v0"
     "environment; give it turns with --set turns=3 if it has one"
@@ -43,25 +43,25 @@ class Arguments:
     data_dir: Path | None = None
     "folder with the data, for ids that need one"
     policy: str = "edits:Edits"
-    "what proposes completions, MODULE_OR_FILE:NAME[:ARG]; it should draw, so that a row's copies differ"
+    "what proposes completions, MODULE_OR_FILE:NAME[:ARG]; it should draw, so that copies of a row differ"
     split: str = TRAIN
-    "the requests"
+    "split of the requests"
     requests: int = 0
-    "how many of them are drawn; 0 for all"
+    "number of requests to draw; 0 for all"
     simulations: int = 48
-    "completions that are scored for each request"
+    "completions to score per request"
     width: int = 8
-    "completions that are proposed in each state"
+    "completions to propose per state"
     exploration: float = 0.02
     "weight of UCT's exploration, in shares of the reward's range"
     seed: int = 0
-    "of the policies that take one, such as edits.py"
+    "seed of policies that take one, such as edits.py"
     output: Path = Path("runs/tree-search")
     "folder for evaluation.json"
     data: Path | None = None
     "JSONL file for every turn of every tree, with its value"
     any_split: bool = False
-    "let --data write requests of another split than train, which must not be trained on"
+    "let --data write requests of splits other than train; do not train on them"
 
 
 @dataclass(eq=False)
@@ -147,7 +147,7 @@ def search(
 
 
 def select(root: Node, weight: float) -> Node:
-    """Goes down to a state with something to try: by UCT (Kocsis and Szepesvari 2006), finished branches left out."""
+    """Descends to a state with something to try: by UCT (Kocsis and Szepesvari 2006), finished branches left out."""
     node = root
     while node.spent:
         log_visits = math.log(node.visits)
@@ -166,7 +166,7 @@ def ask(task: Task, propose: Policy, nodes: Sequence[Node], width: int) -> None:
 
 
 def back_up(node: Node | None, value: float) -> None:
-    """Adds what a simulation found to every state on its way."""
+    """Adds the result of a simulation to every state on its path."""
     while node is not None:
         node.visits += 1
         node.total += value
@@ -174,7 +174,7 @@ def back_up(node: Node | None, value: float) -> None:
 
 
 def best(roots: Sequence[Node]) -> Node:
-    """The state with the best turn, the first of equals that lies least deep."""
+    """The state with the best turn, the first and shallowest of equals."""
     tried = (node for root in roots for node in root.walk() if node.parent)
     return max(tried, key=lambda node: (node.episode.best, -node.episode.turn))
 
@@ -214,7 +214,7 @@ class Replay:
 
 
 def compared(task: Task, propose: Policy, arguments: Arguments) -> tuple[list[Node], list[Evaluation], dict[str, Any]]:
-    """Tree search beside what as many calls of the task give without a tree; each is evaluated by replaying what it found.
+    """Tree search beside what as many calls of the task give without a tree; each is evaluated by replaying its best episodes.
 
     Returns:
         The trees, the evaluations, and how many completions were scored and proposed for a request.
@@ -225,7 +225,7 @@ def compared(task: Task, propose: Policy, arguments: Arguments) -> tuple[list[No
     chains = max(1, limit // turns)
     found = {
         "first proposal": search(task, propose, ids, 1, 1),
-        # Some proposals are the same, and each is scored once: twice as many are asked for.
+        # Some proposals are the same, and each is scored once, so twice as many are asked for.
         f"best of {limit}": search(task.replace(turns=1), propose, ids, limit, 2 * limit),
         f"best of {chains} episodes": search(task, propose, [name for name in ids for _ in range(chains)], turns, 1),
         "tree search": search(task, propose, ids, limit, arguments.width, arguments.exploration),
@@ -255,7 +255,7 @@ def main(arguments: Arguments) -> None:
     comparison = compare(evaluations)
     print_report(comparison)
     for name, count in counts.items():
-        print(f"{name}: {count['scored']:.1f} completions scored for a request, {count['proposed']:.1f} proposed")
+        print(f"{name}: {count['scored']:.1f} completions scored per request, {count['proposed']:.1f} proposed")
     output = a.output / "evaluation.json"
     save_json(output, comparison, {"arguments": plain(a), "completions": counts})
     print(f"Saved: {output}")

@@ -36,7 +36,7 @@ class TrainerPolicy:
         return self.tokenizer.batch_decode(written, skip_special_tokens=True)
 
     def with_tools(self, talks: list[list[dict[str, Any]]], tools: list[Callable]) -> list[dict[str, Any]]:
-        """The next message of each talk; it keeps the tokens up to its end, and how many of them are the prompt.
+        """The next message of each conversation; keeps the tokens up to its end, and how many of them are the prompt.
 
         As in training the tokens that were written are read again, not the message rendered once more, and the talk with
         its answers has `max_new_tokens`: an answer that does not fit, or no longer fits into the model, ends it.
@@ -60,7 +60,7 @@ class TrainerPolicy:
 
     @torch.no_grad()
     def write(self, prompts: list[list[int]], room: list[int]) -> list[list[int]]:
-        """The tokens that follow each prompt, up to the one that ends them, `room` at the most."""
+        """The tokens that follow each prompt, up to the one that ends them, at most `room`."""
         written: list[list[int]] = [[] for _ in prompts]
         places = [place for place, most in enumerate(room) if most > 0]
         training, pad = self.model.training, self.tokenizer.pad_token_id
@@ -75,7 +75,7 @@ class TrainerPolicy:
                 attention_mask=torch.tensor(attention, device=self.model.device),
                 max_new_tokens=max(room[place] for place in part),
                 do_sample=False,
-                repetition_penalty=1.0,  # training draws without the penalty that a model's own config may state
+                repetition_penalty=1.0,  # training draws without the penalty that a model's config may state
                 eos_token_id=self.trainer.eos_token_ids,
                 pad_token_id=pad,
             )

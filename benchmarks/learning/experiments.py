@@ -263,7 +263,7 @@ EXPERIMENTS = {
         Experiment(
             "words",
             "Words from the reward alone",
-            "What does a policy learn that sees nothing but requests and the ranking measure?",
+            "What does a policy learn that sees only requests and the ranking measure?",
             seeds(5, TRAINED, WORDS),
             kept=SHOP_MEASURES,
             references="cornershop-bm25",
@@ -272,7 +272,7 @@ EXPERIMENTS = {
         Experiment(
             "words-constraints",
             "A reward that is gated by constraints",
-            "Does the reward's measure lead to items that break what the shopper insisted on, and does a gate prevent it?",
+            "Does the reward lead to items that break the shopper's hard constraints, and does a gate prevent it?",
             (*again("words", 5, "ungated"), *seeds(5, "gated", (*WORDS, "--set", GATED), "gated-")),
             measures=("ndcg@10", "constraints@10"),
             kept=SHOP_MEASURES,
@@ -282,7 +282,7 @@ EXPERIMENTS = {
         Experiment(
             "transformer",
             "A transformer from random weights",
-            "Does GRPO teach a small transformer, which begins with random weights, the same task?",
+            "Does GRPO teach a small transformer with random initial weights the same task?",
             tuple(
                 replace(run, command=(*run.command, "--model", _tiny(run.seed)))
                 for run in seeds(3, TRAINED, TRANSFORMER)
@@ -296,7 +296,7 @@ EXPERIMENTS = {
         Experiment(
             "ppo",
             "PPO of Stable-Baselines3",
-            "Does a library that knows no text learn the task through the wrapper?",
+            "Does a library without text support learn the task through the wrapper?",
             (
                 *seeds(3, TRAINED, ("examples/train_sb3.py",)),
                 *seeds(3, "no-entropy", ("examples/train_sb3.py", "--entropy", "0"), "no-entropy-"),
@@ -314,13 +314,13 @@ EXPERIMENTS = {
         _language_model(
             "office-plain",
             "The same model, when its words replace the history",
-            "Can the model stand on its own, where nothing but what it writes is searched for?",
+            "Can the model do without the history, if only its own words are searched for?",
             _office(OFFICE_PLAIN),
         ),
         _language_model(
             "cranfield",
             "A language model on 225 real queries",
-            "Does what is learned from the reward on some real queries help on others?",
+            "Does what is learned on some real queries help on others?",
             (*_folds(TRAINED, 20), *_folds(UNTRAINED, 0, "untrained-")),
             references="cranfield",
             pooled=True,
@@ -328,7 +328,7 @@ EXPERIMENTS = {
         Experiment(
             "alternating",
             "A second task in turns with the measure",
-            "Does it help to be paid, every second step, for naming what the request asks for?",
+            "Does it help to reward the policy, every second step, for naming what the request asks for?",
             (
                 *again("words", 3, "metric"),
                 *seeds(3, "alternating", ("examples/alternate_tasks.py", "--auxiliary-every", "2"), "alternating-"),

@@ -75,7 +75,7 @@ def register_policy(name: str, policy: Any, summary: str = "", fits: tuple[str, 
     check(policy, name, POLICY)
 
     def make(task: Task, argument: str, seed: int) -> Policy:
-        return _made(policy, name, [argument] if argument else [], task, seed)
+        return _from_code(policy, name, [argument] if argument else [], task, seed)
 
     described = summary or (inspect.getdoc(policy) or "a custom policy").partition("\n")[0]
     named = NamedPolicy(make, "[:ARG]", described, fits or tuple(getattr(policy, "fits", ())))

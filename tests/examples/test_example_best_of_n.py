@@ -119,7 +119,7 @@ def test_without_matplotlib_there_is_no_picture(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     plot(table, "title", tmp_path / "a.png")
     assert not list(tmp_path.iterdir())
-    assert "no a.png without matplotlib: pip install 'rec-gym[plot]'" in capsys.readouterr().out
+    assert "no a.png without matplotlib: pip install matplotlib" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,7 @@ def test_what_cannot_be_is_refused(arguments, changes, message):
 def test_an_adapter_goes_on_with_its_own_rank_only(arguments):
     train_grpo.main(replace(arguments, steps=1, lora_rank=2))
     again = replace(arguments, model=str(arguments.output / "model"), output=arguments.output / "again")
-    with pytest.raises(SystemExit, match="--lora-rank with its rank"):
+    with pytest.raises(SystemExit, match="--lora-rank to its rank"):
         grpo.Trainer(again)
     with pytest.raises(ValueError, match="of rank 2"):
         grpo.Trainer(replace(again, lora_rank=4))

@@ -78,5 +78,5 @@ def test_maskable_and_several_turns(tmp_path):
 def test_a_missing_split_is_reported_before_the_training(tmp_path):
     done = run(tmp_path / "run", *tiny(), "--test-splits", "nope")
     assert done.returncode == 1
-    assert "there is no split 'nope'" in done.stderr
+    assert "has no split 'nope'" in done.stderr
     assert not (tmp_path / "run").exists()
