@@ -33,12 +33,14 @@ def write_text(text: str) -> None:
 
 
 def _wrapped_line(line: str, width: int) -> list[str]:
-    from rich.cells import cell_len
-    from rich.console import Console
-    from rich.text import Text
+    from rich.cells import cell_len  # a Chinese or Japanese character takes two columns
 
     if cell_len(line) <= width:
         return [line]
     lead = (match.group() if (match := _LEAD.match(line)) else "")[: width // 2]
-    parts = Text(line[len(lead) :]).wrap(Console(), max(1, width - len(lead)), overflow="ignore")
-    return [(" " * len(lead) if place else lead) + part.plain for place, part in enumerate(parts)]
+    parts = [lead]
+    for word in re.findall(r"\S+\s*", line[len(lead) :]):
+        if cell_len(parts[-1] + word.rstrip()) > width and parts[-1].strip():
+            parts.append(" " * len(lead))
+        parts[-1] += word
+    return [part.rstrip() for part in parts]

@@ -90,7 +90,6 @@ def fetch(sources: Sequence[Source], name: str, get_data: str = "") -> Path:
             warnings.warn(f"{folder} is fetched again where needed: {damage}", stacklevel=2)
             shutil.rmtree(partial, ignore_errors=True)
             os.replace(folder, partial)
-        partial.mkdir(exist_ok=True)
         with _explained(folder, partial, sources, name, get_data):
             _fill(partial, sources, name, folder)
         os.replace(partial, folder)
@@ -123,6 +122,7 @@ def _fill(partial: Path, sources: Sequence[Source], name: str, folder: Path) -> 
     earlier = read_plan(partial, sources)
     plan = earlier or [Download(source) for source in _resolve(sources)]
     if not earlier:
+        partial.mkdir(exist_ok=True)  # only now: a call without a client or a connection leaves nothing behind
         write_plan(partial, sources, plan)
     missing = [download for download in plan if not download.is_whole(partial)]
     _announce(plan, missing, name, folder)
