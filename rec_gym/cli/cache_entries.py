@@ -118,7 +118,12 @@ def in_use(chosen: Sequence[Entry]) -> dict[Path, int]:
 
 def size_of(folder: Path) -> int:
     """Bytes of the files in a folder."""
-    return sum(status.st_size for _, status in _files(folder))
+    size = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):  # another process has just replaced it
+                size += os.lstat(os.path.join(parent, name)).st_size
+    return size
 
 
 # What is of no more use
@@ -216,15 +221,11 @@ def _catalog_of(folder: Path) -> str | None:
 
 
 def _is_empty(partial: Path) -> bool:
-    """Whether a download has not a byte of the data: nothing but its plan, and the notes of a client."""
-    from rec_gym.fetching import hub
-    from rec_gym.fetching.plan import MANIFEST
+    from rec_gym.fetching.download import holds_data
 
-    notes = hub.leftovers(partial)
-    return not any(
-        status.st_size and path != partial / MANIFEST and (notes not in path.parents or path.suffix == ".incomplete")
-        for path, status in _files(partial)
-    )
+    with suppress(FileNotFoundError):  # another process goes on with it
+        return not holds_data(partial)
+    return False
 
 
 def _made(folder: Path) -> dict[str, Any]:
@@ -235,13 +236,3 @@ def _made(folder: Path) -> dict[str, Any]:
         return made if isinstance(made, dict) and isinstance(made.get("options", {}), dict) else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-
-
-def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            path = Path(parent, name)
-            try:
-                yield path, path.lstat()
-            except FileNotFoundError:  # another process has just replaced it
-                continue
