@@ -8,7 +8,7 @@ import pytest
 tyro = pytest.importorskip("tyro")
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NEEDED = {"alternate_tasks": "--output x", "train_grpo": "--model x --output x", "train_trl": "--output x"}
+NEEDED = {"alternate_tasks": "--output x", "train_grpo": "--model x --output x"}
 TAKING = ["alternate_tasks", "best_of_n", "train_grpo", "train_sb3", "train_trl", "tree_search"]
 
 
