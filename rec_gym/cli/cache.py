@@ -78,17 +78,21 @@ def prune(
     the conversions of its catalogue. A download that has begun to arrive is never removed, and neither is what another
     process is filling or reading.
     """
-    chosen = [entry for entry in entries() if entry.useless]
-    users = in_use(chosen)
-    for entry in chosen:
-        if entry.path in users:
-            typer.echo(f"kept: {entry.name} is in use by process {users[entry.path]}")
-    chosen = [entry for entry in chosen if entry.path not in users]
+    chosen = _unused([entry for entry in entries() if entry.useless])
     if dry_run:
         _print(chosen)
         typer.echo(f"would remove {_count(chosen)}, {_size(*chosen)}")
     elif _is_confirmed(chosen, yes):
-        _remove(chosen, skips=True)
+        _remove(_unused(chosen), skips=True)  # the question may have stood for long
+
+
+def _unused(chosen: Sequence[Entry]) -> list[Entry]:
+    """Those that no other process reads; says which ones stay."""
+    users = in_use(chosen)
+    for entry in chosen:
+        if entry.path in users:
+            typer.echo(f"kept: {entry.name} is in use by process {users[entry.path]}")
+    return [entry for entry in chosen if entry.path not in users]
 
 
 def _chosen(names: Sequence[str], older_than: float | None) -> list[Entry]:

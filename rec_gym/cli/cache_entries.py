@@ -65,7 +65,9 @@ def entries() -> list[Entry]:
     for folder, kind in KINDS.items():
         home = cache_home() / folder
         for path in sorted(home.iterdir()) if home.is_dir() else ():
-            if path.is_dir():
+            with suppress(FileNotFoundError):  # another process has just put it into its place, or removed it
+                if not path.is_dir():
+                    continue
                 hidden = path.name.startswith(".")
                 name = path.name[1:].rpartition(".")[0] if hidden else path.name  # .<name>.partial, .<name>.<random>
                 unfinished = hidden or name.endswith(_PARTS)
