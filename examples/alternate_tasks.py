@@ -48,7 +48,7 @@ class Arguments:
     "folder of the run"
     id: str = "RecR1-CornerShop-BM25-v0"
     "environment; the auxiliary task needs one on CornerShop"
-    set: tuple[str, ...] = ()
+    set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     "settings of the environment, KEY=VALUE with VALUE in TOML; by default completions are appended, and NDCG@100 + NDCG@10"
     auxiliary_every: int = 2
     "the auxiliary reward pays every so many steps; 0 for only the ranking measure"

@@ -40,8 +40,8 @@ class Arguments:
 
     id: str = "RecR1-CornerShop-BM25-v0"
     "environment; its episodes must have one turn"
-    set: tuple[str, ...] = ()
-    "settings of the environment, KEY=VALUE with VALUE in TOML, such as items=600 reward=ndcg@10"
+    set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    "settings of the environment, KEY=VALUE with VALUE in TOML, such as items=600"
     data_dir: Path | None = None
     "folder with the data, for ids that need one"
     policy: str = "random-words"

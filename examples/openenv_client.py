@@ -1,6 +1,6 @@
 """Rollouts against an OpenEnv server: groups of sessions on the same request, batch after batch.
 
-    python -m rec_gym.adapters.openenv RecR1-CornerShop-BM25-v0 --port 8000
+    rec-gym serve RecR1-CornerShop-BM25-v0 --port 8000
     python examples/openenv_client.py --url http://127.0.0.1:8000
 
 Without `--url` it starts its own server. `write` takes the place of a language model: it gets every text that waits for a

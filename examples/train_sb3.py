@@ -48,7 +48,7 @@ class Arguments:
     "folder of the run"
     id: str = "RecR1-CornerShop-BM25-v0"
     "environment"
-    set: tuple[str, ...] = ()
+    set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     "settings of the environment, KEY=VALUE with VALUE in TOML; by default completions are appended, and NDCG@100 + NDCG@10"
     data_dir: Path | None = None
     "folder with the data, for ids that need one"

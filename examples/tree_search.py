@@ -38,7 +38,7 @@ class Arguments:
 
     id: str = "RecR1-CornerShopRefine-BM25-v0"
     "environment; give it turns with --set turns=3 if it has one"
-    set: tuple[str, ...] = ()
+    set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     "settings of the environment, KEY=VALUE with VALUE in TOML, such as items=600"
     data_dir: Path | None = None
     "folder with the data, for ids that need one"

@@ -12,7 +12,8 @@ import pyarrow as pa
 from rec_gym.columns import IdIndex, first_few, hash_column, is_number, is_text
 
 ID_COLUMN = "item_id"
-_HASH_KEY = b"rec_gym.content_hash"
+HASH_KEY = b"rec_gym.content_hash"
+"""Metadata of a stored table that holds the catalogue's hash."""
 
 
 class Catalog:
@@ -63,7 +64,7 @@ class Catalog:
     def from_stored(cls, table: pa.Table) -> Catalog:
         """The catalogue of an unchanged table from `stored_table`: its hash is not recomputed."""
         catalog = cls(table)
-        known = (table.schema.metadata or {}).get(_HASH_KEY)
+        known = (table.schema.metadata or {}).get(HASH_KEY)
         if known:
             catalog.__dict__["content_hash"] = known.decode()
         return catalog
@@ -144,7 +145,7 @@ class Catalog:
 
     def stored_table(self) -> pa.Table:
         """The table with its hash in the metadata, so that readers of the stored file need not recompute it."""
-        return self.table.replace_schema_metadata({_HASH_KEY: self.content_hash.encode()})
+        return self.table.replace_schema_metadata({HASH_KEY: self.content_hash.encode()})
 
     def _take(self, column: str, positions: Sequence[int] | np.ndarray) -> list[str]:
         positions = np.asarray(positions, np.int64)

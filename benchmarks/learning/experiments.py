@@ -122,6 +122,11 @@ class Experiment:
         return self.kept or self.measures
 
 
+def stated(*settings: str) -> tuple[str, ...]:
+    """The settings of an environment as a command line takes them."""
+    return tuple(part for setting in settings for part in ("--set", setting))
+
+
 def seeds(count: int, arm: str, command: Iterable[str], prefix: str = "") -> tuple[Run, ...]:
     """Runs that differ only in their seed."""
     return tuple(
@@ -180,7 +185,7 @@ DENSE_RUN = (
 # The settings of the language models: everything chosen on val is here.
 SMOLLM2 = f"{MODELS}/smollm2"
 TRANSFORMER = (
-    "examples/train_grpo.py", "--set", "action=append", 'reward={measure="ndcg@100", terms={"ndcg@10"=1.0}}',
+    "examples/train_grpo.py", *stated("action=append", 'reward={measure="ndcg@100", terms={"ndcg@10"=1.0}}'),
     "--steps", "400", "--prompts", "64", "--group-size", "48", "--max-new-tokens", "2",
     "--positive", "--no-divide", "--floor-steps", "1000", "--entropy", "0.01", "--micro-batch", "1024",
     "--val-every", "25", "--checkpoint-every", "100", "--test-splits", *SHOP_SPLITS,
@@ -194,10 +199,10 @@ OFFICE_RUN = (
     *LANGUAGE_MODEL, "--id", OFFICE.id, "--data-dir", OFFICE.data, "--max-new-tokens", "12",
     "--learning-rate", "3e-4", "--val-every", "20", "--test-requests", str(OFFICE_REQUESTS),
 )  # fmt: skip
-OFFICE_APPEND = (*OFFICE_RUN, "--set", *OFFICE.settings)
-OFFICE_PLAIN = (*OFFICE_RUN, "--set", "action=plain", OFFICE_PROMPT)
+OFFICE_APPEND = (*OFFICE_RUN, *stated(*OFFICE.settings))
+OFFICE_PLAIN = (*OFFICE_RUN, *stated("action=plain", OFFICE_PROMPT))
 CRANFIELD_RUN = (
-    *LANGUAGE_MODEL, "--id", CRANFIELD.id, "--set", *CRANFIELD.settings, "--max-new-tokens", "8",
+    *LANGUAGE_MODEL, "--id", CRANFIELD.id, *stated(*CRANFIELD.settings), "--max-new-tokens", "8",
     "--learning-rate", "5e-4", "--val-every", "0",
 )  # fmt: skip
 

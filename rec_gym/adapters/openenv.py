@@ -1,6 +1,6 @@
 """OpenEnv, server side: any registered id behind a port, with one index for all sessions.
 
-    python -m rec_gym.adapters.openenv RecR1-CornerShop-BM25-v0 --port 8000 --set action=append
+    rec-gym serve RecR1-CornerShop-BM25-v0 --port 8000 --set action=append
 
 Only requests and texts are sent; relevance judgements stay on the server. `rec_gym.adapters.openenv_client` is the client.
 """
@@ -13,11 +13,9 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import gymnasium as gym
-import typer
 
 from rec_gym._version import __version__
 from rec_gym.adapters.openenv_client import RecommenderAction, RecommenderObservation, RecommenderState
@@ -26,8 +24,6 @@ from rec_gym.dataset import ALL, TRAIN, VAL
 from rec_gym.env import RecommenderEnv
 from rec_gym.loop.task import Task
 from rec_gym.making import make_task
-from rec_gym.overrides import overrides_of
-from rec_gym.tables import unknown
 
 try:
     import uvicorn
@@ -276,16 +272,16 @@ def serving(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> Iterator[st
     Raises:
         RuntimeError: the server did not start.
     """
-    longest = app.state.limits.max_message_bytes
+    longest = _longest_message(app)
     server = uvicorn.Server(
         uvicorn.Config(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=5, ws_max_size=longest)
     )
 
-    def run() -> None:
-        with suppress(SystemExit):  # uvicorn could not start; it has logged why
+    def work() -> None:
+        with suppress(SystemExit):  # how uvicorn says that it could not start; it has logged why
             server.run()
 
-    thread = threading.Thread(target=run, name="rec-gym-openenv", daemon=True)
+    thread = threading.Thread(target=work, name="rec-gym-openenv", daemon=True)
     thread.start()
     while not server.started:
         if not thread.is_alive():
@@ -298,44 +294,18 @@ def serving(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> Iterator[st
         thread.join()
 
 
-def serve(
-    task_id: Annotated[str, typer.Argument(metavar="ID", help="A registered id; `rec-gym list` shows them.")],
-    host: Annotated[
-        str, typer.Option(help="0.0.0.0 lets other machines in; there is no password and no encryption.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
-    max_sessions: Annotated[
-        int, typer.Option(min=1, help="Maximum number of concurrent sessions.")
-    ] = Limits.max_sessions,
-    idle_timeout: Annotated[
-        float, typer.Option(min=0, help="End a session after this many seconds without a reset or a step; 0: never.")
-    ] = Limits.idle_timeout or 0,
-    max_message_bytes: Annotated[
-        int, typer.Option(min=1, help="Maximum length of a message.")
-    ] = Limits.max_message_bytes,
-    scores_each_turn: Annotated[
-        bool,
-        typer.Option("--scores-each-turn", help="Include measures and terms in observations before the episode ends."),
-    ] = False,
-    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Data folder, for ids that need one.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Override a setting of the task; VALUE is TOML or plain text. May be repeated.",
-        ),
-    ] = None,
-) -> None:
-    """Serve a registered id to OpenEnv clients."""
-    try:
-        overrides = overrides_of(data_dir, settings)
-        limits = Limits(max_sessions, idle_timeout or None, max_message_bytes)
-        app = make_app(task_id, limits, scores_each_turn=scores_each_turn, **overrides)
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise typer.BadParameter(str(error.args[0]) if isinstance(error, KeyError) else str(error)) from error
-    # uvicorn stops reading a message at the limit.
-    uvicorn.run(app, host=host, port=port, ws_max_size=max_message_bytes)
+def run(app: FastAPI, host: str = "127.0.0.1", port: int = 8000) -> None:
+    """Runs a server in this thread until it is interrupted.
+
+    Raises:
+        SystemExit: the server did not start; it has logged why.
+    """
+    uvicorn.run(app, host=host, port=port, ws_max_size=_longest_message(app))
+
+
+def _longest_message(app: FastAPI) -> int:
+    """Bytes at which uvicorn stops reading a message, before it holds the whole of it."""
+    return app.state.limits.max_message_bytes
 
 
 def _named(task: Task, request_id: Any, index: Any) -> str | None:
@@ -371,10 +341,3 @@ def _groups(columns: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
 async def _refuse(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, status_code=400)
-
-
-command = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-command.command()(serve)
-
-if __name__ == "__main__":
-    command()

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import typer
 
+from rec_gym.cli.options import DataDir, Settings, TaskId
+from rec_gym.overrides import overrides_of
 
-def export_rows(task_id: str, file: Path, format: str, split: str, overrides: Mapping[str, Any]) -> None:
-    """Writes the file and says how the trainer is told of it.
 
-    Raises:
-        ValueError, TypeError, FetchError: as `rec_gym.adapters.export.export`.
+def export(
+    task_id: TaskId,
+    output: Annotated[Path, typer.Option(metavar="FILE", help="The file to write.")],
+    format_: Annotated[str, typer.Option("--format", help="verl, openrlhf or jsonl.")] = "jsonl",
+    split: Annotated[str, typer.Option(help="The requests to write.")] = "train",
+    data_dir: DataDir = None,
+    settings: Settings = None,
+) -> None:
+    """Write a split as a file for a trainer.
+
+    A row holds the prompt, the request id and the settings of the task; never gains.
     """
-    from rec_gym.adapters.export import export
+    from rec_gym.adapters.export import export as export_rows
 
-    settings = dict(overrides)
-    written, task = export(task_id, file, format=format, split=settings.pop("split", split), **settings)
-    typer.echo(f"{written}: {len(task):,} rows of {task_id}, split {task.split}")
-    lines = _COMMANDS[format](written, task.split, task.turns.limit)
+    overrides = overrides_of(data_dir, settings)
+    file, task = export_rows(task_id, output, format=format_, split=overrides.pop("split", split), **overrides)
+    typer.echo(f"{file}: {len(task):,} rows of {task_id}, split {task.split}")
+    lines = _COMMANDS[format_](file, task.split, task.turns.limit)
     if lines:
-        typer.echo(f"\nFor the command line of {format}:")
+        typer.echo(f"\nFor the command line of {format_}:")
     for line in lines:
         typer.echo(f"    {line}")
 

@@ -90,9 +90,13 @@ def fetch(sources: Sequence[Source], name: str, get_data: str = "") -> Path:
             warnings.warn(f"{folder} is fetched again where needed: {damage}", stacklevel=2)
             shutil.rmtree(partial, ignore_errors=True)
             os.replace(folder, partial)
-        partial.mkdir(exist_ok=True)
-        with _explained(folder, partial, sources, name, get_data):
-            _fill(partial, sources, name, folder)
+        try:
+            with _explained(folder, partial, sources, name, get_data):
+                _fill(partial, sources, name, folder)
+        except BaseException:
+            if not holds_data(partial):  # there is nothing to go on from
+                shutil.rmtree(partial, ignore_errors=True)
+            raise
         os.replace(partial, folder)
     return folder
 
@@ -100,6 +104,18 @@ def fetch(sources: Sequence[Source], name: str, get_data: str = "") -> Path:
 def partial_folder(folder: Path) -> Path:
     """Where a download grows until it is complete."""
     return folder.with_name(f".{folder.name}.partial")
+
+
+def holds_data(partial: Path) -> bool:
+    """Whether a byte of the data has arrived in an unfinished download: its plan and the notes of a client do not count."""
+    notes = hub.leftovers(partial)
+    return any(
+        path.is_file()
+        and path.stat().st_size
+        and path != partial / MANIFEST
+        and (notes not in path.parents or path.suffix == ".incomplete")
+        for path in partial.rglob("*")
+    )
 
 
 @contextmanager
@@ -123,6 +139,7 @@ def _fill(partial: Path, sources: Sequence[Source], name: str, folder: Path) -> 
     earlier = read_plan(partial, sources)
     plan = earlier or [Download(source) for source in _resolve(sources)]
     if not earlier:
+        partial.mkdir(exist_ok=True)
         write_plan(partial, sources, plan)
     missing = [download for download in plan if not download.is_whole(partial)]
     _announce(plan, missing, name, folder)

@@ -29,9 +29,10 @@ from starlette.websockets import WebSocketDisconnect  # noqa: E402
 from websockets.exceptions import ConnectionClosed  # noqa: E402
 from websockets.sync.client import connect  # noqa: E402
 
-from rec_gym.adapters.openenv import app_of, command, make_app, serving  # noqa: E402
+from rec_gym.adapters.openenv import app_of, make_app, serving  # noqa: E402
 from rec_gym.adapters.openenv_client import RecommenderAction, RecommenderClient, RecommenderState  # noqa: E402
 from rec_gym.adapters.openenv_guard import MAX_DEPTH, Limits  # noqa: E402
+from rec_gym.cli import app as command_line  # noqa: E402
 
 sys.path.append(str(Path(__file__).parents[2] / "examples"))  # examples import their neighbours
 
@@ -653,7 +654,7 @@ def free_port():
 
 def test_the_server_starts_from_a_command_line(task):
     port = free_port()
-    started = [sys.executable, "-m", "rec_gym.adapters.openenv", SEARCH, "--port", str(port), "--set", "items=600"]
+    started = [sys.executable, "-m", "rec_gym.cli", "serve", SEARCH, "--port", str(port), "--set", "items=600"]
     started += ["--set", "action=append", "--set", 'measures=["recall@10"]', "--set", "split=val"]
     server = subprocess.Popen(started, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -684,9 +685,21 @@ def test_the_server_starts_from_a_command_line(task):
     ],
 )
 def test_a_wrong_command_line_says_why(arguments, answer):
-    done = CliRunner().invoke(command, arguments)
+    done = CliRunner().invoke(command_line, ["serve", *arguments])
     assert done.exit_code == 2
-    assert answer in done.output
+    assert done.stderr.startswith("Error: ")
+    assert done.stderr.count("\n") == 1
+    assert answer in done.stderr
+
+
+def test_the_command_line_states_the_limits_of_the_server(monkeypatch):
+    stated = {}
+    monkeypatch.setattr("rec_gym.adapters.openenv.run", lambda app, host, port: stated.update(vars(app.state.limits)))
+    assert CliRunner().invoke(command_line, ["serve", SEARCH, "--set", "items=600"]).exit_code == 0
+    assert stated == vars(Limits())
+    arguments = ["--max-sessions", "3", "--idle-timeout", "0", "--max-message-bytes", "99"]
+    assert CliRunner().invoke(command_line, ["serve", SEARCH, "--set", "items=600", *arguments]).exit_code == 0
+    assert stated == {"max_sessions": 3, "idle_timeout": None, "max_message_bytes": 99}
 
 
 def test_neither_side_loads_torch():

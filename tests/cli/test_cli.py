@@ -16,7 +16,9 @@ from typer.testing import CliRunner
 
 import rec_gym
 from rec_gym.cards import cards
-from rec_gym.cli import app, overrides_of, split_list
+from rec_gym.cli import app
+from rec_gym.cli.options import split_list
+from rec_gym.overrides import overrides_of
 
 BEIR = "RecR1-BEIR-BM25-v0"
 runner = CliRunner()

@@ -157,7 +157,7 @@ def test_data_that_is_fetched_comes_from_its_folder(tmp_path):
 
 @pytest.mark.slow
 def test_a_run_leaves_what_it_says(tmp_path):
-    command = [sys.executable, str(EXAMPLES / "best_of_n.py"), "--set", "items=600", "reward=ndcg@10"]
+    command = [sys.executable, str(EXAMPLES / "best_of_n.py"), "--set", "items=600", "--set", "reward=ndcg@10"]
     command += ["--requests", "30", "--completions", "5", "--output", "out", "--best", "best.jsonl"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -79,7 +79,7 @@ def pay(trainer, rewards):
 def test_the_script_trains_and_keeps_what_it_says(arguments, model, tmp_path):
     command = [
         sys.executable, EXAMPLES / "train_grpo.py", "--model", model, "--output", tmp_path / "run", "--steps", "2",
-        "--prompts", "2", "--group-size", "4", "--set", "action=append", "items=600", "--val-every", "1",
+        "--prompts", "2", "--group-size", "4", "--set", "action=append", "--set", "items=600", "--val-every", "1",
         "--val-requests", "8", "--test-requests", "8", "--test-splits", "test", "ood-type", "--kl", "0.1",
         "--updates", "2", "--lora-rank", "2", "--bf16",
     ]  # fmt: skip
@@ -103,7 +103,7 @@ def test_a_killed_run_goes_on_with_the_same_curve(arguments, model, tmp_path, ra
     train_grpo.main(arguments)
     command = [
         sys.executable, EXAMPLES / "train_grpo.py", "--model", model, "--output", tmp_path / "killed", "--steps", "20",
-        "--prompts", "4", "--group-size", "4", "--set", "action=append", "items=600", "--learning-rate", "1e-2",
+        "--prompts", "4", "--group-size", "4", "--set", "action=append", "--set", "items=600", "--learning-rate", "1e-2",
         "--warmup", "2", "--val-every", "10", "--val-requests", "10", "--test-requests", "10",
         "--checkpoint-every", str(every), "--lora-rank", str(rank),
     ]  # fmt: skip

@@ -27,7 +27,8 @@ def run(output, *arguments):
 
 def tiny(*settings):
     numbers = "--rollouts 3 --members 16 --slots 3 --buckets 256 --epochs 2 --batch-size 8 --val-every 2 --seed 5"
-    return ["--set", "action=append", REWARD, "items=600", *settings, *numbers.split()]
+    stated = [part for setting in ("action=append", REWARD, "items=600", *settings) for part in ("--set", setting)]
+    return [*stated, *numbers.split()]
 
 
 @pytest.fixture(scope="module")

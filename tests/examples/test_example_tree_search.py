@@ -222,7 +222,7 @@ def test_the_policy_of_edits_is_made_with_the_seed(task):
     ("options", "message"),
     [
         (["--data", "x.jsonl", "--split", "val"], "training data"),
-        (["--set", "items=600", "turn_reward=last"], "best turn"),
+        (["--set", "items=600", "--set", "turn_reward=last"], "best turn"),
     ],
 )
 def test_what_it_refuses(options, message):

@@ -41,6 +41,11 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "home"
 
 
+def nothing_begun(home):
+    """Whether no folder of a download is there, not even an unfinished one."""
+    return [path for path in (home / "downloads").iterdir() if path.is_dir()] == []
+
+
 def fetched(*sources):
     return fetch.fetch(sources, "shop", "See the shop.")
 
@@ -395,7 +400,7 @@ Usage = namedtuple("Usage", "total used free")
 
 
 class TestWhatFails:
-    def test_offline(self, loopback):
+    def test_offline(self, loopback, home):
         loopback.add_hub(REPO, {"a.bin": DATA})
         url = loopback.url
         loopback.close()
@@ -409,6 +414,7 @@ class TestWhatFails:
             assert "run `rec-gym prepare ID` on a machine with a connection, and copy downloads/shop-" in message
             assert f"to {download_folder([source], 'shop')}; or name a folder" in message
             assert message.endswith("with data_dir=... (--data-dir). See the shop.")
+            assert nothing_begun(home)
 
     def test_the_hubs_own_switch(self, loopback, monkeypatch):
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
@@ -485,12 +491,18 @@ class TestWhatFails:
             fetched(*wanted)
 
     @pytest.mark.parametrize(
-        ("source", "module"), [(HubFile(REPO, "a"), "huggingface_hub"), (WebFile("http://x", "a"), "pooch")]
+        ("source", "module"),
+        [
+            (HubFile(REPO, "a"), "huggingface_hub"),
+            (WebFile("http://x", "a"), "pooch"),
+            (WebFile("http://x", "a", size=9), "pooch"),
+        ],
     )
-    def test_a_client_that_is_not_installed(self, monkeypatch, source, module):
+    def test_a_client_that_is_not_installed(self, monkeypatch, home, source, module):
         monkeypatch.setitem(sys.modules, module, None)
         with pytest.raises(FetchError, match=r"not installed; install it with: pip install 'rec-gym\[hub\]'"):
             fetched(source)
+        assert nothing_begun(home)
 
     def test_a_cache_folder_that_cannot_be_written(self, monkeypatch, tmp_path):
         def refuse(*arguments, **keywords):

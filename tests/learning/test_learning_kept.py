@@ -74,6 +74,7 @@ def test_arguments_are_compared_as_numbers_texts_lists_and_flags():
         "3e-4",
         "--set",
         "action=append",
+        "--set",
         "k=<data>/a",
         "--no-divide",
         "--output",

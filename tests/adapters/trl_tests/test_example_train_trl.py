@@ -42,7 +42,7 @@ def curve(folder):
 
 def test_one_turn(tmp_path):
     folder = tmp_path / "run"
-    given = ["--set", "items=600", "reward=ndcg@10", "--steps", "2", "--val-every", "2", "--seed", "3"]
+    given = ["--set", "items=600", "--set", "reward=ndcg@10", "--steps", "2", "--val-every", "2", "--seed", "3"]
     done = run(folder, *given, "--test-splits", "test", "ood-type", "--micro-batch", "4")
     assert done.returncode == 0, done.stderr
     steps = curve(folder)

@@ -1,4 +1,4 @@
-"""What `rec-gym list` and `rec-gym info` print."""
+"""`rec-gym info`: the card of an id, and the sizes of its data."""
 
 from __future__ import annotations
 
@@ -7,40 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from rec_gym.cards import Card, card_of, cards
+from rec_gym.cards import Card, card_of
+from rec_gym.cli.options import DataDir, Settings, TaskId
 from rec_gym.making import make_task, recipe_of_task
+from rec_gym.overrides import overrides_of
 
 if TYPE_CHECKING:
     from rec_gym.loop.task import Task
 
 
-def print_ids() -> None:
-    """Prints a table of the registered ids."""
-    from rich.console import Console
-    from rich.table import Table
+def info(task_id: TaskId, data_dir: DataDir = None, settings: Settings = None) -> None:
+    """Show the card of an id, and the sizes of its data.
 
-    from rec_gym.evaluation.report import print_table
-
-    table = Table()
-    for name in ("id", "task", "data", "recommender", "reward", "needs"):
-        table.add_column(name, overflow="fold")
-    for task_id, card in sorted(cards().items()):
-        env = card.env(task_id)
-        table.add_row(
-            task_id,
-            str(card.content.get("task", "")),
-            card.content["title"],
-            _name(env["recommender"]),
-            _reward(card, env),
-            "nothing" if card.embedded else "a download" if card.is_fetched(task_id) else _needs(card),
-        )
-    print_table(Console(), table)
-
-
-def print_info(task_id: str, overrides: Mapping[str, Any]) -> None:
-    """Prints the card of an id, and the sizes of its data where they are at hand."""
+    The card says: task, data, licence, citation, reward, recommender, options and stated baselines. Sizes, splits, measures
+    and policies follow where the data are at hand.
+    """
     from rec_gym.datasets.store import get_data
 
+    overrides = overrides_of(data_dir, settings)
     card = card_of(task_id)
     content, env = card.content, card.env(task_id)
     _line("id", task_id)
@@ -52,8 +36,8 @@ def print_info(task_id: str, overrides: Mapping[str, Any]) -> None:
     if not card.embedded:
         _line("to get it", get_data(content["loader"]))
     _line("card", f"SHA-256 {card.hash}")
-    _line("reward", _reward(card, env))
-    name = _name(env["recommender"])
+    _line("reward", reward_of(card, env))
+    name = recommender_of(env)
     _line("recommender", f"{name}{_bracketed(content.get('recommenders', {}).get(name))}")
     _line("action", env.get("action", content.get("settings", {}).get("action", "plain")))
     _line("candidates", _flat(env.get("candidates", {})))
@@ -67,11 +51,6 @@ def print_info(task_id: str, overrides: Mapping[str, Any]) -> None:
         _line("sizes", missing)
     else:
         _print_sizes(task_id, overrides)
-
-
-def _needs(card: Card) -> str:
-    """What the caller has to give, as the command line takes it."""
-    return f"--set {card.content['needs']}=..." if "needs" in card.content else "--data-dir"
 
 
 def _missing(card: Card, task_id: str, overrides: Mapping[str, Any]) -> str:
@@ -97,7 +76,7 @@ def _print_sizes(task_id: str, overrides: Mapping[str, Any]) -> None:
     _line("items", f"{len(dataset.catalog):,} ({', '.join(dataset.catalog.table.column_names)})")
     _line("splits", ", ".join(f"{name} {len(dataset.rows(name)):,}" for name in dataset.splits))
     judged = dataset.relevant.lengths
-    _line("relevant items", f"{judged.mean():.2f} a request, {judged.max()} at the most")
+    _line("relevant items", f"{judged.mean():.2f} per request, at most {judged.max()}")
     _line("dropped", _flat(dataset.notes))
     _line("measures", ", ".join(map(str, task.measures)))
     low, high = task.reward_range
@@ -108,7 +87,7 @@ def _print_sizes(task_id: str, overrides: Mapping[str, Any]) -> None:
 
 
 def _policies(task: Task) -> list[str]:
-    """The baselines without an argument that can be asked for."""
+    """The baselines that the task fits and that take no argument."""
     from rec_gym.policies.registry import POLICIES, fitting_policies
 
     return [name for name in fitting_policies(task) if not POLICIES[name].argument.startswith(":")]
@@ -148,10 +127,13 @@ def _bracketed(table: Mapping[str, Any] | None) -> str:
     return f" ({_flat(table)})" if table else ""
 
 
-def _name(spec: str | Mapping[str, Any]) -> str:
+def recommender_of(env: Mapping[str, Any]) -> str:
+    """The name of the recommender in the `[[env]]` table of an id."""
+    spec = env["recommender"]
     return spec if isinstance(spec, str) else str(spec.get("name", ""))
 
 
-def _reward(card: Card, env: Mapping[str, Any]) -> str:
+def reward_of(card: Card, env: Mapping[str, Any]) -> str:
+    """The reward of an id: its measure, and the settings around it."""
     reward = env.get("reward", card.content.get("settings", {}).get("reward", "ndcg@100"))
     return reward if isinstance(reward, str) else f"{reward.get('measure')} ({_flat(reward)})"
