@@ -24,6 +24,7 @@ from rec_gym.dataset import ALL, TRAIN, VAL
 from rec_gym.env import RecommenderEnv
 from rec_gym.loop.task import Task
 from rec_gym.making import make_task
+from rec_gym.tables import unknown
 
 try:
     import uvicorn
