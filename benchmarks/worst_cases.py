@@ -38,18 +38,19 @@ RECOMMENDERS: dict[str, tuple[str, Any]] = {
     "popularity": (HISTORY, "popularity"),
     "item-knn": (HISTORY, "item-knn"),
 }
-QUERIES = ("plain", "append", "answer", "lines", "titles")
+ACTIONS = ("plain", "append", "answer", "lines", "titles")
 LINES = {"queries": 5, "titles": 10}  # that an ordinary completion has
 
 
-def tasks(names: Sequence[str]) -> Iterator[tuple[str, str, Task]]:
+def tasks(names: Sequence[str], actions: Sequence[str] = (*ACTIONS, "order")) -> Iterator[tuple[str, str, Task]]:
     """A task for each of the recommenders and action formats; an order of candidates asks no recommender."""
     for name in names:
         task_id, recommender = RECOMMENDERS[name]
         task = rec_gym.make_task(task_id, recommender=recommender, reward="ndcg@100")
-        for action in QUERIES:
-            yield name, action, task.replace(action=action)
-        if name == "bm25":
+        for action in ACTIONS:
+            if action in actions:
+                yield name, action, task.replace(action=action)
+        if name == "bm25" and "order" in actions:
             for action in ("order", {"name": "order", "strict": True}):
                 ordering = task.replace(action=action, candidates={"k": 20, "source": "judged"})
                 yield "(candidates)", "order" if action == "order" else "order, strict", ordering
@@ -128,11 +129,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--batch", type=int, default=16, help="completions in a batch; the larger, the higher the ratios"
     )
     parser.add_argument("--recommenders", nargs="+", choices=RECOMMENDERS, default=list(RECOMMENDERS))
+    parser.add_argument("--actions", nargs="+", choices=(*ACTIONS, "order"), default=[*ACTIONS, "order"])
     parser.add_argument("--out", type=Path, default=Path("."), help="folder for worst_cases.json")
     parser.add_argument("--page", action="store_true", help="write the table into docs/worst-cases.md too")
     options = parser.parse_args(arguments)
     rows = []
-    for recommender, action, task in tasks(options.recommenders):
+    for recommender, action, task in tasks(options.recommenders, options.actions):
         times = measure(
             task, ordinary_queries(options.rewrites, task), 3 if options.quick else options.rounds, options.batch
         )

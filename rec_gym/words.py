@@ -17,12 +17,23 @@ _LONG = 1 << 10  # characters from which a table is faster than the regex, which
 def words(text: str) -> list[str]:
     """The words of a text in order; any Unicode is allowed."""
     text = text.lower()
-    if text.isascii():
-        return text.translate(_ASCII).split()
-    if len(text) < _LONG:
+    if not text.isascii() and len(text) < _LONG:
         return _WORD.findall(text)
-    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    return np.where(_in_words()[points], points, ord(" ")).astype("<u4").tobytes().decode("utf-32-le").split()
+    return _blanked(text).split()
+
+
+def blanked(text: str) -> str:
+    """The text in lower case with spaces in place of what is between its words."""
+    return _blanked(text.lower())
+
+
+def _blanked(text: str) -> str:
+    if text.isascii():
+        return text.translate(_ASCII)
+    if len(text) < _LONG:
+        return " ".join(_WORD.findall(text))
+    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+    return np.where(_in_words()[points], points, np.uint32(ord(" "))).astype("<u4").tobytes().decode("utf-32-le")
 
 
 @functools.cache

@@ -9,9 +9,19 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from rec_gym.loop.actions.base import Action, ActionFormat, asked, failed
-from rec_gym.loop.actions.tags import THINK, THINK_END, in_answer, last_answer, tags_are_right, unfenced, without_think
+from rec_gym.loop.actions.tags import (
+    THINK,
+    THINK_END,
+    find_tag,
+    in_answer,
+    last_answer,
+    tags_are_right,
+    unfenced,
+    without_think,
+)
 
 _DECODER = json.JSONDecoder(strict=False)  # models write raw newlines inside JSON strings
+_ESCAPE = len(r"\u00e9")  # characters of the longest escape
 _QUERY_BEGINS = re.compile(r'\{\s*"query"\s*:\s*"')
 
 
@@ -98,7 +108,7 @@ class Answer(ActionFormat):
             return failed("bad_tags")
         answer = last_answer(completion)
         if answer is None:
-            unclosed = THINK in completion and THINK_END not in completion
+            unclosed = find_tag(completion, THINK) >= 0 and find_tag(completion, THINK_END) < 0
             return failed("unclosed_think" if unclosed else "no_answer")
         return self._read(*answer)
 
@@ -114,12 +124,21 @@ class Answer(ActionFormat):
             return failed("empty")
         if not content.startswith("{") and not self.strict:
             return self._bare(content, word)
-        too_long = len(content) > self.max_json_chars
-        try:
-            value, end = _DECODER.raw_decode(content[: self.max_json_chars])
-        except (ValueError, RecursionError):
-            query = self._cut_query(content) if too_long else None
-            return failed("bad_json") if query is None else replace(self._query(query, word), clipped=True)
+        cut = content[: self.max_json_chars]
+        too_long = len(content) > len(cut)
+        # JSON is mostly too long because its query is. If the cut query can be read, the object has not ended, and need not
+        # be decoded for that; only the characters that `_cut_query` may drop could end it unseen.
+        cut_first = too_long and "}" not in cut[-_ESCAPE:]
+        query = self._cut_query(cut) if cut_first else None
+        if query is None:
+            try:
+                value, end = _DECODER.raw_decode(cut)
+            except (ValueError, RecursionError):
+                query = self._cut_query(cut) if too_long and not cut_first else None
+                if query is None:
+                    return failed("bad_json")
+        if query is not None:
+            return replace(self._query(query, word), clipped=True)
         if content[end:].strip():
             if self.strict:
                 return failed("bad_json")
@@ -128,12 +147,11 @@ class Answer(ActionFormat):
             return failed("no_query")
         return self._query(value["query"], word)
 
-    def _cut_query(self, content: str) -> str | None:
-        """The beginning of the query in JSON that is too long to be read, where it is the query that is too long."""
-        if not _QUERY_BEGINS.match(content):
+    def _cut_query(self, cut: str) -> str | None:
+        """The beginning of the query in the first characters of JSON, where it is the query that is cut."""
+        if not _QUERY_BEGINS.match(cut):
             return None
-        cut = content[: self.max_json_chars]
-        last = cut.rfind("\\", len(cut) - 6)  # the last escape may be cut in two
+        last = cut.rfind("\\", len(cut) - _ESCAPE)  # the last escape may be cut in two
         if last >= 0 and (last + 1 - len(cut[: last + 1].rstrip("\\"))) % 2:
             cut = cut[:last]
         try:

@@ -1,7 +1,8 @@
 """From text to terms: lower case, Unicode word tokens, stop words, Snowball stems.
 
-Every distinct surface word is analysed once and then found in a dictionary, which makes the cost of a text that of a
-regular expression and one look-up a word.
+Every surface word that has a term is analysed once and then found in a dictionary, so an ordinary text costs one split
+and one look-up per word. Words without a term are analysed each time: a policy that invents thousands of them would
+otherwise pay more for remembering them than for stemming them, and push out those that come again.
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ import threading
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import compress, islice
+from itertools import chain, islice, repeat
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import Stemmer
+from numpy.typing import ArrayLike
 
 from rec_gym.recommenders.bm25.compilation import load_kernels
-from rec_gym.words import words
+from rec_gym.words import blanked, words
 
 NO_TERM = -1
+_NOT_LOOKED_UP = -2
 NO_LANGUAGE = "none"
 
 # Lucene's default English stop words (org.apache.lucene.analysis.en.EnglishAnalyzer).
@@ -33,16 +36,17 @@ ENGLISH_STOP_WORDS = frozenset(
     )
 )
 
-# A word that is longer than this is analysed each time that it is met: it will hardly be met again, and a dictionary
-# of megabyte-long words has no bound.
+# A longer word is analysed each time that it occurs: it will hardly come again, and a dictionary of words of a
+# megabyte each has no bound.
 _LONGEST_KEPT_WORD = 64
 
-_FEW_CHARACTERS = 1 << 12  # below it, a look-up a word is quicker than setting up `Analyzer.split`
+_FEW_CHARACTERS = 1 << 12  # below it, a Python loop over the words is quicker than setting up PyArrow's functions
 
 # For ASCII bytes, what lower case and `\w` do; other bytes stay as they are.
 _BLANK_OUT = bytes(ord(chr(i).lower()) if chr(i).isalnum() or chr(i) == "_" else ord(" ") for i in range(128)) + bytes(
     range(128, 256)
 )
+_EMPTY = frozenset([""])
 _stemmers = threading.local()  # a Snowball stemmer must not be used by two threads at once
 
 
@@ -76,18 +80,27 @@ class Analyzer:
         return words(text)
 
     def split(self, texts: Sequence[str]) -> tuple[list[str], np.ndarray, np.ndarray]:
-        """The words of many texts at once, as `rec_gym.words` gives them, without a Python object for each.
+        """The words of many texts at once, as `rec_gym.words` gives them.
 
         Returns:
-            The distinct words; for each word of all texts in order the place of its like among them, int32; how many
-            words each text has, int64. There may be empty words between the others.
+            The distinct words; for each word of all texts in order its place among them, an integer; how many words
+            each text has, int64. Some of the words may be empty.
         """
-        # Text becomes words with blanks between them: by its bytes where it is ASCII, by the rule where it is not.
-        raw = [text.encode() if text.isascii() else " ".join(self.words(text)).encode() for text in texts]
+        if sum(map(len, texts)) >= _FEW_CHARACTERS:
+            return self._split_many(texts)
+        rows = [self.words(text) for text in texts]
+        places: dict[str, int] = {}
+        codes = [places.setdefault(word, len(places)) for word in chain.from_iterable(rows)]
+        return list(places), np.array(codes, np.int64), np.array([len(row) for row in rows], np.int64)
+
+    def _split_many(self, texts: Sequence[str]) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """`split` without a Python object for each word that is repeated."""
+        # Text becomes words with spaces between them: by its bytes where it is ASCII, by the rule where it is not.
+        raw = [text.encode() if text.isascii() else blanked(text).encode() for text in texts]
         offsets = np.zeros(len(raw) + 1, np.int64)
         np.cumsum([len(text) for text in raw], out=offsets[1:])
-        blanked = pa.py_buffer(b"".join(raw).translate(_BLANK_OUT))
-        column = pa.LargeStringArray.from_buffers(len(raw), pa.py_buffer(offsets), blanked)
+        characters = pa.py_buffer(b"".join(raw).translate(_BLANK_OUT))
+        column = pa.LargeStringArray.from_buffers(len(raw), pa.py_buffer(offsets), characters)
         words = pc.ascii_split_whitespace(column)
         coded = words.flatten().dictionary_encode()
         return (
@@ -96,21 +109,23 @@ class Analyzer:
             np.diff(words.offsets.to_numpy()).astype(np.int64),
         )
 
+    @property
+    def without_term(self) -> frozenset[str]:
+        """The words that are never searched: stop words and the empty word."""
+        return _EMPTY | ENGLISH_STOP_WORDS if self.stop_words and self.language == "english" else _EMPTY
+
     def term(self, word: str) -> str | None:
         """The term of a lower-case word; None for a stop word or an empty one."""
-        _, terms = self.terms([word])
-        return terms[0] if terms else None
+        return None if word in self.without_term else self.terms([word])[0]
 
-    def terms(self, words: Sequence[str]) -> tuple[list[str], list[str]]:
-        """Those of lower-case words that are neither stop words nor empty, and the term of each."""
-        stop_words = ENGLISH_STOP_WORDS if self.stop_words and self.language == "english" else frozenset()
-        searched = [word for word in words if word and word not in stop_words]
+    def terms(self, words: list[str]) -> list[str]:
+        """The term of each lower-case word, none of which may be in `without_term`."""
         if self.language == NO_LANGUAGE:
-            return searched, searched
-        stems = _stemmer(self.language).stemWords(searched)
+            return words
+        stems = _stemmer(self.language).stemWords(words)
         if "" in stems:  # a word of nothing but endings
-            stems = [stem or word for stem, word in zip(stems, searched, strict=True)]
-        return searched, stems
+            stems = [stem or word for stem, word in zip(stems, words, strict=True)]
+        return stems
 
 
 def _stemmer(language: str) -> Stemmer.Stemmer:
@@ -121,47 +136,49 @@ def _stemmer(language: str) -> Stemmer.Stemmer:
     return made[language]
 
 
-class TermIds(dict[str, int]):
-    """From surface words to term ids, filled as words are met; `NO_TERM` for stop words and unknown terms.
+class TermIds:
+    """From surface words to term ids; `NO_TERM` for stop words and for words whose term is unknown.
 
     Args:
         analyzer: the rules.
         find: gives the id of each of several terms, or `NO_TERM`.
-        limit: words that are kept; beyond it the dictionary starts anew, so that a policy which invents words without
-            end does not fill the memory.
+        limit: how many words with a term are remembered; beyond it the dictionary starts anew, so that a policy which
+            invents words without end does not fill the memory.
     """
 
-    def __init__(self, analyzer: Analyzer, find: Callable[[list[str]], Iterable[int]], limit: int) -> None:
-        super().__init__()
+    def __init__(self, analyzer: Analyzer, find: Callable[[list[str]], ArrayLike], limit: int) -> None:
         self._analyzer, self._find, self._limit = analyzer, find, limit
+        self._without_term = dict.fromkeys(analyzer.without_term, NO_TERM)
+        self._ids: dict[str, int] = dict(self._without_term)
+
+    @property
+    def remembered(self) -> list[str]:
+        """The words that need not be looked up again, but for those that never have a term."""
+        return [word for word in self._ids if word not in self._without_term]
 
     def of(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """The term id of every word of all texts in order, int64, and how many words each text has, int64."""
-        if sum(map(len, texts)) < _FEW_CHARACTERS:
-            rows = [self._analyzer.words(text) for text in texts]
-            counts = np.array([len(row) for row in rows], np.int64)
-            return np.array(self._ids([word for row in rows for word in row]), np.int64), counts
         words, codes, counts = self._analyzer.split(texts)
-        return np.array(self._ids(words), np.int64)[codes], counts
+        # One pass: what other threads look up or forget meanwhile does not matter.
+        ids = np.fromiter(map(self._ids.get, words, repeat(_NOT_LOOKED_UP)), np.int64, len(words))
+        new = np.flatnonzero(ids == _NOT_LOOKED_UP)
+        if new.size:
+            ids[new] = self._look_up(words if new.size == len(words) else [words[i] for i in new.tolist()])
+        return ids[codes], counts
 
-    def _ids(self, words: list[str]) -> list[int]:
-        """The term id of each word; those that are not known are looked up together."""
-        known = list(map(self.get, words))
-        if None not in known:
-            return known  # type: ignore[return-value]
-        unknown = list(dict.fromkeys(compress(words, [term_id is None for term_id in known])))
-        searched, terms = self._analyzer.terms(unknown)
-        fresh = dict.fromkeys(unknown, NO_TERM)
-        fresh.update(zip(searched, self._find(terms), strict=True))
-        self._keep(fresh)
-        return [fresh[word] if term_id is None else term_id for word, term_id in zip(words, known, strict=True)]
+    def _look_up(self, words: list[str]) -> np.ndarray:
+        """The term id of each of several distinct words, all at once; those that have one are remembered."""
+        ids = np.asarray(self._find(self._analyzer.terms(words)), np.int64)
+        known = np.flatnonzero(ids != NO_TERM)
+        if known.size:
+            pairs = zip(map(words.__getitem__, known.tolist()), ids[known].tolist(), strict=True)
+            self._remember({word: term_id for word, term_id in pairs if len(word) <= _LONGEST_KEPT_WORD})
+        return ids
 
-    def _keep(self, fresh: dict[str, int]) -> None:
-        if max(map(len, fresh)) > _LONGEST_KEPT_WORD:
-            fresh = {word: term_id for word, term_id in fresh.items() if len(word) <= _LONGEST_KEPT_WORD}
-        if len(self) + len(fresh) > self._limit:
-            self.clear()
-        self.update(fresh if len(fresh) <= self._limit else islice(fresh.items(), self._limit))
+    def _remember(self, fresh: dict[str, int]) -> None:
+        if len(self._ids) - len(self._without_term) + len(fresh) > self._limit:
+            self._ids = dict(self._without_term)  # a new one: other threads must never see it without stop words
+        self._ids.update(fresh if len(fresh) <= self._limit else islice(fresh.items(), self._limit))
 
 
 class Vocabulary:
@@ -198,10 +215,10 @@ class Vocabulary:
         raw = self._characters[self._offsets[term_id] : self._offsets[term_id + 1]].tobytes()
         return raw.decode("utf-8", "surrogatepass")
 
-    def find(self, terms: Sequence[str]) -> list[int]:
-        """The id of each of `terms`, or `NO_TERM`.
+    def find(self, terms: Sequence[str]) -> np.ndarray:
+        """The id of each of `terms`, or `NO_TERM`; int64.
 
-        All are found in one compiled call: a text of nothing but new words costs no more than a look-up a word.
+        All are found in one compiled call.
         """
         joined = encode("".join(terms))
         offsets = np.zeros(len(terms) + 1, np.int64)
@@ -211,7 +228,7 @@ class Vocabulary:
             offsets = np.append(np.flatnonzero(asked & 0xC0 != 0x80), len(joined))[offsets]
         ids = np.empty(len(terms), np.int64)
         load_kernels().find_terms(self._characters, self._offsets, asked, offsets, ids)
-        return ids.tolist()
+        return ids
 
 
 def encode(term: str) -> bytes:
