@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from rec_gym._version import __version__
 from rec_gym.cli.data import cache_app
+from rec_gym.cli.train import train
 from rec_gym.overrides import overrides_of
 
 if TYPE_CHECKING:
@@ -217,6 +218,9 @@ def demo(
     from rec_gym.demo import run
 
     run(seed=seed, steps=steps, output=output)
+
+
+app.command()(train)
 
 
 def split_list(text: str) -> list[str]:
