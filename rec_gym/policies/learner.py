@@ -203,7 +203,8 @@ def load_policy(path: Path | str) -> WordPolicy:
         ValueError: the file holds something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as saved:
+        # Opened here, since NumPy leaves a file open that it cannot read.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as saved:
             policy = WordPolicy(
                 saved["vocabulary"].tolist(),
                 LearnerSettings(**json.loads(str(saved["settings"]))),
