@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from rec_gym._version import __version__
 from rec_gym.cache import atomic_path
+from rec_gym.cards import card_of
 
 DOCS = Path(__file__).parents[1] / "docs"
+
+
+def stamp(task_ids: Sequence[str]) -> str:
+    """What a measured page was made from: each id with the beginning of its card's SHA-256, and the package's version.
+
+    A test holds the stamps of all pages to the cards and the version of the tree.
+    """
+    ids = ", ".join(f"{task_id} (card {card_of(task_id).hash[:12]})" for task_id in sorted(task_ids))
+    return f"{ids}; rec_gym {__version__}"
 
 
 def write_section(page: Path, name: str, text: str) -> None:

@@ -3,13 +3,16 @@
 import io
 import json
 import re
+import shlex
 
 import numpy as np
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from rec_gym import Catalog, Dataset, RecommenderVectorEnv, Task
-from rec_gym.demo import SPLITS, plot, reading, run
+from rec_gym.cli import app
+from rec_gym.demo import LABELS, SPLITS, examples, plot, print_examples, reading, run
 from rec_gym.evaluation import Interval
 from rec_gym.policies.learner import LearnerSettings, WordPolicy, english_nouns
 from rec_gym.recommenders import make_recommender
@@ -84,9 +87,52 @@ def test_the_demo_runs_and_saves_what_it_says(tmp_path):
         oracle = result["scores"][split]["oracle"]["mean"]
         assert f"{oracle:.3f}" in text
         assert result["scores"][split]["raw"]["mean"] < 0.2 < 0.9 < oracle
+        means = {name: value["mean"] for name, value in result["scores"][split].items()}
+        assert means.keys() == LABELS.keys()
+        assert means["raw"] < means["best-word"] < means["best-words"] < means["oracle"]
     assert "train it for more steps" in " ".join(text.split())
+    assert "action format 'append'" in text
     assert "\x1b" not in text
-    assert max(map(len, text.splitlines())) <= 80
+    *lines, command = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    evaluated = CliRunner().invoke(app, [*shlex.split(command)[1:], "--json", str(tmp_path / "test.json")])
+    assert evaluated.exit_code == 0, evaluated.output
+    saved = json.loads((tmp_path / "test.json").read_text())
+    means = {policy["policy"].partition(":")[0]: policy["measures"]["ndcg@10"]["mean"] for policy in saved["policies"]}
+    shown = result["scores"]["test"]
+    assert means == pytest.approx({"raw": shown["raw"]["mean"], "words": shown["trained"]["mean"]})
+
+
+def test_examples_are_the_best_the_median_and_the_worst(shop):
+    requests = [
+        {"id": f"r{i}", "text": text, "split": "train", "targets": [item]}
+        for i, (text, item) in enumerate(
+            [("seat", "chair"), ("lamp", "lamp"), ("warm", "rug"), ("light", "lamp"), ("x", "rug")]
+        )
+    ]
+    task = Task(
+        Dataset.from_requests(shop.catalog, requests),
+        make_recommender("bm25", {}, shop.catalog),
+        reward="mrr@10",
+        action="append",
+    )
+    added = {"seat": "chair", "lamp": "desk rug lamp", "warm": "rug", "light": "desk", "x": ""}
+
+    def policy(rows):
+        return [added[row["text"]] for row in rows]
+
+    shown = examples(task, policy)
+    assert [example.which for example in shown] == ["best", "median", "worst"]
+    # The gains are 1, 0, 1, 0, 0: equals are put into order by their ids.
+    assert [example.request_id for example in shown] == ["r0", "r1", "r4"]
+    assert (shown[0].before, shown[0].after, shown[0].added) == (0, 1, "chair")
+    assert (shown[0].titles_before, shown[0].titles_after) == ([], ["* chair"])
+    assert shown[1].titles_after[0] == "* lamp"
+    assert sorted(shown[1].titles_after[1:]) == ["  desk", "  rug"]
+    out = io.StringIO()
+    print_examples(shown, Console(file=out, width=80))
+    assert re.search(r"best \(\+1\.00\): seat\n +\+ chair\n +raw: 0\.00 +trained: 1\.00 *\n +\* chair", out.getvalue())
+    assert "+ (nothing)" in out.getvalue()
 
 
 def scores(**trained):

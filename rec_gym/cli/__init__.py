@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rec_gym._version import __version__
-from rec_gym.cli import cache, demo, evaluate, export, info, list_ids, play, prepare, serve
+from rec_gym.cli import cache, demo, evaluate, export, info, list_ids, play, prepare, serve, train
 from rec_gym.cli.errors import OneLineErrors
 
 app = typer.Typer(cls=OneLineErrors, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -39,6 +39,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
+app.command("train")(train.train)
 
 
 def main() -> None:

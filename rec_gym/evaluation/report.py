@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import shlex
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -182,6 +183,19 @@ def print_table(console: Console, table: Table) -> None:
     if not console.is_terminal:
         console.width = max(console.width, console.measure(table, options=console.options.update(width=10_000)).maximum)
     console.print(table)
+
+
+def evaluate_command(task_id: str, options: Sequence[str], split: str, policies: Sequence[str]) -> str:
+    """The command line that evaluates policies on a split, as a shell takes it.
+
+    Args:
+        task_id: a registered id.
+        options: further words of the command line, such as `["--set", "turns=1"]`.
+        split: the requests.
+        policies: their names; the others are compared to the first.
+    """
+    listed = ",".join(name.replace(",", r"\,") for name in policies)
+    return shlex.join(["rec-gym", "evaluate", task_id, *options, "--split", split, "--policy", listed])
 
 
 def as_json(comparison: Comparison, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -1,31 +1,40 @@
-"""A small policy that learns from the reward alone, in NumPy: what the demo trains.
+"""A small policy that learns from the reward alone, in NumPy: what `rec-gym demo` and `rec-gym train` train.
 
 It reads a request as a bag of words and pairs of neighbouring words, and writes up to `draws` words of a fixed vocabulary, drawn
 independently from one softmax. It is trained with REINFORCE (Williams 1992) with the mean of a request's group as baseline,
-as GRPO takes it. It is no language model: it shows that the loop teaches, and what it teaches, within a minute.
+as GRPO takes it. It is no language model: it shows that the loop teaches, and what it teaches, without a GPU.
 """
 
 from __future__ import annotations
 
 import json
+import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
 from rec_gym.cache import atomic_path
+from rec_gym.loop.task import Task
+from rec_gym.policies.base import Baseline
 from rec_gym.words import words
 
 
 def english_nouns() -> list[str]:
     """Nouns for things and what they are made of, chosen from WordNet by a rule that knows no catalogue (see the file)."""
-    text = resources.files("rec_gym.policies").joinpath("wordnet_nouns.txt").read_text(encoding="utf-8")
-    return [line for line in text.splitlines() if line and not line.startswith("#")]
+    return read_words(resources.files("rec_gym.policies").joinpath("wordnet_nouns.txt").read_text(encoding="utf-8"))
+
+
+def read_words(text: str) -> list[str]:
+    """The words of a vocabulary file: one per line; empty lines and those that begin with `#` are left out."""
+    lines = map(str.strip, text.splitlines())
+    return list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
 
 
 @dataclass(frozen=True)
@@ -33,8 +42,8 @@ class LearnerSettings:
     """Settings of the policy and of its training.
 
     Attributes:
-        draws: words in a completion at the most.
-        buckets: features are hashed into so many.
+        draws: a completion has at most this many words.
+        buckets: features are hashed into this many.
         learning_rate: of Adam.
         damping: added to a group's deviation before the advantages are divided by it.
         seed: of the draws.
@@ -52,12 +61,21 @@ class WordPolicy:
 
     Args:
         vocabulary: the words that it may write.
-        settings: see there.
+        settings: of the policy and of its training.
+        appends: whether its words are added to the request; else they are the whole query. `SavedWords` asks accordingly.
+        reference: why tables mark it as a reference, such as `"its words are the catalogue's"`; see `Baseline`.
     """
 
-    def __init__(self, vocabulary: Sequence[str], settings: LearnerSettings = LearnerSettings()) -> None:
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        settings: LearnerSettings = LearnerSettings(),
+        *,
+        appends: bool = True,
+        reference: str = "",
+    ) -> None:
         self.vocabulary = [*vocabulary, ""]  # the last "word" writes nothing, so that a completion may be short
-        self.settings = settings
+        self.settings, self.appends, self.reference = settings, appends, reference
         self._weights = np.zeros((settings.buckets, len(self.vocabulary)), np.float32)
         self._optimiser = _Adam(self._weights, settings.learning_rate)
         self._random = np.random.Generator(np.random.PCG64(settings.seed))
@@ -127,15 +145,17 @@ class WordPolicy:
                 file,
                 vocabulary=np.array(self.vocabulary[:-1]),
                 settings=json.dumps(asdict(self.settings)),
+                appends=self.appends,
+                reference=self.reference,
                 weights=self._weights,
             )
 
     def _features(self, texts: Sequence[str]) -> csr_matrix:
-        """Hashed words and word pairs, one row a text, each of length 1."""
+        """Hashed words and word pairs, one row per text, each of length 1."""
         columns, offsets = [], [0]
         for text in texts:
-            found = {zlib.crc32(piece.encode()) % self.settings.buckets for piece in _pieces(text)}
-            columns += sorted(found)
+            buckets = {zlib.crc32(piece.encode()) % self.settings.buckets for piece in _pieces(text)}
+            columns += sorted(buckets)
             offsets.append(len(columns))
         counts = np.maximum(np.diff(offsets), 1)
         values = np.repeat(1.0 / np.sqrt(counts), np.diff(offsets)).astype(np.float32)
@@ -146,18 +166,58 @@ class WordPolicy:
         return " ".join(filter(None, chosen))
 
 
-def load_policy(path: str) -> WordPolicy:
-    """A policy that was saved: `rec-gym evaluate ID --policy rec_gym.policies.learner:load_policy:PATH`.
+class SavedWords(Baseline):
+    """A saved policy under any action format that asks queries: `rec-gym evaluate ID --policy raw,words:FILE.npz`.
 
-    A policy that was trained to add words to a request is evaluated so: `--set action=append`. The optimiser's state is
-    not kept.
+    It asks what the policy asked when it was trained: the request and the words behind it, or the words alone.
+
+    Args:
+        task: the task whose rows it answers.
+        path: what `WordPolicy.save` wrote.
 
     Raises:
         FileNotFoundError: there is no such file.
+        ValueError: the file holds something else.
     """
-    with np.load(path, allow_pickle=False) as kept:
-        policy = WordPolicy(kept["vocabulary"].tolist(), LearnerSettings(**json.loads(str(kept["settings"]))))
-        policy._weights[:] = kept["weights"]
+
+    def __init__(self, task: Task, path: str) -> None:
+        super().__init__(task)
+        self.policy = load_policy(path)
+        self.reference = self.policy.reference  # type: ignore[misc]  # of this file, not of the class
+
+    def queries(self, rows: list[dict[str, Any]], places: np.ndarray) -> list[str]:
+        """The query for each row."""
+        written = self.policy(rows)
+        if not self.policy.appends:
+            return written
+        return [f"{row['text']} {text}".strip() for row, text in zip(rows, written, strict=True)]
+
+
+def load_policy(path: Path | str) -> WordPolicy:
+    """What `WordPolicy.save` wrote; the optimiser's state is not kept.
+
+    It writes words and no query: as a policy of `rec-gym evaluate`, name it `words:PATH`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file holds something else.
+    """
+    try:
+        # Opened here, since NumPy leaves a file open that it cannot read.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as saved:
+            policy = WordPolicy(
+                saved["vocabulary"].tolist(),
+                LearnerSettings(**json.loads(str(saved["settings"]))),
+                appends=bool(saved["appends"]),
+                reference=str(saved["reference"]),
+            )
+            policy._weights[:] = saved["weights"]
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"there is no file {str(path)!r}; `rec-gym train` and `rec-gym demo` write one"
+        ) from None
+    except (ValueError, KeyError, TypeError, IndexError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{str(path)!r} holds no saved word policy ({error}); `rec-gym train` writes one") from error
     return policy
 
 
@@ -194,5 +254,5 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 
 def _pieces(text: str) -> list[str]:
     """Words, and pairs of neighbouring words."""
-    found = words(text)
-    return found + [f"{first} {second}" for first, second in pairwise(found)]
+    singles = words(text)
+    return singles + [f"{first} {second}" for first, second in pairwise(singles)]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from scipy.sparse import csc_matrix
 
 from rec_gym.catalog import Catalog
 from rec_gym.columns import first_few
@@ -17,12 +19,16 @@ from rec_gym.dataset import Dataset
 from rec_gym.loop.actions.base import ORDER, QUERIES, QUERY, TITLES
 from rec_gym.loop.candidates import request_words
 from rec_gym.loop.task import Task
+from rec_gym.measures import LIST, Judged, Measure
 from rec_gym.policies.base import Baseline
 from rec_gym.words import words
 
 _SAMPLED_ITEMS = 20_000  # items from which common words are told
 _COMMON_SHARE, _COMMON_ITEMS = 0.1, 10
 _WORD_LENGTHS = range(2, 21)
+_BAG_OF_WORDS = "bag of words"
+_BATCH = 1 << 14  # queries that are ranked at once
+_CELLS = 1 << 24  # places of rankings that are held at once
 
 
 class Oracle(Baseline):
@@ -79,6 +85,119 @@ class _Known:
         known = dict(zip(dataset.relevant[place].tolist(), dataset.relevant_gains[place].tolist(), strict=True))
         candidates = dataset.catalog.positions(self.row["candidate_ids"]).tolist()
         return np.argsort(-np.array([known.get(item, 0.0) for item in candidates]), kind="stable").tolist()
+
+
+class VocabularyOracle(Baseline):
+    """Adds to each request the words of a vocabulary that raise its measure most: what a policy of that vocabulary could earn.
+
+    The first word is the best one, exactly; each further word is the best one beside those chosen before it (greedy), so
+    that for more than one word the figure is a lower bound of what the vocabulary allows. A request keeps its text alone
+    where no word raises the measure. Of words that raise it equally the first of the vocabulary is taken.
+
+    Args:
+        task: the task; the request's text and the chosen words make one query.
+        vocabulary: the words.
+        words: at most this many are added.
+        by: measures of ranks, the most important one first; a later one decides between words that are equal by the
+            earlier ones.
+
+    Raises:
+        ValueError: there is no word to choose from, `words` is below 1, or a measure is unknown or needs the list.
+    """
+
+    fits: ClassVar[tuple[str, ...]] = ("query", "queries")
+    reference: ClassVar[str] = "knows the relevant items"
+
+    def __init__(
+        self, task: Task, vocabulary: Sequence[str], words: int = 1, by: Sequence[str] = ("ndcg@10", "ndcg@100")
+    ) -> None:
+        super().__init__(task)
+        self.vocabulary = list(dict.fromkeys(filter(None, vocabulary)))
+        if not self.vocabulary or words < 1 or not by:
+            raise ValueError(
+                "an oracle within a vocabulary needs at least one word to choose from, one to add, and a measure"
+            )
+        self.words, self._measures = words, [Measure.parse(name) for name in by]
+        for measure in self._measures:
+            measure.check(task.dataset)
+            if measure.needs == LIST:
+                raise ValueError(f"words are chosen by measures of ranks, such as ndcg@10; {measure} needs the list")
+
+    def limited(self, words: int) -> Self:
+        """The same oracle with another number of words; what was looked up is shared."""
+        _ = self._finders
+        other = copy.copy(self)
+        other.words = words
+        return other
+
+    def queries(self, rows: list[dict[str, Any]], places: np.ndarray) -> list[str]:
+        """The query for each row."""
+        distinct, first, inverse = np.unique(places, return_index=True, return_inverse=True)
+        chosen = self._best([rows[i]["text"] for i in first], distinct)
+        return [chosen[i] for i in inverse]
+
+    def _best(self, queries: list[str], places: np.ndarray) -> list[str]:
+        """The queries with the chosen words behind them."""
+        left = self._candidates(places)
+        best = self._values(queries, places)
+        live = np.ones(len(queries), bool)
+        for _ in range(self.words):
+            owners, tried = np.nonzero(left & live[:, None])
+            pairs = zip(owners.tolist(), tried.tolist(), strict=True)
+            values = self._values([f"{queries[i]} {self.vocabulary[word]}" for i, word in pairs], places[owners])
+            # By request, then by falling values; the first of each request is its best.
+            order = np.lexsort((*(-values.T)[::-1], owners))
+            live[:] = False
+            for trial in order[np.unique(owners[order], return_index=True)[1]].tolist():
+                owner, word = int(owners[trial]), int(tried[trial])
+                if tuple(values[trial]) > tuple(best[owner]):
+                    best[owner], live[owner], left[owner, word] = values[trial], True, False
+                    queries[owner] += f" {self.vocabulary[word]}"
+        return queries
+
+    def _candidates(self, places: np.ndarray) -> np.ndarray:
+        """Words that may raise a request's measure, bool [n, vocabulary].
+
+        An engine that reads a bag of words adds up what each word brings: one that finds no relevant item helps none of
+        them up. Of any other engine all words are tried.
+        """
+        if self._finders is None:
+            return np.ones((len(places), len(self.vocabulary)), bool)
+        candidates = np.zeros((len(places), len(self.vocabulary)), bool)
+        for row, items in zip(candidates, self.task.dataset.relevant.take(places), strict=True):
+            row[self._finders[:, items].indices] = True
+        return candidates
+
+    @cached_property
+    def _finders(self) -> csc_matrix | None:
+        """Which word finds which item when it is asked alone, bool [vocabulary, items]; None where that decides nothing."""
+        recommender, size = self.task.recommender, len(self.task.dataset.catalog)
+        if recommender.query_language != _BAG_OF_WORDS:
+            return None
+        step = max(1, _CELLS // size)
+        asked, found = [], []
+        for start in range(0, len(self.vocabulary), step):
+            items = recommender.rank(self.vocabulary[start : start + step], size).items
+            rows, columns = np.nonzero(items >= 0)
+            asked.append(rows + start)
+            found.append(items[rows, columns])
+        pair = np.concatenate(asked), np.concatenate(found)
+        return csc_matrix((np.ones(len(pair[0]), bool), pair), shape=(len(self.vocabulary), size))
+
+    def _values(self, queries: Sequence[str], places: np.ndarray) -> np.ndarray:
+        """The measures of each query, float64 [n, measures]."""
+        dataset, size = self.task.dataset, len(self.task.dataset.catalog)
+        depth = min(size, max(size if m.cutoff is None else m.cutoff for m in self._measures))
+        values = np.zeros((len(queries), len(self._measures)))
+        for start in range(0, len(queries), _BATCH):
+            part = slice(start, start + _BATCH)
+            rankings = self.task.engine.rank(queries[part], places[part], depth)
+            relevant, gains, ideal = (
+                column.take(places[part]) for column in (dataset.relevant, dataset.relevant_gains, dataset.ideal_gains)
+            )
+            judged = Judged(rankings.ranks_of(relevant), gains, ideal, rankings.lengths)
+            values[part] = np.stack([measure(judged) for measure in self._measures], axis=1)
+        return values
 
 
 class RM3(Baseline):
