@@ -134,8 +134,10 @@ def _answers(known: NamedPolicy, task: Task) -> bool:
 
 
 def _can_be_made(known: NamedPolicy, task: Task) -> bool:
+    if known.argument.startswith(":"):
+        return True  # what the argument names is not known here
     try:
-        known.make(task, "text" if known.argument.startswith(":") else "", 0)
+        known.make(task, "", 0)
     except ValueError:  # the data lack what it needs, such as histories
         return False
     return True
