@@ -8,7 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rec_gym._version import __version__
-from rec_gym.cards import register_card, register_packaged_cards
+from rec_gym.cards import (
+    find_id,
+    register_card,
+    register_installed_cards,
+    register_packaged_cards,
+    unregister_card,
+)
 from rec_gym.making import make_task
 
 if TYPE_CHECKING:
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
     from rec_gym.loop.rewards import Transform as Transform
     from rec_gym.loop.rewards import register_term as register_term
     from rec_gym.loop.rewards import register_transform as register_transform
+    from rec_gym.loop.settings import TaskSettings as TaskSettings
     from rec_gym.loop.task import Task as Task
     from rec_gym.measures import ListMeasure as ListMeasure
     from rec_gym.measures import RankMeasure as RankMeasure
@@ -56,6 +63,7 @@ _LAZY = {
     "RecommenderVectorEnv": "rec_gym.vector_env",
     "Request": "rec_gym.dataset",
     "Task": "rec_gym.loop.task",
+    "TaskSettings": "rec_gym.loop.settings",
     "Transform": "rec_gym.loop.rewards",
     "register_action": "rec_gym.loop.actions",
     "register_measure": "rec_gym.measures",
@@ -71,9 +79,10 @@ _LAZY = {
     "recommenders": "",
 }
 
-__all__ = [*_LAZY, "__version__", "make_task", "register_card"]
+__all__ = [*_LAZY, "__version__", "find_id", "make_task", "register_card", "unregister_card"]
 
 register_packaged_cards()
+register_installed_cards()
 
 
 def __getattr__(name: str) -> object:

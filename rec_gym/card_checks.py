@@ -160,7 +160,7 @@ def task_keywords() -> list[str]:
 
     from rec_gym.loop.task import Task
 
-    hidden = ("self", "dataset", "recommender", "name")
+    hidden = ("self", "dataset", "recommender", "name", "origin")
     return [key for key in inspect.signature(Task.__init__).parameters if key not in hidden]
 
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import resources
+from importlib import import_module, metadata, resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ import gymnasium as gym
 
 from rec_gym.card_checks import check_settings, check_tables
 from rec_gym.tables import unknown
+
+ENTRY_POINTS = "rec_gym.cards"
 
 _registered: dict[str, Card] = {}
 
@@ -29,10 +33,12 @@ class Card:
     Attributes:
         path: where it stands, for messages and relative folders.
         text: its content.
+        is_packaged: whether it comes with this package, so that every process knows its ids.
     """
 
     path: str
     text: str
+    is_packaged: bool = False
 
     @cached_property
     def content(self) -> dict[str, Any]:
@@ -104,6 +110,61 @@ def card_of(task_id: str) -> Card:
     return _registered[task_id]
 
 
+def find_id(text: str, card: str | Path | None = None) -> str:
+    """The registered id that a text names; a card that it names is registered first.
+
+    Args:
+        text: a registered id; `card.toml` where that registers one id; `card.toml:ID`; or `module:ID`, where importing
+            the module registers the card.
+        card: a TOML file that registers the id, should it not be registered yet.
+
+    Raises:
+        FileNotFoundError: there is no such card.
+        ValueError: the id is unknown (near names are suggested), or the card registers several and none is named.
+    """
+    if card is not None and text not in _registered:
+        register_card(card)
+    if text in _registered:
+        return text
+    source, colon, task_id = text.rpartition(":")
+    if text.endswith(".toml"):
+        ids = register_card(text)
+        if len(ids) > 1:
+            raise ValueError(f"{text} registers several ids; name one as {text}:ID, choosing from: {', '.join(ids)}")
+        return ids[0]
+    if colon and source.endswith(".toml"):
+        ids = register_card(source)
+        if task_id not in ids:
+            raise ValueError(f"{source} has no such id: {unknown('id', task_id, ids)}")
+        return task_id
+    if colon:
+        import_module(source)
+        card_of(task_id)
+        return task_id
+    card_of(text)
+    return text
+
+
+def unregister_card(path: str | Path) -> list[str]:
+    """Forgets a custom card, such as one whose id another card should take, as in a notebook.
+
+    Returns:
+        The ids that were registered by it.
+
+    Raises:
+        ValueError: no card of that path is registered, or it comes with the package.
+    """
+    name = str(Path(path).resolve())
+    ids = [task_id for task_id, card in _registered.items() if card.path == name and not card.is_packaged]
+    if not ids:
+        custom = sorted({card.path for card in _registered.values() if not card.is_packaged})
+        raise ValueError(f"no card {name} is registered; custom cards: {', '.join(custom) or 'none'}")
+    for task_id in ids:
+        del _registered[task_id]
+        gym.registry.pop(task_id, None)
+    return ids
+
+
 def register_card(path: str | Path) -> list[str]:
     """Registers a custom card with Gymnasium.
 
@@ -122,7 +183,9 @@ def register_card(path: str | Path) -> list[str]:
         ValueError: the card is not right (the message names the table, and suggests near names), or an id is taken by
             another card.
     """
-    path = Path(path).resolve()
+    path = Path(path).expanduser().resolve()
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no card {path}; name a TOML file")
     try:
         card = Card(str(path), path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
@@ -135,7 +198,33 @@ def register_packaged_cards() -> None:
     """Registers every card that is installed with the package."""
     for file in sorted(resources.files("rec_gym.envs").iterdir(), key=lambda file: file.name):
         if file.name.endswith(".toml"):
-            _register(Card(file.name, file.read_text(encoding="utf-8")), {})
+            _register(Card(file.name, file.read_text(encoding="utf-8"), is_packaged=True), {})
+
+
+def register_installed_cards() -> None:
+    """Registers the cards of other installed packages: those that the entry-point group `rec_gym.cards` names.
+
+    An entry point `package` stands for every TOML file in that package's folder, and `package:name` for `name.toml`. The
+    packages are not imported. One that is broken is a warning, and the others are registered.
+    """
+    for entry in metadata.entry_points(group=ENTRY_POINTS):
+        try:
+            package, _, name = entry.value.partition(":")
+            for file in _toml_files(package.strip(), name.strip()):
+                register_card(file)
+        except Exception as error:  # a broken package must not break the import of this one
+            warnings.warn(
+                f"the cards of the entry point {entry.name} = {entry.value} are left out: {error}", stacklevel=2
+            )
+
+
+def _toml_files(package: str, name: str) -> list[Path]:
+    spec = find_spec(package)
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()] if spec else []
+    files = [file for folder in folders for file in sorted(folder.glob(f"{name or '*'}.toml"))]
+    if not files:
+        raise ValueError(f"the package {package!r} holds no {name or '*'}.toml")
+    return files
 
 
 def _register(card: Card, kwargs: Mapping[str, str]) -> list[str]:

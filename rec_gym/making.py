@@ -8,55 +8,88 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rec_gym.card_checks import INNER, task_keywords
-from rec_gym.cards import Card, _registered, card_of, register_card
+from rec_gym.cards import Card, card_of, find_id
+from rec_gym.resolving import absolute, located
 from rec_gym.tables import unknown
 
 if TYPE_CHECKING:
+    from rec_gym.dataset import Dataset
     from rec_gym.datasets.store import Recipe
+    from rec_gym.loop.settings import TaskSettings
     from rec_gym.loop.task import Task
+    from rec_gym.recommenders.base import Recommender
 
 
-def make_task(task_id: str, *, card: str | None = None, **overrides: Any) -> Task:
-    """Makes the task of a registered id; data that are not there yet are fetched, converted and indexed first.
+def make_task(task_id: str | TaskSettings, *, card: str | None = None, **overrides: Any) -> Task:
+    """Makes the task of an id; data that are not there yet are fetched, converted and indexed first.
 
     A card, and a recommender or encoder that is named as `package.module:Name` or `FILE.py:Name`, is code that is
     imported, as with any plugin. Take cards, tables and Gymnasium's spec JSON only from where you would take code.
 
     Args:
-        task_id: a registered id.
+        task_id: a registered id; `card.toml`, `card.toml:ID` or `module:ID` for a custom one (see `find_id`); or the
+            settings of a task, which is rebuilt.
         card: a TOML file that registers the id, should it not be registered yet; see `register_card`.
         overrides: settings of `Task` (`split`, `reward`, `action`, `turns`, ...), `recommender` (a name, or a table
-            `{name = ..., settings}`), `protocol`, and the options of the card's loader (`data_dir`, ...).
+            `{name = ..., settings}`), `protocol`, and the options of the card's loader (`data_dir`, ...). With the
+            settings of a task, those of `Task`.
 
     Raises:
-        ValueError: an unknown id, or a wrong setting.
+        ValueError: an unknown id, or a wrong setting; or settings that hold objects, so that nothing can be rebuilt.
         TypeError: an unknown keyword. These messages suggest near names.
         FetchError: the data have to be fetched and cannot be; the message says how to supply them.
     """
     from rec_gym.datasets.store import open_dataset
+    from rec_gym.loop.settings import Origin, TaskSettings
     from rec_gym.loop.task import Task
-    from rec_gym.recommenders import make_recommender
 
-    if card is not None and task_id not in _registered:
-        register_card(card)
+    if isinstance(task_id, TaskSettings):
+        task = _rebuild(task_id)
+        return task.replace(**overrides) if overrides else task
+    task_id = find_id(task_id, card)
     chosen = card_of(task_id)
     env = chosen.env(task_id)
     options, given, protocol = _sorted_out(chosen, env, overrides)
     defaults = {**chosen.content.get("settings", {}), **env}
     for key in ("id", "summary", "options", "protocol"):
         defaults.pop(key, None)
-    dataset = open_dataset(chosen.content["loader"], options)
+    loader = chosen.content["loader"]
+    dataset = open_dataset(loader, options)
     orders = {**defaults, **given}.get("candidates") is not None
     stated = {**defaults, **_protocol_settings(protocol, dataset.is_history, orders)}
     if "reward" in given:
         stated.pop("cutoffs", None)  # a reward that the caller names keeps the cut-off that stands in it
     settings = {**stated, **given, **_candidates(stated, given)}
     name, recommender_options = _recommender(chosen, settings.pop("recommender"), options)
-    recommender = make_recommender(name, recommender_options, dataset.catalog, dataset.train_histories)
-    return Task(dataset, recommender, name=task_id, **settings)
+    written = {"path": chosen.path, "sha256": chosen.hash, "text": chosen.text}
+    ranks = located({"name": name, **recommender_options})
+    origin = Origin(absolute(loader), options, ranks, protocol.get("name", ""), written)
+    return Task(dataset, _fitted(ranks, dataset), name=task_id, origin=origin, **settings)
 
 
-def recipe_of_task(task_id: str, **overrides: Any) -> Recipe:
+def _rebuild(settings: TaskSettings) -> Task:
+    """The task of settings that were saved."""
+    from rec_gym.datasets.store import open_dataset
+    from rec_gym.loop.settings import Origin
+    from rec_gym.loop.task import Task
+
+    objects = settings.objects()
+    if objects:
+        stated = "; ".join(f"{where} was {what}" for where, what in objects.items())
+        raise ValueError(f"these settings hold objects, which are no data, so the task cannot be rebuilt: {stated}")
+    dataset = open_dataset(settings.loader, settings.options)
+    origin = Origin(settings.loader, settings.options, settings.recommender, settings.protocol, settings.card)
+    return Task(dataset, _fitted(settings.recommender, dataset), origin=origin, **settings.arguments())
+
+
+def _fitted(spec: Mapping[str, Any], dataset: Dataset) -> Recommender:
+    from rec_gym.recommenders import make_recommender, recommender_name
+
+    name, options = recommender_name(spec)
+    return make_recommender(name, options, dataset.catalog, dataset.train_histories)
+
+
+def recipe_of_task(task_id: str, *, card: str | None = None, **overrides: Any) -> Recipe:
     """What the dataset of `make_task(task_id, **overrides)` is made of; nothing is fetched or made.
 
     Raises:
@@ -64,6 +97,7 @@ def recipe_of_task(task_id: str, **overrides: Any) -> Recipe:
     """
     from rec_gym.datasets.store import recipe_of
 
+    task_id = find_id(task_id, card)
     chosen = card_of(task_id)
     options, _, _ = _sorted_out(chosen, chosen.env(task_id), overrides)
     return recipe_of(chosen.content["loader"], options)

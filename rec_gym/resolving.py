@@ -15,7 +15,7 @@ import inspect
 import re
 import sys
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +108,18 @@ def absolute(path: str) -> str:
     """The same path with its file as an absolute one, for processes that run in other folders."""
     source, colon, name = path.rpartition(":")
     return f"{Path(source).expanduser().resolve()}:{name}" if colon and source.endswith(".py") else path
+
+
+def located(value: Any) -> Any:
+    """The same setting, with existing folders and files, such as an encoder's, as absolute paths."""
+    if isinstance(value, Mapping):
+        return {key: located(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [located(inner) for inner in value]
+    if isinstance(value, str) and is_path(value):
+        return absolute(value)
+    is_folder = isinstance(value, str) and "/" in value and len(value) < 1024 and "\n" not in value
+    return str(Path(value).resolve()) if is_folder and Path(value).exists() else value
 
 
 def path_of(value: Any) -> str:

@@ -208,3 +208,75 @@ def test_the_papers_rewards():
     assert outcomes.rewards[1] == pytest.approx(0.1 + outcomes.measures["ndcg@100"][1])
     assert outcomes.rewards[1] > 0.1
     assert outcomes.rewards[2] == 0
+
+
+class TestNamesOfIds:
+    @pytest.fixture
+    def card(self, folder, monkeypatch):
+        monkeypatch.chdir(folder)
+        (folder / "mine.toml").write_text(MINE.format(name="Named-v0"))
+        return folder / "mine.toml"
+
+    @pytest.mark.parametrize("text", ["mine.toml", "mine.toml:Named-v0", "./mine.toml:Named-v0"])
+    def test_a_card_is_named_in_the_place_of_an_id(self, card, text):
+        assert rec_gym.find_id(text) == "Named-v0"
+        task = rec_gym.make_task(text)
+        assert (task.name, task.recommender.k1) == ("Named-v0", 0.9)
+
+    def test_a_module_that_registers_the_card(self, card, folder, monkeypatch):
+        (folder / "named_shop.py").write_text("import rec_gym\nrec_gym.register_card('mine.toml')\n")
+        monkeypatch.syspath_prepend(folder)
+        assert rec_gym.make_task("named_shop:Named-v0").name == "Named-v0"
+        assert gym.make("named_shop:Named-v0").unwrapped.task.name == "Named-v0"
+
+    def test_what_is_wrong_is_said(self, card, folder):
+        with pytest.raises(ValueError, match="unknown id 'Namd-v0'; did you mean 'Named-v0'"):
+            rec_gym.find_id("mine.toml:Namd-v0")
+        with pytest.raises(FileNotFoundError, match="there is no card .*nope.toml"):
+            rec_gym.find_id("nope.toml")
+        with pytest.raises(ValueError, match="unknown id 'Nope-v0'"):
+            rec_gym.find_id("Nope-v0")
+        second = '\n[[env]]\nid = "Second-v0"\nrecommender = "rank_bm25"\n'
+        (folder / "mine.toml").write_text(MINE.format(name="Named-v0") + second)
+        with pytest.raises(ValueError, match="registers several ids; name one as mine.toml:ID"):
+            rec_gym.find_id("mine.toml")
+
+    def test_a_card_is_forgotten(self, card, folder):
+        rec_gym.register_card(card)
+        assert rec_gym.unregister_card(card) == ["Named-v0"]
+        assert "Named-v0" not in gym.registry
+        (folder / "other.toml").write_text(MINE.format(name="Named-v0"))
+        assert rec_gym.register_card("other.toml") == ["Named-v0"]
+        with pytest.raises(ValueError, match="no card .*mine.toml is registered; custom cards: .*other.toml"):
+            rec_gym.unregister_card(card)
+
+    def test_rows_say_which_card_and_notice_that_it_changed(self, card):
+        import json
+
+        from rec_gym.adapters.rows import describe_task, task_of
+
+        described = describe_task("mine.toml", {"split": "test"})
+        assert json.loads(described)["settings"] == {"split": "test", "card": str(card)}
+        rec_gym.unregister_card(card)
+        assert task_of(described).name == "Named-v0"
+        rec_gym.unregister_card(card)
+        card.write_text(card.read_text().replace("mrr@10", "mrr@20"))
+        with pytest.raises(ValueError, match="has changed since these rows were written"):
+            task_of(described.replace('"test"', '"train"'))
+
+    @pytest.mark.parametrize("name", ["named_package", "named_package:mine"])
+    def test_an_installed_package_brings_cards(self, card, folder, monkeypatch, name):
+        from importlib.metadata import EntryPoint
+
+        from rec_gym import cards as module
+
+        package = folder / "named_package"
+        package.mkdir()
+        (package / "__init__.py").write_text("raise AssertionError('it must not be imported')\n")
+        card.rename(package / "mine.toml")
+        monkeypatch.syspath_prepend(folder)
+        entries = [EntryPoint("shop", name, module.ENTRY_POINTS), EntryPoint("broken", "nowhere_at_all", "")]
+        monkeypatch.setattr(module.metadata, "entry_points", lambda group: entries)
+        with pytest.warns(UserWarning, match="the cards of the entry point broken = nowhere_at_all are left out"):
+            module.register_installed_cards()
+        assert module.card_of("Named-v0").path == str(package / "mine.toml")

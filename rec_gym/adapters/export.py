@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rec_gym.adapters.rows import describe_task, task_of
-from rec_gym.cache import atomic_path
+from rec_gym.cache import atomic_path, write_json
 from rec_gym.progress import track
 from rec_gym.tables import unknown
 
@@ -35,6 +35,9 @@ def export(
     task_id: str, file: str | Path, *, format: str = "jsonl", split: str = "train", **settings: Any
 ) -> tuple[Path, Task]:
     """Writes one row per request of a split; the same arguments give the same bytes.
+
+    Beside `rows.parquet` stands `rows.task.json`: everything that makes the task, which `rec_gym.make_task` rebuilds from
+    `rec_gym.TaskSettings.from_table`.
 
     Args:
         task_id: a registered id.
@@ -71,6 +74,7 @@ def export(
         else:
             with open(path, "w", encoding="utf-8", newline="\n") as lines:
                 lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in watched)
+    write_json(file.with_suffix(".task.json"), task.settings.as_table())
     return file, task
 
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from rec_gym.cards import card_of, find_id
 from rec_gym.loop.outcomes import Outcomes
 from rec_gym.loop.rewards import FORMAT, MEASURE_TERM, UNPARSED_TERM
 from rec_gym.loop.task import Task
 from rec_gym.loop.text_stats import TEXT_STATS
 from rec_gym.making import make_task
-from rec_gym.resolving import absolute, is_path
+from rec_gym.resolving import located
 
 _PATHS = ("data_dir", "card")
 
@@ -26,39 +27,30 @@ _making = threading.Lock()
 def describe_task(task_id: str, settings: Mapping[str, Any]) -> str:
     """The id and the settings of a task as one line of JSON, for a row; `task_of` makes the task from it.
 
-    Folders are written as absolute paths, because trainers score in processes with other working directories.
+    Folders are written as absolute paths, because trainers score in processes with other working directories. The hash of
+    the id's card is written too, and the path of a card that does not come with the package.
 
     Args:
-        task_id: a registered id.
+        task_id: a registered id, `card.toml`, `card.toml:ID` or `module:ID`.
         settings: keywords of `make_task`, including `split`.
 
     Raises:
-        ValueError: a setting is not plain data.
+        ValueError: the id is unknown, or a setting is not plain data.
     """
-    located = {
-        key: str(Path(value).expanduser().resolve()) if key in _PATHS and value else _located(value)
-        for key, value in settings.items()
-    }
+    paths = {key: str(Path(value).expanduser().resolve()) for key, value in settings.items() if key in _PATHS and value}
+    stated = {key: paths.get(key) or located(value) for key, value in settings.items() if key != "card"}
+    task_id = find_id(task_id, paths.get("card"))
+    card = card_of(task_id)
+    if not card.is_packaged:
+        stated["card"] = card.path
+    content = {"id": task_id, "card_sha256": card.hash, "settings": stated}
     try:
         # The order of the keys is kept: a reward's terms are summed in their given order.
-        text = json.dumps({"id": task_id, "settings": located}, ensure_ascii=False, allow_nan=False)
+        return json.dumps(content, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"settings travel in the rows, so they must be names, numbers, lists or tables: {error}"
         ) from error
-    return text
-
-
-def _located(value: Any) -> Any:
-    """The same setting, with existing folders and files, such as an encoder's, as absolute paths."""
-    if isinstance(value, Mapping):
-        return {key: _located(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_located(inner) for inner in value]
-    if isinstance(value, str) and is_path(value):
-        return absolute(value)
-    is_folder = isinstance(value, str) and "/" in value and len(value) < 1024 and "\n" not in value
-    return str(Path(value).resolve()) if is_folder and Path(value).exists() else value
 
 
 def task_of(description: str) -> Task:
@@ -76,26 +68,39 @@ def task_of(description: str) -> Task:
             try:
                 content = json.loads(description)
                 task_id, settings = content["id"], dict(content["settings"])
+                card_hash = content.get("card_sha256", "")  # rows that were written by hand state none
             except (ValueError, TypeError, KeyError) as error:
                 raise ValueError(
                     f"{description[:200]!r} does not describe a task; write the rows with rec_gym's export"
                 ) from error
-            _tasks[description] = make_task(task_id, **settings)
+            task = make_task(task_id, **settings)
+            _check_card(task_id, card_hash)
+            _tasks[description] = task
         return _tasks[description]
+
+
+def _check_card(task_id: str, card_hash: str) -> None:
+    """Checks that the card is the one that the rows were written with: another one may pay other rewards."""
+    card = card_of(task_id)
+    if card_hash and card.hash != card_hash:
+        raise ValueError(
+            f"the card {card.path} of {task_id} has changed since these rows were written (SHA-256 {card_hash[:12]}... "
+            f"then, {card.hash[:12]}... now); export them again"
+        )
 
 
 # verl takes the columns of a batch from its first sample, so every task has the same ones.
 TERMS = (MEASURE_TERM, UNPARSED_TERM, FORMAT, *TEXT_STATS)
 
 
-OTHER_TERMS = "term/measures"
+OTHER_TERMS = "term/other"
 
 
 def columns_of(task: Task, outcomes: Outcomes) -> list[dict[str, float | str]]:
     """For each completion its score and its parts; the same keys for every task of one turn.
 
-    `measure` is the reward's measure, `term/...` sum to the score (`term/measures` holds the terms that pay further
-    measures), and `measure/...` are the other measures that the task reports.
+    `measure` is the reward's measure, `term/...` sum to the score (`term/other` holds those that pay
+    further measures or are custom), and `measure/...` are the other measures that the task reports.
     """
     zeros = np.zeros(len(outcomes))
     columns = {"score": outcomes.rewards, "measure": outcomes.measures[str(task.reward.measure)]}

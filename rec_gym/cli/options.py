@@ -22,9 +22,21 @@ def complete_id(incomplete: str) -> list[tuple[str, str]]:
     return [(task_id, str(card.env(task_id).get("summary", card.content["summary"]))) for task_id, card in found]
 
 
+def _registered_id(context: typer.Context, text: str) -> str:
+    """The id that an argument names; a card that it names is registered."""
+    from rec_gym.cards import find_id
+
+    return text if context.resilient_parsing else find_id(text)
+
+
 TaskId = Annotated[
     str,
-    typer.Argument(metavar="ID", help="A registered id; `rec-gym list` shows them.", autocompletion=complete_id),
+    typer.Argument(
+        metavar="ID",
+        help="A registered id (`rec-gym list` shows them), or card.toml, card.toml:ID or module:ID.",
+        autocompletion=complete_id,
+        callback=_registered_id,
+    ),
 ]
 DataDir = Annotated[
     Path | None,

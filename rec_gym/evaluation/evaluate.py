@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from rec_gym._version import __version__
-from rec_gym.cards import cards
 from rec_gym.columns import is_number
 from rec_gym.draws import seeded_order
 from rec_gym.loop.outcomes import Outcomes
@@ -39,7 +38,8 @@ class Evaluation:
         split: the requests.
         samples: completions drawn for each request.
         seed: of the policy's draws, as the caller states it.
-        settings: the task's recommender, reward, action format and turns.
+        settings: everything that makes the task (`Task.settings`), from which it can be rebuilt; where candidates are
+            put into order, `shuffles` too.
         request_ids: n ids.
         users: who asked, object [n]; empty text if unknown.
         measures: `{name: float64 [n]}`.
@@ -161,19 +161,18 @@ def evaluate(
     columns = {key: np.mean([one[key] for one in played], axis=0) for key in played[0]}
     rows = measured.rows_in_split[chosen]
     table = task.dataset.table
-    card = cards().get(task.name)
     # The requested measures come first, in the order of the request.
     wanted = dict.fromkeys(map(str, [*map(Measure.parse, measures), *measured.measures]))
     return Evaluation(
         name=name,
         reference=str(getattr(policy, "reference", "")),
         task_id=task.name,
-        card_hash=card.hash if card else "",
+        card_hash=task.origin.card.get("sha256", ""),
         version=__version__,
         split=task.split,
         samples=samples,
         seed=seed,
-        settings=_settings(task, len(tasks)),
+        settings={**task.settings.as_table(), **({"shuffles": len(tasks)} if task.candidates is not None else {})},
         request_ids=ids,
         users=task.dataset.column("user", rows),
         measures={key: columns[f"measure/{key}"] for key in wanted},
@@ -272,17 +271,3 @@ def _completions(policy: Policy, name: str, rows: list[dict[str, Any]]) -> list[
             f"policy {name!r} wrote {len(completions)} completions for {len(rows)} rows; write one per row"
         )
     return list(completions)
-
-
-def _settings(task: Task, shuffles: int) -> dict[str, Any]:
-    settings = {
-        "recommender": type(task.recommender).__name__,
-        "reward": str(task.reward.measure),
-        "action": task.action.name,
-        "turns": task.turns.limit,
-        "turn_reward": task.turns.reward,
-        "exclude_history": task.exclude_history,
-    }
-    if task.candidates is not None:
-        settings |= {"candidates": asdict(task.candidates.settings), "shuffles": shuffles}
-    return settings

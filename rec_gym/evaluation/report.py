@@ -101,7 +101,7 @@ def _spread_columns(evaluations: Sequence[Evaluation]) -> list[_Column]:
     """The spread of a request's values over the shuffles of its candidates; no column if nothing was shuffled."""
     if not any(evaluation.spreads for evaluation in evaluations):
         return []
-    name = evaluations[0].settings["reward"]
+    name = evaluations[0].settings["reward"]["measure"]
     cells = [f"{e.spreads[name].mean():.4f}" if name in e.spreads else "" for e in evaluations]
     return [_Column(f"spread {name}", cells)]
 

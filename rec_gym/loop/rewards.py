@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from typing import Any, TypeVar
 
@@ -35,7 +35,7 @@ from rec_gym.loop.transforms import (
     register_transform,
 )
 from rec_gym.measures import Measure
-from rec_gym.tables import check_fields, read_fields
+from rec_gym.tables import check_fields, named, read_fields
 
 MEASURE_TERM, UNPARSED_TERM = "measure", "unparsed"
 Summand = TypeVar("Summand", float, np.ndarray)
@@ -195,7 +195,7 @@ class _Table:
 
     measure: str | Measure | Callable[..., np.ndarray]
     transforms: Sequence[str | Mapping[str, object] | Transform] = ()
-    terms: Mapping[str | Callable[..., Any], float | Mapping[str, object]] = field(default_factory=dict)
+    terms: Mapping[str | Callable[..., Any], float | Mapping[str, object]] | Sequence[Mapping[str, object]] = ()
     unparsed: float = 0.0
 
 
@@ -224,9 +224,14 @@ def make_reward(
     return Reward(
         measure,
         tuple(make_transform(step, measure) for step in table.transforms),
-        tuple(make_term(name, value) for name, value in table.terms.items()),
+        tuple(make_term(name, value) for name, value in _pairs(table.terms)),
         table.unparsed,
     )
+
+
+def _pairs(terms: Mapping[Any, Any] | Sequence[Mapping[str, object]]) -> Iterable[tuple[Any, Any]]:
+    """Name and weight, or options, of each term; a list holds tables with `name`, whose order no JSON writer changes."""
+    return terms.items() if isinstance(terms, Mapping) else [named(term, "a term") for term in terms]
 
 
 __all__ = [

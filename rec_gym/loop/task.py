@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ from rec_gym.loop.outcomes import Outcomes, spread_ranks
 from rec_gym.loop.prompts import Prompt, in_a_sentence, make_prompt
 from rec_gym.loop.rewards import Reward, make_reward
 from rec_gym.loop.search import Lists, Search
+from rec_gym.loop.settings import Origin, TaskSettings, settings_of
 from rec_gym.loop.text_stats import text_stats
 from rec_gym.loop.turns import Turns
 from rec_gym.measures import LIST, Judged, Listed, Measure
@@ -57,6 +59,7 @@ class Task:
         feedback_k: titles that the policy sees of each earlier ranking.
         exclude_history: whether items of the request's own history are left out of the ranking.
         name: the registered id, for results.
+        origin: what dataset and recommender were made of, for results; `make_task` states it.
 
     Raises:
         ValueError: a setting is of the wrong type, or names something unknown (near names are suggested); or the
@@ -83,6 +86,7 @@ class Task:
         feedback_k: int = 5,
         exclude_history: bool = True,
         name: str = "",
+        origin: Origin | None = None,
     ) -> None:
         arguments = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         if not isinstance(recommender, Recommender):
@@ -91,6 +95,7 @@ class Task:
         if observation not in OBSERVATIONS:
             raise ValueError(unknown("observation", observation, OBSERVATIONS))
         self.dataset, self.recommender, self.split, self.name = dataset, recommender, split, name
+        self.origin, self.cutoffs = origin or Origin(), None if cutoffs is None else dict(cutoffs)
         self.rows_in_split = dataset.rows(split)
         self.reward = make_reward(reward, _cutoff(cutoffs, split))
         self.measures = tuple(dict.fromkeys([*self.reward.measures, *map(Measure.parse, measures)]))
@@ -129,12 +134,19 @@ class Task:
         for key in overrides:
             if key not in known:
                 raise TypeError(f"a {type(self).__name__} has no such setting: {unknown('setting', key, known)}")
+        if "origin" in known and overrides.keys() & {"dataset", "recommender"}:
+            overrides.setdefault("origin", self._origin_without(overrides))
         if "reward" in overrides and "cutoffs" in known:
             overrides.setdefault("cutoffs", None)  # a reward that is named keeps the cut-off that stands in it
         made: Self = made_again(self, **overrides)
         if made.candidates is not None:
             made.candidates.share(self.candidates)
         return made
+
+    @property
+    def settings(self) -> TaskSettings:
+        """Everything that makes the task, as plain data; `rec_gym.make_task` rebuilds the task from it."""
+        return settings_of(self)
 
     @cached_property
     def depth(self) -> int:
@@ -252,6 +264,13 @@ class Task:
         return made
 
     # Inside
+
+    def _origin_without(self, replaced: Collection[str]) -> Origin:
+        """The origin of a task whose dataset or recommender is an object that replaces what it was made of."""
+        emptied: dict[str, Any] = {"loader": "", "options": {}} if "dataset" in replaced else {}
+        if "recommender" in replaced:
+            emptied["recommender"] = {}
+        return replace(self.origin, **emptied)
 
     def _score_turn(self, request_ids: list[str], completions: Sequence[str], stops: np.ndarray) -> Outcomes:
         """`score`, but that the completions marked in `stops` end their episode and ask nothing."""

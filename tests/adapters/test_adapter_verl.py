@@ -29,7 +29,7 @@ from rec_gym.recommenders.bm25 import BM25
 SHOP, REFINE = "RecR1-CornerShop-BM25-v0", "RecR1-CornerShopRefine-BM25-v0"
 SMALL = {"split": "val", "items": 600}
 KEYS = {
-    *("score", "measure", "parse_ok", "clipped", "scored", "parse", "term/measures"),
+    *("score", "measure", "parse_ok", "clipped", "scored", "parse", "term/other"),
     *(f"term/{name}" for name in TERMS),
     *("text/length", "text/repetition", "text/copy"),
 }

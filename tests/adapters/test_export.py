@@ -15,6 +15,7 @@ from rec_gym.adapters.openrlhf import read_label
 from rec_gym.adapters.openrlhf import score as openrlhf_score
 from rec_gym.adapters.rows import describe_task, task_of
 from rec_gym.adapters.verl import compute_score
+from rec_gym.cards import card_of
 from rec_gym.cli import app
 from rec_gym.policies.registry import fitting_policies, make_policy
 
@@ -99,7 +100,11 @@ def test_plain_rows_are_those_of_the_task(tmp_path):
     assert [{k: v for k, v in row.items() if k not in ("split", "task")} for row in rows] == list(task.rows())
     again = task_of(rows[0]["task"])
     assert (again.split, len(again.request_ids)) == ("test", len(rows))
-    assert json.loads(rows[0]["task"]) == {"id": SHOP, "settings": {"split": "test", **settings}}
+    assert json.loads(rows[0]["task"]) == {
+        "id": SHOP,
+        "card_sha256": card_of(SHOP).hash,
+        "settings": {"split": "test", **settings},
+    }
 
 
 @pytest.mark.parametrize(("task_id", "said"), [(REFINE, "A shopper says"), (HISTORY, "A shopper bought")])
@@ -156,19 +161,19 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk is gone"):
         export(SHOP, file, items=600)
     assert file.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [file]
+    assert sorted(tmp_path.iterdir()) == [file, file.with_suffix(".task.json")]
 
 
 def test_folders_are_absolute_because_trainers_run_elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    settings = json.loads(describe_task("x", {"data_dir": "data/beir", "turns": 2}))["settings"]
+    settings = json.loads(describe_task(SHOP, {"data_dir": "data/beir", "turns": 2}))["settings"]
     assert settings == {"data_dir": str(tmp_path / "data" / "beir"), "turns": 2}
-    assert json.loads(describe_task("x", {"data_dir": ""}))["settings"] == {"data_dir": ""}
+    assert json.loads(describe_task(SHOP, {"data_dir": ""}))["settings"] == {"data_dir": ""}
 
 
 def test_order_of_the_terms_stays():
     reward = {"measure": "ndcg@5", "terms": {"repetition": -0.1, "copy": 0.3, "format": 0.2}}
-    again = json.loads(describe_task("x", {"reward": reward}))["settings"]["reward"]
+    again = json.loads(describe_task(SHOP, {"reward": reward}))["settings"]["reward"]
     assert list(again["terms"]) == ["repetition", "copy", "format"]
 
 
