@@ -151,7 +151,9 @@ def main(a: Arguments) -> None:
     if a.auxiliary_every < 0:
         raise SystemExit(f"--auxiliary-every is 0 (never) or a number of steps, not {a.auxiliary_every}")
     settings = SETTINGS | overrides_of(None, a.set)
-    env: Any = gym.make_vec(a.id, num_envs=a.prompts * a.group_size, group_size=a.group_size, **settings)
+    env: Any = gym.make_vec(
+        rec_gym.find_id(a.id), num_envs=a.prompts * a.group_size, group_size=a.group_size, **settings
+    )
     if env.unwrapped.task.turns.limit > 1:
         raise SystemExit(f"words are drawn from the request only, in one turn; {a.id} needs --set turns=1")
     folder = RunFolder(a.output, a)  # last, so that a mistyped argument leaves no folder behind

@@ -54,7 +54,7 @@ class Trainer:
             raise SystemExit("--kl is estimated from all draws of the policy; leave --positive out")
         members = a.prompts * a.group_size
         settings = {"action": "append"} | overrides_of(a.data_dir, a.set)
-        self.env: Any = gym.make_vec(a.id, num_envs=members, group_size=a.group_size, **settings)
+        self.env: Any = gym.make_vec(rec_gym.find_id(a.id), num_envs=members, group_size=a.group_size, **settings)
         self.task = self.env.unwrapped.task
         # Made now, so that a missing split is reported before the work and not after it.
         self.val = self.task.replace(split="val") if a.val_every else None

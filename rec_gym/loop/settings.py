@@ -181,6 +181,8 @@ def _objects(where: str, value: Any) -> list[tuple[str, str]]:
         if set(value) == {OBJECT}:
             return [(where, value[OBJECT])]
         return [pair for key, inner in value.items() for pair in _objects(f"{where}.{key}".strip("."), inner)]
+    if isinstance(value, str) and value.startswith("__main__:"):
+        return [(where, value)]  # a script's own code, which no other process can import
     if isinstance(value, list):
         return [pair for number, inner in enumerate(value) for pair in _objects(f"{where}[{number}]", inner)]
     return []
