@@ -25,6 +25,7 @@ import numpy as np
 import Stemmer
 import tyro
 
+import rec_gym
 from rec_gym import Task
 from rec_gym.dataset import TRAIN
 from rec_gym.evaluation import evaluate

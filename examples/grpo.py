@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from peft import PeftModel
 
+import rec_gym
 from rec_gym.cache import atomic_path
 from rec_gym.evaluation import evaluate
 from rec_gym.loop.sampling import RequestSampler
