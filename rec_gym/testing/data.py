@@ -8,8 +8,7 @@ from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
-from rec_gym.card_checks import check_settings
-from rec_gym.cards import Card, register_card
+from rec_gym.cards import card_of, register_card
 from rec_gym.dataset import TEST, TRAIN, VAL, Dataset
 from rec_gym.datasets.store import LOADER
 from rec_gym.making import make_task
@@ -97,13 +96,8 @@ def check_card(path: str | Path) -> None:
         ValueError: a key, type or setting is wrong.
         FileNotFoundError: there is no such file.
     """
-    path = Path(path)
-    require(path.is_file(), f"there is no card {str(path)!r}")
-    ids = register_card(path)
-    card = Card(str(path), path.read_text(encoding="utf-8"))
-    check_settings(card.content, card.path)
-    resolve(card.content["loader"], LOADER)
-    for task_id in ids:
+    for task_id in register_card(path):
+        resolve(card_of(task_id).content["loader"], LOADER)
         task = attempt(f"making the task of {task_id!r}", make_task, task_id)
         check_splits(task.dataset)
         names = task.request_ids[:_SCORED]
