@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rec_gym import measures as measures
     from rec_gym import policies as policies
     from rec_gym import recommenders as recommenders
+    from rec_gym import testing as testing
     from rec_gym.catalog import Catalog as Catalog
     from rec_gym.dataset import Dataset as Dataset
     from rec_gym.dataset import Request as Request
@@ -77,6 +78,7 @@ _LAZY = {
     "measures": "",
     "policies": "",
     "recommenders": "",
+    "testing": "",
 }
 
 __all__ = [*_LAZY, "__version__", "find_id", "make_task", "register_card", "unregister_card"]

@@ -51,7 +51,8 @@ class Registry(Mapping[str, T], Generic[T]):
     def register(self, name: str, entry: T, source: object = None) -> None:
         """Gives a name to an entry in this process.
 
-        A class or function that has been defined again, as when a notebook's cell is run again, replaces the older one.
+        A class or function that has been defined again, as when a notebook's cell is run again, replaces the older one;
+        another object may be registered again as long as it is equal.
 
         Args:
             name: lower-case letters, digits, `-` and `_`, beginning with a letter.
@@ -68,7 +69,8 @@ class Registry(Mapping[str, T], Generic[T]):
             )
         check(entry, name, self.interface)
         place = _place(entry if source is None else source)
-        if name in self and (place is None or self._places.get(name) != place):
+        is_same = name in self and (self._entries[name] == entry or (place and self._places.get(name) == place))
+        if name in self and not is_same:
             raise ValueError(f"the name {name!r} is taken by another {self.kind}; choose a different one")
         self._entries[name], self._places[name] = entry, place
 

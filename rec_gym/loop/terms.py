@@ -52,7 +52,7 @@ def register_term(name: str, function: TextFunction) -> None:
     Raises:
         ValueError: the name is taken or not of the right form, or the function takes other parameters.
     """
-    if name in (FORMAT, *TEXT_STATS) or is_measure_name(name):
+    if isinstance(name, str) and (name in (FORMAT, *TEXT_STATS) or is_measure_name(name)):
         raise ValueError(f"the name {name!r} is taken by another term or measure; choose a different one")
     TERMS.register(name, function)
 

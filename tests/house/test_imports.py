@@ -20,7 +20,7 @@ FLOORS = [
     {"recommenders", "datasets"},
     {"loop"},
     {"rendering", "spaces", "card_checks", "cards", "making"},
-    {"env", "vector_env", "adapters", "policies", "evaluation"},
+    {"env", "vector_env", "adapters", "policies", "evaluation", "testing"},
     {"cli", "demo"},
 ]
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
