@@ -122,7 +122,7 @@ def prepared(
         folder: where it is to be; its name should hold the key of the content.
         manifest: what the content was made from and with; a stored manifest that differs makes the folder stale.
         build: fills the (temporary) folder that it is given.
-        damaged: is told in one line why a folder that is there is built anew.
+        damaged: is told in one line why a folder that is there is rebuilt.
         open_folder: opens the folder; raises `DamagedError` where it cannot use what is there (see `reading`).
         may_trust: whether `REC_GYM_TRUST_CACHE` may save the checksums; False for readers that damage could crash.
 
@@ -147,7 +147,7 @@ def prepared(
                 return opened()  # another process has built it in the meantime
             except DamagedError as error:
                 if folder.exists():
-                    damaged(f"{folder} is built anew: {error.reason}")
+                    damaged(f"{folder} is rebuilt: {error.reason}")
             remove_leftovers(folder)
             with atomic_path(folder) as temporary:
                 temporary.mkdir()
@@ -190,7 +190,7 @@ def check_folder(folder: Path, *, may_trust: bool = True) -> str:
         may_trust: False compares checksums whatever that variable says.
 
     Returns:
-        The identity of the files: another text whenever one of them was written anew.
+        The identity of the files: another text whenever one of them was rewritten.
 
     Raises:
         DamagedError: a file is missing or not as it was written.

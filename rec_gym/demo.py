@@ -103,7 +103,7 @@ def score(task: Task, policy: WordPolicy, splits: tuple[str, ...] = SPLITS) -> d
 def run(
     *, seed: int = 0, steps: int = 600, output: Path | str = "runs/demo", console: Console | None = None
 ) -> dict[str, Any]:
-    """Trains, evaluates once, and prints what came of it.
+    """Trains, evaluates once, and prints the result.
 
     Args:
         seed: of the draws and of the order of requests.

@@ -222,7 +222,7 @@ def test_a_damaged_folder_is_built_anew_and_said_to_be(tmp_path, damage, reason)
     damage(target)
     prepared_folder(target, MADE_FROM, build_content, said.append)
     assert len(said) == 1
-    assert "is built anew" in said[0]
+    assert "is rebuilt" in said[0]
     assert reason in said[0]
     assert (target / "content").read_text() == "whole"
 

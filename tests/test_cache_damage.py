@@ -50,7 +50,7 @@ def said_once(caplog, folder: Path, name: str) -> None:
     lines = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(lines) == 1
     assert str(folder) in lines[0]
-    assert "is built anew" in lines[0]
+    assert "is rebuilt" in lines[0]
     assert name in lines[0]
     assert "\n" not in lines[0]
 
@@ -104,7 +104,7 @@ def test_a_damaged_dataset_is_converted_again(home, name, how):
     folder = folder_of(home, "datasets/shop-*")
     assert listed(folder) == set(DATASET_FILES)
     harm(folder / name, how)
-    with pytest.warns(UserWarning, match=rf"{folder} is built anew: .*{name}") as caught:
+    with pytest.warns(UserWarning, match=rf"{folder} is rebuilt: .*{name}") as caught:
         assert contents(open_dataset(LOADER, {})) == before
     assert len(caught) == 1
     gc.collect()
@@ -142,7 +142,7 @@ def test_damaged_kernels_are_compiled_anew(home):
     again = score_elsewhere(REC_GYM_TRUST_CACHE="1")  # compiled code is never trusted
     assert again.stdout == whole.stdout
     assert len(again.stderr.splitlines()) == 1
-    assert f"{folder} is built anew: its file {kept[3]} is damaged" in again.stderr
+    assert f"{folder} is rebuilt: its file {kept[3]} is damaged" in again.stderr
     last = score_elsewhere()
     assert (last.stdout, last.stderr) == (whole.stdout, "")
 

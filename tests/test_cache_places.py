@@ -401,7 +401,7 @@ def test_code_that_others_may_write_is_not_loaded(home, fake_kernels, caplog, na
     with caplog.at_level(logging.WARNING):
         compilation._compile()
     assert fake_kernels == ["compiled", "compiled"]
-    assert "is built anew: other users may write" in caplog.text
+    assert "is rebuilt: other users may write" in caplog.text
     compilation._compile()
     assert fake_kernels == ["compiled", "compiled", "loaded"]
 

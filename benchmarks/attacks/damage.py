@@ -65,7 +65,7 @@ class Target:
             assert ended.value == self.expected.value, f"another score: {shown}"
             again = self.run()
             assert (again.value, again.error, again.said) == (self.expected.value, [], []), f"not repaired: {shown}"
-        assert any("is built anew" in line for line in ended.said), f"nothing was reported: {shown}"
+        assert any("is rebuilt" in line for line in ended.said), f"nothing was reported: {shown}"
         assert not leftovers(self.home), f"{leftovers(self.home)} is left: {shown}"
         counts[self.outcome] += 1
         self._restore()

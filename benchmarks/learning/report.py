@@ -191,7 +191,11 @@ def reading(experiment: Experiment, columns: dict[str, Scores]) -> list[str]:
 
 def sides(found: dict[str, Difference], other: str) -> str:
     """On which splits a difference's interval is above 0, below 0, or contains it."""
-    where: dict[str, list[str]] = {f"above {other}": [], f"below {other}": [], f"not told apart from {other}": []}
+    where: dict[str, list[str]] = {
+        f"above {other}": [],
+        f"below {other}": [],
+        f"not significantly different from {other}": [],
+    }
     names = list(where)
     for split, one in found.items():
         where[names[0] if round(one.low, 9) > 0 else names[1] if round(one.high, 9) < 0 else names[2]].append(split)

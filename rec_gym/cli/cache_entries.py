@@ -52,7 +52,7 @@ class Entry:
 
     @property
     def label(self) -> str:
-        """The kind and the state, for people."""
+        """The kind and the state, human-readable."""
         states = (self.kind, "unfinished" if self.unfinished else "", self.useless)
         return ", ".join(filter(None, states))
 
@@ -175,7 +175,7 @@ def _of_the_files_now(group: Sequence[Entry]) -> list[Entry]:
     data = group[0].made["options"].get("data_dir") if len(group) > 1 else None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what cannot be read is said where the data are used
+            warnings.simplefilter("ignore")  # what cannot be read is reported where the data are used
             now = fingerprint(Path(data)) if data else None
     except (OSError, ValueError):
         return []

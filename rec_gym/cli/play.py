@@ -1,4 +1,4 @@
-"""`rec-gym play`: a person in the place of the policy."""
+"""`rec-gym play`: a person instead of the policy."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from rec_gym.tables import check_fields, read_fields, unknown
 SOURCES = ("recommender", "judged")
 QUERIES = ("request", "oracle")
 IDEALS = ("candidates", "all")
-_KEPT = 65_536  # lists in memory at the most
+_KEPT = 65_536  # maximum number of lists in memory
 _BATCH = 1024  # requests for which the recommender is asked at once
 
 
@@ -31,7 +31,7 @@ class CandidateSettings:
     """Where a request's candidates come from and how they are shown.
 
     Attributes:
-        k: candidates at the most.
+        k: maximum number of candidates.
         source: `"recommender"`: the first k that the recommender ranks; `"judged"`: the judged items of the request (a
             seedless draw of k where there are more, one of the best gain always among them), and what the recommender
             ranks first where there are fewer.

@@ -71,7 +71,7 @@ class Engine:
         """Ranks the catalogue for each query of the request at its row, and says which queries were clipped.
 
         Raises:
-            RecommenderError: the recommender failed, or what it returned are no rankings of what was asked.
+            RecommenderError: the recommender failed, or returned something that is not a valid ranking for these queries.
         """
         queries = list(queries)
         if not queries:
@@ -134,7 +134,7 @@ class Engine:
             ) from error
 
     def _check(self, rankings: Rankings, queries: list[str], k: int, exclude: list[np.ndarray] | None) -> None:
-        """A recommender of one's own may err; what it returns is looked at before it becomes a reward."""
+        """A custom recommender may err; what it returns is checked before it becomes a reward."""
         name = type(self.recommender).__name__
         try:
             if not isinstance(rankings, Rankings):

@@ -1,4 +1,4 @@
-"""What came of a batch of completions."""
+"""The outcomes of a batch of completions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Outcomes:
     Attributes:
         request_ids: the request of each completion.
         queries: what was asked, or the order of the candidates; an empty text where nothing was.
-        parse: what the action format did, a word each.
+        parse: what the action format did, one word per completion.
         parse_ok: whether the completion parsed, bool [n].
         clipped: whether the query was cut, by the format or by the recommender, bool [n].
         scored: whether there was something to rank by, a query or an order, bool [n].

@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass
 class RequestSampler:
-    """Deals out the rows of a split in a seeded order that is shuffled anew each epoch.
+    """Deals out the rows of a split in a seeded order that is reshuffled each epoch.
 
     The draws of `groups` parallel groups are disjoint strides of one sequence: together they read a whole epoch before
     any row comes again.

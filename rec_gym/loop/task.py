@@ -54,7 +54,7 @@ class Task:
             `rec_gym.loop.candidates`; it goes with the action format `order`, and only with it.
         prompt: a prompt's name or a table of templates; by default what fits the requests and the action format.
         observation: `"request"` for the request's text (and its candidates), `"prompt"` for the rendered prompt.
-        turns: completions in an episode at the most.
+        turns: maximum number of completions in an episode.
         turn_reward: `"gain"`, `"last"` or `"best"`, see `rec_gym.loop.turns`.
         feedback_k: titles that the policy sees of each earlier ranking.
         exclude_history: whether items of the request's own history are left out of the ranking.
@@ -172,7 +172,7 @@ class Task:
         """Scores one completion for each request id: one turn, one batch, one recommender call.
 
         Args:
-            request_ids: n ids of the split; an id may stand there more than once.
+            request_ids: n ids of the split; an id may appear more than once.
             completions: n texts as the policy wrote them.
 
         Raises:

@@ -71,7 +71,7 @@ class LogRank(Transform):
         k: the cut-off; in a table by default the measure's own.
 
     Raises:
-        ValueError: k is no whole number of at least 1.
+        ValueError: k is not a whole number of at least 1.
     """
 
     k: int

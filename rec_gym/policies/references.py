@@ -102,7 +102,7 @@ class VocabularyOracle(Baseline):
             earlier ones.
 
     Raises:
-        ValueError: there is no word to choose from, `words` is below 1, or a measure is unknown or needs the list.
+        ValueError: the vocabulary is empty, `words` is below 1, or a measure is unknown or needs the list.
     """
 
     fits: ClassVar[tuple[str, ...]] = ("query", "queries")
@@ -282,7 +282,7 @@ class RM3(Baseline):
         if not model:
             return text
         own = max(1, sum(word not in self.common_words for word in words(text)))
-        # Enough repetitions for an added word of average weight to stand there ten times, so that rounding is small.
+        # Enough repetitions for an added word of average weight to appear ten times, so that rounding is small.
         repeats = math.ceil(10 * self.fb_terms / own)
         added = repeats * own * (1 - self.original_weight) / self.original_weight
         counts = {word: round(share * added) for word, share in model.items()}

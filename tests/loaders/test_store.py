@@ -133,7 +133,7 @@ def test_a_damaged_conversion_is_rebuilt_with_a_warning(place):
     gc.collect()
     (path,) = (place / "home" / "datasets").glob("own_words-*/catalog.arrow")
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.warns(UserWarning, match=r"built anew: its file catalog\.arrow is damaged"):
+    with pytest.warns(UserWarning, match=r"rebuilt: its file catalog\.arrow is damaged"):
         assert open_dataset(NAME, data).catalog.ids([1]) == ["two"]
 
 

@@ -385,7 +385,7 @@ def test_a_forked_process_can_rank(corpus):
         ({"k1": -1}, "k1 must be a number >= 0"),
         ({"k1": float("nan")}, "k1 must be a number >= 0"),
         ({"b": 1.5}, "b lie between 0 and 1"),
-        ({"language": "klingon"}, "no language 'klingon'; there are: .*english.*none"),
+        ({"language": "klingon"}, "unknown language 'klingon'; choose from: .*english.*none"),
         ({"threads": 0}, "threads must be a whole number >= 1"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Action formats in which a completion holds several texts, one a line: queries, or titles of items."""
+"""Action formats in which a completion holds several texts, one per line: queries, or titles of items."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def without_bullet(line: str) -> str:
 
 @dataclass(frozen=True)
 class Several(ActionFormat):
-    """What the formats share that read one text a line.
+    """What the formats share that read one text per line.
 
-    Bullets and numbering are removed, empty lines do not count, a line that stands there twice counts once.
+    Bullets and numbering are removed, empty lines do not count, a line that appears twice counts once.
 
-    Parses: `ok`, `think_removed`, `duplicates` (a line stood there twice), `too_many` (lines beyond the limit are left
+    Parses: `ok`, `think_removed`, `duplicates` (a line appeared twice), `too_many` (lines beyond the limit are left
     out, and the completion counts as clipped); not ok: `empty`, `unclosed_think`.
 
     Args:
         max_chars: characters of the completion that count; a longer one is clipped.
-        max_queries: lines that count at the most.
+        max_queries: lines that count, at most.
     """
 
     max_queries: int = 5
@@ -112,11 +112,11 @@ class Several(ActionFormat):
 
 @dataclass(frozen=True)
 class Lines(Several):
-    """Several queries in one completion, one a line; their rankings are fused by reciprocal rank fusion.
+    """Several queries in one completion, one per line; their rankings are fused by reciprocal rank fusion.
 
     Args:
         max_chars: characters of the completion that count; a longer one is clipped.
-        max_queries: queries at the most.
+        max_queries: maximum number of queries.
         constant: of the fusion: an item's score is the sum of 1 / (constant + rank).
         depth: places of each query's ranking that are fused, whatever measures are taken of the result.
     """
@@ -150,15 +150,15 @@ class Lines(Several):
 
 @dataclass(frozen=True)
 class Titles(Several):
-    """Candidate generation: the completion names items by title, one a line, the best first.
+    """Candidate generation: the completion names items by title, one per line, best first.
 
     The recommender resolves each title to its best items. The ranking holds the best item of every title in the order in
     which they were written, then the second ones, and so on; an item stands where it came first.
 
     Args:
         max_chars: characters of the completion that count; a longer one is clipped.
-        max_queries: titles at the most.
-        per_title: items to which a title is resolved, at the most.
+        max_queries: maximum number of titles.
+        per_title: maximum number of items to which a title is resolved.
     """
 
     max_queries: int = 20

@@ -36,7 +36,7 @@ class Order(ActionFormat):
     """An order of the candidates: `[3] > [1] > [2]`, numbers or titles, plain or in `<answer>`.
 
     Understood are chains in square brackets (the last one of a text that holds several), numbers between commas, blanks
-    or `>`, a JSON list of either (also as a value of an object), and titles, one a line or between `>`; reasoning in a
+    or `>`, a JSON list of either (also as a value of an object), and titles, one per line or between `>`; reasoning in a
     leading `<think>` and code fences are removed. Candidates that are not named follow in the given order.
 
     Parses: `ok`, `think_removed`, `fenced`, `last_answer`, `unclosed_answer`; `incomplete` (some candidates are missing),

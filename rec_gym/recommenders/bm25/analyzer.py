@@ -21,6 +21,7 @@ import Stemmer
 from numpy.typing import ArrayLike
 
 from rec_gym.recommenders.bm25.compilation import load_kernels
+from rec_gym.tables import unknown
 from rec_gym.words import blanked, words
 
 NO_TERM = -1
@@ -68,7 +69,7 @@ class Analyzer:
     def __post_init__(self) -> None:
         known = (*Stemmer.algorithms(), NO_LANGUAGE)
         if self.language not in known:
-            raise ValueError(f"no language {self.language!r}; there are: {', '.join(known)}")
+            raise ValueError(unknown("language", self.language, known))
 
     @property
     def version(self) -> dict[str, str]:
@@ -142,7 +143,7 @@ class TermIds:
     Args:
         analyzer: the rules.
         find: gives the id of each of several terms, or `NO_TERM`.
-        limit: how many words with a term are remembered; beyond it the dictionary starts anew, so that a policy which
+        limit: how many words with a term are remembered; beyond it the dictionary starts again, so that a policy which
             invents words without end does not fill the memory.
     """
 

@@ -33,7 +33,7 @@ _WORDS_KEPT = 1 << 18  # surface words of queries whose term ids are remembered
 _PARTS_A_THREAD = 4  # so that a thread which got short queries can take more of them
 
 _logger = logging.getLogger(__name__)
-# One index per process: by its folder and the identity of its files, so that one that was built anew is opened anew.
+# One index per process: by its folder and the identity of its files, so that one that was rebuilt is opened again.
 _opened: WeakValueDictionary[tuple[Path, str], Index] = WeakValueDictionary()
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
@@ -104,7 +104,7 @@ class BM25:
         return f"BM25({settings}, stop_words={self.analyzer.stop_words}, threads={self.threads})"
 
     def __getstate__(self) -> dict[str, object]:
-        """Settings and the index's folder: the arrays are mapped anew where the pickle is opened."""
+        """Settings and the index's folder: the arrays are mapped again where the pickle is opened."""
         return {name: value for name, value in self.__dict__.items() if name not in ("_index", "_words", "_lock")}
 
     def __setstate__(self, state: dict[str, object]) -> None:
