@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.attacks import damage, disks, fuzz, kills, runs
+from benchmarks.attacks import NotTriedError, damage, disks, fuzz, kills, runs
 from benchmarks.attacks.worker import Worker
 from benchmarks.engine import machine
 from benchmarks.pages import DOCS, write_section
@@ -95,12 +95,30 @@ def attack_with_disks(seconds: float, seed: int) -> Counter[str]:
     return counts
 
 
+def attack_with_clients(seconds: float, seed: int) -> Counter[str]:
+    """Clients of a real OpenEnv server send damaged and oversized messages, break off and sit idle, while others play."""
+    try:
+        from benchmarks.attacks import server
+    except ImportError as error:
+        raise NotTriedError(f"pip install -c constraints.txt -e '.[openenv]' ({error})") from error
+    counts: Counter[str] = Counter()
+    with server.serving() as target:
+        attack = server.Attack(target, random.Random(seed))
+        start = time.monotonic()
+        for kind in itertools.cycle(attack.kinds):
+            if time.monotonic() - start > seconds:
+                return counts
+            counts += kind()
+    return counts
+
+
 ATTACKS: dict[str, Callable[[float, int], Counter[str]]] = {
     "fuzz": attack_with_texts,
     "measures": attack_with_runs,
     "damage": attack_with_damage,
     "kills": attack_with_kills,
     "disk": attack_with_disks,
+    "server": attack_with_clients,
 }
 
 
@@ -110,7 +128,7 @@ def attempt(name: str, seconds: float, seed: int) -> tuple[bool, str]:
         counts = ATTACKS[name](seconds, seed)
     except AssertionError as error:
         return False, f"FOUND: {error}"
-    except disks.NoSmallDiskError as error:
+    except NotTriedError as error:
         return True, f"not tried: {error}"
     return True, f"nothing found in {', '.join(f'{count:,} {what}' for what, count in counts.items())}"
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.attacks import NotTriedError
 from benchmarks.attacks.shop import leftovers
 from benchmarks.attacks.worker import Worker
 
@@ -24,7 +25,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 ENOUGH = 100_000  # kilobytes
 
 
-class NoSmallDiskError(Exception):
+class NoSmallDiskError(NotTriedError):
     """A small disk cannot be mounted here."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ class SessionGuard:
             session = _Session(receive, send, self._limits)
             await self._app(scope, session.receive, session.send)
         elif scope["type"] == "http":
-            await self._app(scope, _bounded(receive, self._limits.max_message_bytes), send)
+            await self._app(scope, _Body(receive, self._limits.max_message_bytes).receive, send)
         else:
             await self._app(scope, receive, send)
 
@@ -143,7 +144,7 @@ def _read(text: str | None) -> dict[str, Any]:
     if text is None:
         raise ValueError("a message is a text that holds a JSON object, not a binary frame")
     try:
-        content = json.loads(text)
+        content = _loaded(text)
     except RecursionError:
         raise ValueError(f"a message is nested at most {MAX_DEPTH} deep") from None
     except ValueError as error:
@@ -159,16 +160,54 @@ def _read(text: str | None) -> dict[str, Any]:
     raise ValueError(f"a message is nested at most {MAX_DEPTH} deep")
 
 
-def _bounded(receive: Receive, limit: int) -> Receive:
-    """`receive`, but a body of more than `limit` bytes is refused with status 413."""
-    size = 0
+class NotFiniteError(ValueError):
+    """A number that JSON does not have, or that no float can hold: an answer that quotes it could not be sent."""
 
-    async def bounded() -> Message:
-        nonlocal size
-        message = await receive()
-        size += len(message.get("body") or b"")
-        if size > limit:
-            raise HTTPException(413, f"the body has more than {limit:,} bytes")
-        return message
 
-    return bounded
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise NotFiniteError(f"{number[:20]} is not a finite number")
+    return value
+
+
+def _loaded(text: str | bytes) -> Any:
+    """What JSON holds; its numbers are finite.
+
+    Raises:
+        ValueError: it is not JSON, or a number is not finite.
+    """
+    return json.loads(text, parse_constant=_finite, parse_float=_finite)
+
+
+class _Body:
+    """The body of a request over HTTP, between the network and OpenEnv; one that is too long is answered with status 413."""
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive, self._limit = receive, limit
+        self._is_read = False
+
+    async def receive(self) -> Message:
+        """The whole body at once, then what comes after it."""
+        if self._is_read:
+            return await self._receive()
+        body, more = bytearray(), True
+        while more:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                return message
+            body += message.get("body") or b""
+            more = message.get("more_body", False)
+            if len(body) > self._limit:
+                raise HTTPException(413, f"the body has more than {self._limit:,} bytes")
+        self._is_read = True
+        return {"type": "http.request", "body": self._sayable(bytes(body)), "more_body": False}
+
+    def _sayable(self, body: bytes) -> bytes:
+        """JSON that an answer can quote; a body that is not JSON stays as it is, and OpenEnv refuses it."""
+        try:
+            return sayable(json.dumps(_loaded(body), ensure_ascii=False)).encode()
+        except NotFiniteError as error:
+            raise HTTPException(400, str(error)) from None
+        except (ValueError, RecursionError):
+            return body

@@ -1,12 +1,13 @@
 """Action formats on what models really write, and on anything else."""
 
 import json
+import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rec_gym.loop.actions import ACTIONS, MAX_CHARS, Answer, Append, Plain, make_action
+from rec_gym.loop.actions import ACTIONS, MAX_CHARS, Answer, Append, Plain, make_action, tags
 
 # Any Unicode with control characters and lone surrogates, and pieces of the formats themselves.
 any_text = st.text(st.characters(exclude_categories=()), max_size=200)
@@ -204,7 +205,88 @@ def test_json_is_read_up_to_a_limit_only(monkeypatch):
         )
     text = '<answer>{"query": "lamp"}' + "x" * 1_000_000
     assert make_action("answer").parse(text, "request").query == "lamp"
-    assert max(read) <= 8 * MAX_CHARS
+    assert max(read) <= 8 * MAX_CHARS + len('"}')  # the end that a cut query is given
+
+
+def test_a_query_that_is_too_long_is_decoded_once(monkeypatch):
+    from rec_gym.loop.actions import query
+
+    decoded = []
+
+    class Decoder(json.JSONDecoder):
+        def raw_decode(self, text, idx=0):
+            decoded.append(text)
+            return super().raw_decode(text, idx)
+
+    monkeypatch.setattr(query, "_DECODER", Decoder(strict=False))
+    assert Answer().parse(f"<answer>{json.dumps({'query': 'lamp ' * 20_000})}</answer>", "request").clipped
+    assert len(decoded) == 1
+
+
+def read_plainly(content, limit):
+    """The JSON that counts, and whether it was cut: first the characters that are read, then those with an end put after them."""
+    decoder, cut = json.JSONDecoder(strict=False), content[:limit]
+    try:
+        value, end = decoder.raw_decode(cut)
+        return value, bool(content[end:].strip()), False
+    except ValueError:
+        if len(content) <= limit or not re.match(r'\{\s*"query"\s*:\s*"', content):
+            return None
+    if (escape := re.search(r"(?<!\\)(?:\\\\)*(\\(?!.*\\).{0,5})$", cut, re.DOTALL)) is not None:
+        cut = cut[: escape.start(1)]
+    try:
+        return decoder.decode(cut + '"}'), False, True
+    except ValueError:
+        return None
+
+
+@given(
+    content=st.lists(
+        st.sampled_from(['{"query": "', '", "x": "', '"}', '", "query": ["a", "', '"]', "\\", "\\n", "\\ud83d\\ude00", "\\u00e9"])
+        | st.sampled_from([" ", "}", "{", '"', "a", "ab", "é", "\n"])
+        | st.text(max_size=3),
+        max_size=12,
+    ).map(lambda parts: '{"query": "' + "".join(parts)),
+    limit=st.integers(1, 8),
+)  # fmt: skip
+@settings(max_examples=1000, deadline=None)
+def test_json_is_read_as_it_would_be_step_by_step(content, limit):
+    parsed = Answer(max_chars=limit).parse(f"<answer>{content}</answer>", "request")
+    content = content.strip()
+    if "<answer>" in content or "</answer>" in content:
+        return
+    value = read_plainly(content, 8 * limit)
+    if value is None:
+        assert parsed.parse == "bad_json"
+        return
+    found, trailing, cut = value
+    query = found["query"]
+    joined = " ".join(query) if isinstance(query, list) and query and all(isinstance(q, str) for q in query) else query
+    if not isinstance(joined, str):
+        assert parsed.parse == "query_not_text"
+    elif not joined.strip():
+        assert parsed.parse == "empty"
+    else:
+        assert parsed.query == joined.strip()[:limit]
+        assert parsed.clipped == (cut or len(joined.strip()) > limit)
+        assert parsed.parse == ("trailing" if trailing else "list" if isinstance(query, list) else "ok")
+
+
+@given(
+    text=st.lists(
+        st.sampled_from(["<", "<answer>", "</answer>", "<answer", "</think>", "a", "é", "\U0001f600"]), max_size=40
+    )
+)
+@settings(max_examples=300, deadline=None)
+@example(text=["<"] * 40)
+@example(text=["<answer>", *["<"] * 20, "</answer>", *["<"] * 20])
+@example(text=[*["<"] * 20, "<answer>", *["<"] * 20])
+def test_tags_are_where_the_methods_of_texts_find_them(text):
+    text = "".join(text)
+    for tag in (tags.ANSWER, tags.ANSWER_END, tags.THINK_END):
+        assert tags.find_tag(text, tag) == text.find(tag)
+        assert tags.find_tag(text, tag, 7) == text.find(tag, 7)
+        assert tags.find_last_tag(text, tag) == text.rfind(tag)
 
 
 def test_an_order_of_too_many_entries_is_clipped(monkeypatch):

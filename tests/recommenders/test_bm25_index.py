@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import pickle
+import random
 import re
 import subprocess
 import sys
@@ -13,10 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import Stemmer
 from helpers.bm25_oracle import LUCENE_STOP_WORDS, tokens
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.attacks.texts import new_words
 from rec_gym.cache import DamagedError
 from rec_gym.catalog import Catalog
 from rec_gym.recommenders.bm25 import BM25, analyzer, build
@@ -106,12 +109,67 @@ def test_words_are_looked_up_once_together_and_forgotten_beyond_the_limit():
     assert words.of(["b c"])[0].tolist() == [98, 99]
     assert words.of(["d a"])[0].tolist() == [100, 97]
     assert asked == [["a", "b", "c"], ["d"]]
-    assert list(words) == ["d"]
+    assert words.remembered == ["d"]
     assert words.of(["e f g h i"])[0].tolist() == [101, 102, 103, 104, 105]
-    assert len(words) == 3
+    assert len(words.remembered) == 3
     long = "x" * 1000
     assert words.of([f"{long} {long}"])[0].tolist() == [120, 120]
-    assert long not in words
+    assert long not in words.remembered
+
+
+def test_words_without_a_term_are_stemmed_once_a_batch_and_not_remembered(monkeypatch):
+    stemmed, asked = [], []
+    terms = Analyzer.terms
+    monkeypatch.setattr(Analyzer, "terms", lambda self, words: stemmed.append(words) or terms(self, words))
+    vocabulary = Vocabulary.from_terms([b"lamp", b"red"])
+    words = TermIds(Analyzer(), lambda terms: asked.append(len(terms)) or vocabulary.find(terms), 1000)
+    invented = new_words(random.Random(0), 1000)
+    for batch in range(3):
+        ids, counts = words.of([f"the red lamps {invented}", f"{invented} of lamps"])
+        assert counts.tolist() == [1003, 1002]
+        assert np.flatnonzero(ids != NO_TERM).tolist() == [1, 2, 2004]
+        assert asked == [1002, 1000, 1000][: batch + 1]
+        assert sorted(words.remembered) == ["lamps", "red"]
+    assert stemmed[1] == stemmed[2] == invented.split()
+
+
+LANGUAGES = ["english", "german", "russian", "turkish", "indonesian", "arabic", "finnish", "none"]
+SURFACES = re.findall(
+    r"\w+",
+    """skies dying news ladies running runs lamp lamps hopping häuser Straße weiß ΣΊΣΥΦΟΣ İstanbul книги книга kitaplar
+    membeli pembelian الكتاب taloissa x_1 ١٢ the of s ed ing""",
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    language=st.sampled_from(LANGUAGES),
+    items=st.lists(st.sampled_from(SURFACES) | st.text(max_size=12), max_size=20),
+    batches=st.lists(st.lists(st.sampled_from(SURFACES) | st.text(max_size=12), max_size=20), max_size=4),
+    few=st.sampled_from([0, 1 << 30]),
+)
+def test_ids_are_those_of_one_word_after_the_other(language, items, batches, few):
+    stemmer = Stemmer.Stemmer(language) if language != "none" else None
+
+    def plain(text):
+        found = re.findall(r"\w+", text.lower())
+        return [
+            None if language == "english" and word in LUCENE_STOP_WORDS
+            else (stemmer.stemWord(word) or word) if stemmer else word
+            for word in found
+        ]  # fmt: skip
+
+    raw = sorted({term.encode() for text in items for term in plain(text) if term is not None})
+    place = {term.decode(): i for i, term in enumerate(raw)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(analyzer, "_FEW_CHARACTERS", few)  # one way of splitting, then the other
+        words = TermIds(Analyzer(language), Vocabulary.from_terms(raw).find, 5)
+        for batch in [*batches, items, items]:
+            ids, counts = words.of(batch)
+            rows = np.split(ids, np.cumsum(counts)[:-1]) if batch else []
+            for text, row in zip(batch, rows, strict=True):
+                assert row[row != NO_TERM].tolist() == [place[term] for term in plain(text) if term in place]
+            assert len(words.remembered) <= 5
 
 
 @given(st.text(st.characters(), max_size=60), st.integers(1, 40))

@@ -25,7 +25,7 @@ def without_think(completion: str) -> tuple[str, str]:
 
 def last_answer(completion: str) -> tuple[str, str] | None:
     """The text of the last `<answer>` and the parse word; None where there is none."""
-    start = _find_last_tag(completion, ANSWER)
+    start = find_last_tag(completion, ANSWER)
     if start < 0:
         return None
     end = find_tag(completion, ANSWER_END, start)
@@ -47,7 +47,7 @@ def find_tag(text: str, tag: str, start: int = 0) -> int:
     return text.find(tag, start)
 
 
-def _find_last_tag(text: str, tag: str) -> int:
+def find_last_tag(text: str, tag: str) -> int:
     """`text.rfind(tag)`, likewise."""
     end = len(text)
     for _ in range(_TRIES):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, repeat
 
@@ -180,6 +180,18 @@ class TermIds:
         if len(self._ids) - len(self._without_term) + len(fresh) > self._limit:
             self._ids = dict(self._without_term)  # a new one: other threads must never see it without stop words
         self._ids.update(fresh if len(fresh) <= self._limit else islice(fresh.items(), self._limit))
+
+
+def slices(texts: Sequence[str], characters: int) -> Iterator[tuple[int, int]]:
+    """Cuts a list of texts so that each slice has about `characters` characters, or ends with a longer text; at least one."""
+    start = held = 0
+    for place, text in enumerate(texts):
+        held += len(text)
+        if held >= characters:
+            yield start, place + 1
+            start, held = place + 1, 0
+    if start < len(texts) or not texts:
+        yield start, len(texts)
 
 
 class Vocabulary:

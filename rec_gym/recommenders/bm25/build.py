@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from rec_gym.progress import Bar
-from rec_gym.recommenders.bm25.analyzer import NO_TERM, Analyzer, TermIds, Vocabulary, encode
+from rec_gym.recommenders.bm25.analyzer import NO_TERM, Analyzer, TermIds, Vocabulary, encode, slices
 from rec_gym.recommenders.bm25.index import (
     LEVELS,
     MAX_IMPACT,
@@ -124,7 +124,7 @@ def _inverted(texts: list[str], words: TermIds) -> tuple[_Window, np.ndarray]:
     keys: list[np.ndarray] = []
     tf: list[np.ndarray] = []
     lengths: list[np.ndarray] = []
-    for start, stop in _slices(texts, _CHARACTERS_AT_ONCE):
+    for start, stop in slices(texts, _CHARACTERS_AT_ONCE):
         terms, counts = words.of(texts[start:stop])
         places = np.repeat(np.arange(start, stop), counts)
         known = terms != NO_TERM
@@ -144,18 +144,6 @@ def _inverted(texts: list[str], words: TermIds) -> tuple[_Window, np.ndarray]:
         flat_tf.astype(np.min_scalar_type(int(flat_tf.max(initial=0)))),
     )
     return window, np.concatenate(lengths)
-
-
-def _slices(texts: list[str], characters: int) -> Iterator[tuple[int, int]]:
-    """Cuts a list of texts so that each slice has about `characters` characters, or is one longer text."""
-    start = length = 0
-    for place, text in enumerate(texts):
-        length += len(text)
-        if length >= characters:
-            yield start, place + 1
-            start, length = place + 1, 0
-    if start < len(texts):
-        yield start, len(texts)
 
 
 def _counted(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

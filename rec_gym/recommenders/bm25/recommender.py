@@ -21,7 +21,7 @@ from rec_gym.catalog import Catalog
 from rec_gym.columns import Ragged
 from rec_gym.ranking import NOT_RANKED, Rankings
 from rec_gym.recommenders.base import check_fitted, fitted_copy
-from rec_gym.recommenders.bm25.analyzer import NO_TERM, Analyzer, TermIds
+from rec_gym.recommenders.bm25.analyzer import NO_TERM, Analyzer, TermIds, slices
 from rec_gym.recommenders.bm25.build import build_index
 from rec_gym.recommenders.bm25.compilation import load_kernels
 from rec_gym.recommenders.bm25.index import FORMAT, LEVELS, Index
@@ -30,6 +30,7 @@ from rec_gym.recommenders.checks import check_items, check_queries, excluded_row
 MAX_QUERY_WEIGHT = (1 << 15) - 1  # times the highest impact it still fits a signed 32-bit sum
 
 _WORDS_KEPT = 1 << 18  # surface words of queries whose term ids are remembered
+_CHARACTERS_AT_ONCE = 1 << 17  # of queries: the words of more do not stay in the processor's caches
 _PARTS_A_THREAD = 4  # so that a thread which got short queries can take more of them
 
 _logger = logging.getLogger(__name__)
@@ -278,7 +279,8 @@ class BM25:
     def _prepare(self, queries: Sequence[str], excluded: Ragged, k: int) -> _Batch:
         """Turns texts into weighted terms."""
         words = self._term_ids()
-        terms, counts = words.of(queries)
+        parts = [words.of(queries[start:stop]) for start, stop in slices(queries, _CHARACTERS_AT_ONCE)]
+        terms, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
         rows = np.repeat(np.arange(len(queries)), counts)
         known = terms != NO_TERM
         terms, rows = terms[known], rows[known]
