@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from rec_gym.columns import Ragged
 from rec_gym.loop.actions import Action, ActionFormat, make_action
 from rec_gym.loop.actions.base import ORDER
 from rec_gym.loop.prompts import Prompt
@@ -28,6 +29,15 @@ class _Known:
     order: list[int] = field(default_factory=lambda: [1, 0, 2])
 
 
+class _Ranks(RandomRecommender):
+    """A recommender that finds ranks without a list, as BM25 does."""
+
+    def rank_of(
+        self, queries: Sequence[str], items: Ragged, k: int, exclude: Sequence[np.ndarray] | None = None
+    ) -> Ragged:
+        return self.rank(queries, k, exclude).ranks_of(items)
+
+
 def check_action_format(action_format: str | Mapping[str, object] | ActionFormat | type[ActionFormat]) -> None:
     """Checks that an action format keeps its promises.
 
@@ -37,7 +47,8 @@ def check_action_format(action_format: str | Mapping[str, object] | ActionFormat
     * What `compose` writes for a query (or order) is parsed and asks it again; so does what `best` finds right.
     * The prompt renders, with `instruct` in it, for searches and for histories; candidates are listed as text.
     * A pickled copy is equal and parses the same.
-    * In a small task its rankings are valid, and those of a batch are those of each completion alone.
+    * In a small task its rankings are valid, and those of a batch are those of each completion alone; rewards
+      are those of the rankings.
 
     Args:
         action_format: as `action=` takes it, or a class whose options all have defaults.
@@ -137,17 +148,23 @@ def _check_prompt(action_format: ActionFormat) -> None:
 
 def _check_rankings(action_format: ActionFormat) -> None:
     dataset = small_dataset()
-    recommender = RandomRecommender().fit(dataset.catalog)
+    recommender = _Ranks().fit(dataset.catalog)
     candidates = {"k": 3} if action_format.needs_candidates else None
     task = attempt(
         "making a task", Task, dataset, recommender, reward="ndcg@5", action=action_format, candidates=candidates
     )
     queries = ["[2] > [1]"] if action_format.writes == ORDER else ["blue lamp", "red desk\noak rug", "oak"]
     completions = [*(action_format.compose(query, _REQUEST) for query in queries), "", "blue desk", "oak\nblue lamp"]
-    ids = [task.request_ids[place % len(task)] for place in range(len(completions))]
+    ids = [name for name in task.request_ids for _ in completions]
+    completions = completions * len(task)
     outcomes = attempt("scoring completions in a small task", task.score, ids, completions)
     rankings = outcomes.rankings
     attempt("checking the rankings of a small task", rankings.check, len(dataset.catalog))
+    ranks = rankings.ranks_of(dataset.relevant.take(dataset.index.positions(ids))).values.tolist()
+    require(
+        outcomes.ranks.values.tolist() == ranks,
+        f"rewards of {action_format.name!r} are not those of its rankings: leave needs_list out where rank() is your own",
+    )
     for row, (request_id, completion) in enumerate(zip(ids, completions, strict=True)):
         alone = task.score([request_id], [completion])
         expected, actual = (part[part >= 0].tolist() for part in (alone.rankings.items[0], rankings.items[row]))

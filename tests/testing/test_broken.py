@@ -188,9 +188,17 @@ class MergesByBatch(Lines):
         return found if len(asking.actions) == 1 else found.take(np.arange(len(found))[::-1])
 
 
+@dataclass(frozen=True)
+class RanksWithoutList(Lines):
+    """Ranks are asked for the first line alone."""
+
+    needs_list = False
+
+
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
+        (RanksWithoutList, "rewards of 'RanksWithoutList' are not those of its rankings"),
         (ParseRaises, "parse.* raised UnicodeEncodeError"),
         (Counts, "counted names"),
         (TooLong, "more than max_chars=10000"),

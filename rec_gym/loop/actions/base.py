@@ -125,13 +125,16 @@ class ActionFormat(ABC):
     counted: ClassVar[tuple[str, ...]] = ()  # names of `Action.counts`
     instruction: ClassVar[str] = ""  # what a prompt says about the form of the answer
     needs_candidates: ClassVar[bool] = False  # whether a completion is about candidates that the request comes with
-    needs_list: ClassVar[bool] = False  # whether the ranks of items are known only once the whole ranking is made
+    # Whether the ranks of items are known only once the whole ranking is made: by default, if the class has its own rank().
+    needs_list: ClassVar[bool] = False
     needs_oracle_query: ClassVar[bool] = True  # whether `best` reads `Truth.query`
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if "name" not in cls.__dict__:
             cls.name = cls.__name__
+        if "rank" in cls.__dict__ and "needs_list" not in cls.__dict__:
+            cls.needs_list = True  # else `rank_of` of a recommender would answer for the first question alone
 
     def __post_init__(self) -> None:
         check_fields(self, f"action format {self.name!r}")

@@ -42,8 +42,6 @@ class Several(ActionFormat):
     """
 
     max_queries: int = 5
-    # Always: the score of an item must not depend on how many lines a completion, or its neighbour, has.
-    needs_list: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -97,7 +95,10 @@ class Several(ActionFormat):
         """
 
     def rank(self, asking: Asking, k: int) -> Rankings:
-        """One ranking for each action, from those of its lines; see `ActionFormat.rank`."""
+        """One ranking for each action, from those of its lines; see `ActionFormat.rank`.
+
+        The score of an item does not depend on how many lines a completion, or its neighbour, has.
+        """
         size = len(asking.actions)
         items = np.full((size, k), NOT_RANKED, np.int32)
         scores = np.zeros((size, k), np.float32)

@@ -60,7 +60,6 @@ class Order(ActionFormat):
     name: ClassVar[str] = "order"
     writes: ClassVar[str] = ORDER
     needs_candidates: ClassVar[bool] = True
-    needs_list: ClassVar[bool] = True
     needs_oracle_query: ClassVar[bool] = False
     counted: ClassVar[tuple[str, ...]] = ("missing", "unknown", "duplicates")
     instruction: ClassVar[str] = (
