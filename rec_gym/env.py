@@ -103,9 +103,12 @@ def check_reset_options(options: Mapping[str, Any] | None, *known: str) -> Mappi
     """Checks the options of a `reset`.
 
     Raises:
+        TypeError: the options are not a table.
         ValueError: an option is unknown; `reset_mask` is for vector environments only.
     """
-    options = options or {}
+    options = {} if options is None else options
+    if not isinstance(options, Mapping):
+        raise TypeError(f"the options of a reset are a table, such as {{'request_id': ...}}, not {options!r}")
     for name in options:
         if name == RESET_MASK and name not in known:
             raise ValueError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     from rec_gym.loop.task import Task
 
-# Formats, and the suffixes by which the trainers recognise them.
-FORMATS = {"verl": (".parquet",), "openrlhf": (".jsonl", ".json"), "jsonl": (".jsonl", ".json")}
 SEARCH_TOOL = "search"
 _TOOL_PROMPT = (
     "{request}\n\nUse the `search` tool to find the products that %s. The search engine treats each query as "
@@ -55,25 +54,22 @@ def export(
     if format not in FORMATS:
         raise ValueError(unknown("format", format, FORMATS))
     file = Path(file).expanduser().absolute()
-    if file.suffix not in FORMATS[format]:
-        raise ValueError(f"the name of a file for {format} must end in {FORMATS[format][0]}, not {file.name!r}")
+    form = FORMATS[format]
+    if file.suffix not in form.suffixes:
+        raise ValueError(f"the name of a file for {format} must end in {form.suffixes[0]}, not {file.name!r}")
     settings = {"split": split, **settings}
     task = task_of(describe_task(task_id, settings))
-    if format != "jsonl" and task.turns.limit > 1 and task.turns.reward != "gain":
+    if form.pays_each_turn and task.turns.limit > 1 and task.turns.reward != "gain":
         raise ValueError(
             f"{format} pays each search when it is made, and may end an episode before its last turn, but "
             f"turn_reward={task.turns.reward!r} pays at the end; export with turn_reward='gain'"
         )
-    if format == "verl" and task.turns.limit > 1:
+    if form.has_tool and task.turns.limit > 1:
         task = _with_tool(task, settings)
-    rows = _ROWS[format](task, describe_task(task_id, settings), split)
+    rows = form.rows(task, describe_task(task_id, settings), split)
     watched = track(rows, f"Writing {file.name}", len(task))
     with atomic_path(file) as path:
-        if format == "verl":
-            _write_parquet(path, watched, task.turns.limit > 1)
-        else:
-            with open(path, "w", encoding="utf-8", newline="\n") as lines:
-                lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in watched)
+        form.write(path, watched, task.turns.limit > 1)
     write_json(file.with_suffix(".task.json"), task.settings.as_table())
     return file, task
 
@@ -127,11 +123,9 @@ def _plain_rows(task: Task, description: str, split: str) -> Iterator[dict[str, 
         yield {**row, "split": split, "task": description}
 
 
-_ROWS: dict[str, Callable[[Task, str, str], Iterator[dict[str, Any]]]] = {
-    "verl": _verl_rows,
-    "openrlhf": _openrlhf_rows,
-    "jsonl": _plain_rows,
-}
+def _write_lines(path: Path, rows: Iterable[dict[str, Any]], with_tool: bool) -> None:
+    with open(path, "w", encoding="utf-8", newline="\n") as lines:
+        lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _write_parquet(path: Path, rows: Iterable[dict[str, Any]], with_tool: bool) -> None:
@@ -167,3 +161,60 @@ def _schema(with_tool: bool) -> pa.Schema:
     tools = pa.struct([(SEARCH_TOOL, pa.struct([("create_kwargs", start)]))])
     extra += [("need_tools_kwargs", pa.bool_()), ("tools_kwargs", tools)]
     return pa.schema([*columns, ("extra_info", pa.struct(extra)), ("agent_name", text)])
+
+
+def _verl_options(file: Path, split: str, turns: int) -> list[str]:
+    lines = [
+        f"data.{'train' if split == 'train' else 'val'}_files={file}",
+        "reward.custom_reward_function.path=pkg://rec_gym.adapters.verl",
+        "reward.custom_reward_function.name=compute_score",
+    ]
+    if turns > 1:
+        multi_turn = "actor_rollout_ref.rollout.multi_turn"
+        lines += [
+            f"{multi_turn}.enable=True",
+            f"{multi_turn}.tool_config_path=TOOL.yaml  # docs/adapters/verl.md shows the file",
+            f"{multi_turn}.max_assistant_turns={turns + 1}  # {turns} searches, and a last word",
+        ]
+    return lines
+
+
+def _openrlhf_options(file: Path, split: str, turns: int) -> list[str]:
+    from rec_gym import adapters
+
+    folder = Path(adapters.__file__).parent.absolute()
+    return [
+        f"--{'data.prompt_dataset' if split == 'train' else 'eval.dataset'} {file}",
+        "--data.input_key messages --data.apply_chat_template --data.label_key label",
+        f"--train.agent_func_path {folder / 'openrlhf_agent.py'}"
+        if turns > 1
+        else f"--reward.remote_url {folder / 'openrlhf.py'}",
+    ]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A trainer's file.
+
+    Attributes:
+        suffixes: by which the trainer recognises it.
+        rows: from the task, its description and the split to the rows.
+        write: writes rows to a path; told whether the rows carry a tool.
+        options: what the trainer's command line has to say about the file: from its path, the split and the turns to lines.
+        pays_each_turn: whether the trainer pays each search when it is made.
+        has_tool: whether a task of several turns is played with a search tool.
+    """
+
+    suffixes: tuple[str, ...]
+    rows: Callable[[Task, str, str], Iterator[dict[str, Any]]]
+    write: Callable[[Path, Iterable[dict[str, Any]], bool], None]
+    options: Callable[[Path, str, int], list[str]] = lambda file, split, turns: []
+    pays_each_turn: bool = False
+    has_tool: bool = False
+
+
+FORMATS = {
+    "verl": Format((".parquet",), _verl_rows, _write_parquet, _verl_options, pays_each_turn=True, has_tool=True),
+    "openrlhf": Format((".jsonl", ".json"), _openrlhf_rows, _write_lines, _openrlhf_options, pays_each_turn=True),
+    "jsonl": Format((".jsonl", ".json"), _plain_rows, _write_lines),
+}

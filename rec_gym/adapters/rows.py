@@ -104,8 +104,7 @@ def columns_of(task: Task, outcomes: Outcomes) -> list[dict[str, float | str]]:
     """
     zeros = np.zeros(len(outcomes))
     columns = {"score": outcomes.rewards, "measure": outcomes.measures[str(task.reward.measure)]}
-    flags = {"parse_ok": outcomes.parse_ok, "clipped": outcomes.clipped, "scored": outcomes.scored}
-    columns |= flags
+    columns |= outcomes.flags
     columns |= {f"term/{name}": outcomes.terms.get(name, zeros) for name in TERMS}
     others = [values for name, values in outcomes.terms.items() if name not in TERMS]
     columns[OTHER_TERMS] = np.sum(others, axis=0) if others else zeros

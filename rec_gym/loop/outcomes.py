@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -35,6 +35,9 @@ class Outcomes:
         text_stats: `{name: float64 [n]}`, of what the policy wrote.
         ranks: ranks (from 0) of each request's relevant items within the task's depth, -1 elsewhere.
     """
+
+    TEXTS: ClassVar[tuple[str, ...]] = ("query", "parse")  # info columns of text
+    FLAGS: ClassVar[tuple[str, ...]] = ("parse_ok", "clipped", "scored")  # info columns of truth values
 
     request_ids: list[str]
     queries: list[str]
@@ -82,11 +85,15 @@ class Outcomes:
         """
         return self._made().searched()
 
+    @property
+    def flags(self) -> dict[str, np.ndarray]:
+        """The columns of truth values, `{name: bool [n]}`."""
+        return {name: getattr(self, name) for name in self.FLAGS}
+
     def columns(self) -> dict[str, np.ndarray]:
         """What an environment's info says of each completion; always the same keys for one task."""
-        texts = {"query": self.queries, "parse": self.parse}
-        flags = {"parse_ok": self.parse_ok, "clipped": self.clipped, "scored": self.scored}
-        columns = {key: np.array(values, dtype=object) for key, values in texts.items()} | flags
+        texts = dict(zip(self.TEXTS, (self.queries, self.parse), strict=True))
+        columns = {key: np.array(values, dtype=object) for key, values in texts.items()} | self.flags
         for kind, named in (("measure", self.measures), ("term", self.terms), ("text", self.text_stats)):
             columns |= {f"{kind}/{name}": values for name, values in named.items()}
         return columns

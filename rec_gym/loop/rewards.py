@@ -35,9 +35,11 @@ from rec_gym.loop.transforms import (
     register_transform,
 )
 from rec_gym.measures import Measure
-from rec_gym.tables import check_fields, named, read_fields
+from rec_gym.tables import check_fields, checked, named, read_fields, unknown
 
 MEASURE_TERM, UNPARSED_TERM = "measure", "unparsed"
+# What a protocol may name of any dataset, whether this one has it or not.
+_USUAL_SPLITS = ("default", "train", "val", "test", "all")
 Summand = TypeVar("Summand", float, np.ndarray)
 
 _EXACT = frozenset({Clip, Floor, Gate, LogRank, Scale})  # transforms whose bounds need no look at what they return
@@ -213,7 +215,7 @@ def make_reward(
             or weights and factors so large that rewards would not stay finite.
     """
     if isinstance(spec, Reward):
-        return spec
+        return spec if cutoff is None else replace(spec, measure=replace(spec.measure, cutoff=cutoff))
     if isinstance(spec, str | Measure) or callable(spec):
         spec = {"measure": spec}
     if not isinstance(spec, Mapping):
@@ -227,6 +229,30 @@ def make_reward(
         tuple(make_term(name, value) for name, value in _pairs(table.terms)),
         table.unparsed,
     )
+
+
+def cutoff_of(cutoffs: Mapping[str, int] | None, split: str, splits: Sequence[str]) -> int | None:
+    """The cut-off that `{split: k}` states for a split; None where nothing is stated.
+
+    Args:
+        cutoffs: by split; `default` for those that are not named.
+        split: the split.
+        splits: those of the dataset.
+
+    Raises:
+        ValueError: there is none for the split, one is not a whole number of at least 1, or a name is that of no split.
+    """
+    if not cutoffs:
+        return None
+    known = [*dict.fromkeys([*_USUAL_SPLITS, *splits])]
+    for name, cutoff in cutoffs.items():
+        if name not in known:
+            raise ValueError(f"cutoffs: {unknown('split', name, known)}")
+        if checked(cutoff, int, f"the cut-off of split {name!r}") < 1:
+            raise ValueError(f"the cut-off of split {name!r} must be at least 1, not {cutoff!r}")
+    if split not in cutoffs and "default" not in cutoffs:
+        raise ValueError(f"cutoffs name no cut-off for split {split!r}; add it, or 'default'")
+    return cutoffs.get(split, cutoffs.get("default"))
 
 
 def _pairs(terms: Mapping[Any, Any] | Sequence[Mapping[str, object]]) -> Iterable[tuple[Any, Any]]:

@@ -18,7 +18,7 @@ from rec_gym.loop.engine import Engine
 from rec_gym.loop.episode import Episode
 from rec_gym.loop.outcomes import Outcomes, spread_ranks
 from rec_gym.loop.prompts import Prompt, in_a_sentence, make_prompt
-from rec_gym.loop.rewards import Reward, make_reward
+from rec_gym.loop.rewards import Reward, cutoff_of, make_reward
 from rec_gym.loop.search import Lists, Search
 from rec_gym.loop.settings import Origin, TaskSettings, settings_of
 from rec_gym.loop.text_stats import text_stats
@@ -26,7 +26,7 @@ from rec_gym.loop.turns import Turns
 from rec_gym.measures import LIST, Judged, Listed, Measure
 from rec_gym.ranking import NOT_RANKED, Rankings
 from rec_gym.recommenders.base import Recommender
-from rec_gym.tables import check_arguments, checked, unknown
+from rec_gym.tables import check_arguments, unknown
 
 OBSERVATIONS = ("request", "prompt")
 _POSITIONAL = ("dataset", "recommender")
@@ -97,7 +97,7 @@ class Task:
         self.dataset, self.recommender, self.split, self.name = dataset, recommender, split, name
         self.origin, self.cutoffs = origin or Origin(), None if cutoffs is None else dict(cutoffs)
         self.rows_in_split = dataset.rows(split)
-        self.reward = make_reward(reward, _cutoff(cutoffs, split))
+        self.reward = make_reward(reward, cutoff_of(cutoffs, split, dataset.splits))
         self.measures = tuple(dict.fromkeys([*self.reward.measures, *map(Measure.parse, measures)]))
         self.reward.check_ranges()
         for measure in self.measures:
@@ -410,14 +410,3 @@ class Task:
 
 
 Task.__init__ = noting(Task.__init__, _POSITIONAL)  # type: ignore[method-assign]
-
-
-def _cutoff(cutoffs: Mapping[str, int] | None, split: str) -> int | None:
-    if not cutoffs:
-        return None
-    if split not in cutoffs and "default" not in cutoffs:
-        raise ValueError(f"cutoffs name no cut-off for split {split!r}; add it, or 'default'")
-    for name, cutoff in cutoffs.items():
-        if checked(cutoff, int, f"the cut-off of split {name!r}") < 1:
-            raise ValueError(f"the cut-off of split {name!r} must be at least 1, not {cutoff!r}")
-    return cutoffs.get(split, cutoffs.get("default"))

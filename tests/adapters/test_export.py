@@ -42,7 +42,7 @@ def read(file):
 
 
 def name(format):
-    return f"rows{FORMATS[format][0]}"
+    return f"rows{FORMATS[format].suffixes[0]}"
 
 
 def answers(task, rows):
