@@ -130,7 +130,7 @@ def _splits(dataset: Dataset) -> tuple[str, str]:
     if TRAIN in missing or len(missing) == 2:
         return (
             FAIL,
-            f"{sizes}; there is no {' and no '.join(missing)}, so nothing is trained on, or nothing evaluated on",
+            f"{sizes}; there is no {' and no '.join(missing)}, so there is nothing to train on or to evaluate on",
         )
     return (WARN, f"{sizes}; there is no {missing[0]}") if missing else (OK, sizes)
 
