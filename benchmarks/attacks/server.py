@@ -130,7 +130,7 @@ class Attack:
         )  # fmt: skip
 
     def play_among_noise(self) -> Counter[str]:
-        """Sessions side by side play an episode each, with messages in between that are none."""
+        """Sessions side by side play an episode each, with damaged messages in between."""
         counts: Counter[str] = Counter()
         players = [self._player(counts) for _ in range(self.draw.randint(1, MAX_SESSIONS - 2))]
         while players:
@@ -202,7 +202,7 @@ class Attack:
         return Counter({"messages that were too long": 1})
 
     def post(self) -> Counter[str]:
-        """Bodies of any kind to the plain routes: whatever is wrong is the client's fault, and is said."""
+        """Bodies of any kind to the plain routes: whatever is wrong is the client's fault, and is reported."""
         counts: Counter[str] = Counter()
         routes = ["reset", "step", "mcp", *(f"{TASK}/{name}" for name in ("tasks", "task", "num_tasks", "task_range"))]
         with httpx.Client(timeout=_WAIT) as client:
