@@ -19,6 +19,7 @@ from typing import Any
 import gymnasium as gym
 
 from rec_gym.card_checks import check_settings, check_tables
+from rec_gym.resolving import is_path
 from rec_gym.tables import unknown
 
 ENTRY_POINTS = "rec_gym.cards"
@@ -54,7 +55,7 @@ class Card:
         except RecursionError as error:
             raise ValueError(f"{self.path} is nested too deeply; a card has few levels of tables") from error
         check_tables(content, self.path)
-        return content
+        return content if self.is_packaged else _anchored(content, Path(self.path).parent)
 
     @property
     def hash(self) -> str:
@@ -92,6 +93,17 @@ class Card:
         from rec_gym.datasets.store import sources_of
 
         return not self.embedded and bool(sources_of(self.content["loader"], self.options_of(task_id)))
+
+
+def _anchored(value: Any, folder: Path) -> Any:
+    """The same tables, with the files of code beside a card (`FILE.py:Name`) as absolute paths."""
+    if isinstance(value, Mapping):
+        return {key: _anchored(inner, folder) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_anchored(inner, folder) for inner in value]
+    if isinstance(value, str) and ".py:" in value and is_path(value) and (folder / value.rpartition(":")[0]).is_file():
+        return str(folder / value)
+    return value
 
 
 def cards() -> dict[str, Card]:

@@ -280,3 +280,15 @@ class TestNamesOfIds:
         with pytest.warns(UserWarning, match="the cards of the entry point broken = nowhere_at_all are left out"):
             module.register_installed_cards()
         assert module.card_of("Named-v0").path == str(package / "mine.toml")
+
+    def test_files_beside_a_card_are_found_from_everywhere(self, card, folder, tmp_path, monkeypatch):
+        (folder / "reading.py").write_text(
+            "import rec_gym\nfrom rec_gym.datasets import beir\n\n\n"
+            "def load(data_dir: str) -> rec_gym.Dataset:\n    return beir.load(data_dir)\n"
+        )
+        card.write_text(card.read_text().replace("rec_gym.datasets.beir:load", "reading.py:load"))
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        task = rec_gym.make_task(f"{card}:Named-v0")
+        assert task.settings.loader == f"{folder / 'reading.py'}:load"
+        assert rec_gym.make_task(task.settings).settings == task.settings

@@ -119,23 +119,21 @@ import rec_gym
 from rec_gym.testing import check_card, check_loader, check_policy, check_recommender
 
 
-@pytest.fixture(autouse=True)
-def in_this_folder(monkeypatch):
-    monkeypatch.chdir(Path(__file__).parent)  # the card names its files from here
+HERE = Path(__file__).parent
 
 
 @pytest.fixture
-def task(in_this_folder):
-    return rec_gym.make_task("$task_id", card="card.toml")
+def task():
+    return rec_gym.make_task("$task_id", card=str(HERE / "card.toml"))
 
 
 def test_the_card():
-    check_card("card.toml")
+    check_card(HERE / "card.toml")
 
 
 def test_the_loader():
-    check_loader("loader.py:load")
-    check_loader("loader.py:load", most=10)
+    check_loader(f"{HERE / 'loader.py'}:load")
+    check_loader(f"{HERE / 'loader.py'}:load", most=10)
 
 
 def test_the_recommender(task):
@@ -161,7 +159,7 @@ _README = """\
 | `recommender.py` | what ranks |
 | `test_$module.py` | checks all of it with `rec_gym.testing` |
 
-Run these in this folder, since the card names its files from here:
+Check it:
 
     pytest
     rec-gym check card.toml
