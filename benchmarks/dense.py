@@ -14,6 +14,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -92,7 +93,7 @@ def main() -> None:
     model, items, rounds = arguments.encoder or minilm(), *((600, 3) if arguments.quick else (5000, 7))
     plain = rec_gym.make_task("RecR1-CornerShop-BM25-v0", items=items)
     queries = plain.dataset.texts(plain.rows_in_split)
-    settings = {"fields": ["title"], "encoder": model, "device": "cpu", "kept_queries": 0}
+    settings: dict[str, Any] = {"fields": ["title"], "encoder": model, "device": "cpu", "kept_queries": 0}
     found = {dtype: Dense(**settings, dtype=dtype).fit(plain.dataset.catalog) for dtype in ("fp32", "bf16")}
     contenders: dict[str, Callable] = {
         f"rec_gym {dtype}": (lambda asked, dense=dense: dense.rank(asked, K)) for dtype, dense in found.items()

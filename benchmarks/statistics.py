@@ -157,8 +157,8 @@ def measure(cell: Cell, simulations: int, resamples: int, seed: int = 0) -> Resu
         parts.append(np.array([*held, *widths, enough & (len(units.counts) >= LEAST_UNITS)], np.float64))
     old, new, old_width, new_width, printed = np.concatenate(parts, axis=1)
     of_printed = float(new[printed > 0].mean()) if printed.any() else float("nan")
-    widths = float(np.median(old_width)), float(np.median(new_width))
-    return Result(float(old.mean()), widths[0], float(new.mean()), widths[1], float(printed.mean()), of_printed)
+    medians = float(np.median(old_width)), float(np.median(new_width))
+    return Result(float(old.mean()), medians[0], float(new.mean()), medians[1], float(printed.mean()), of_printed)
 
 
 def grid(quick: bool) -> list[Cell]:

@@ -17,6 +17,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ def measure_batch(
     rewards = task.score(ids, texts).rewards
     agreement = {name: float(np.abs(score(ids, texts) - rewards).mean()) for name, score in rivals.items()}
     work: dict[str, Callable[[], object]] = {"Task.score": lambda: task.score(ids, texts), "reset + step": step}
-    work |= {name: (lambda score=score: score(ids, texts)) for name, score in rivals.items()}
+    work |= {name: partial(score, ids, texts) for name, score in rivals.items()}
     whole, parts = timed(work, rounds), timed(stages(task, ids, texts), rounds)
     return {
         "batch": f"{prompts} x {group}",

@@ -18,7 +18,7 @@ import statistics
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import rec_gym
 from benchmarks.attacks.texts import WORST
@@ -47,9 +47,9 @@ def tasks(names: Sequence[str], actions: Sequence[str] = (*ACTIONS, "order")) ->
     for name in names:
         task_id, recommender = RECOMMENDERS[name]
         task = rec_gym.make_task(task_id, recommender=recommender, reward="ndcg@100")
-        for action in ACTIONS:
-            if action in actions:
-                yield name, action, task.replace(action=action)
+        for plain in ACTIONS:
+            if plain in actions:
+                yield name, plain, task.replace(action=plain)
         if name == "bm25" and "order" in actions:
             for action in ("order", {"name": "order", "strict": True}):
                 ordering = task.replace(action=action, candidates={"k": 20, "source": "judged"})
@@ -147,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     (options.out / "worst_cases.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     if options.page:
         write_section(DOCS / "worst-cases.md", "worst cases", table(rows))
-    over = [row for row in rows if row["ratios"][0][1] > LIMIT]
+    over = [row for row in rows if cast(list, row["ratios"])[0][1] > LIMIT]
     print(f"{len(over)} of {len(rows)} pairs of a recommender and an action format exceed {LIMIT} times")
     raise SystemExit(bool(over))
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -55,8 +55,8 @@ class Trainer:
             raise SystemExit("--kl is estimated from all draws of the policy; leave --positive out")
         members = a.prompts * a.group_size
         settings = {"action": "append"} | overrides_of(a.data_dir, a.set)
-        self.env: Any = gym.make_vec(rec_gym.find_id(a.id), num_envs=members, group_size=a.group_size, **settings)
-        self.task = self.env.unwrapped.task
+        env: Any = gym.make_vec(rec_gym.find_id(a.id), num_envs=members, group_size=a.group_size, **settings)
+        self.env, self.task = env, cast("rec_gym.Task", env.unwrapped.task)
         # Made now, so that a missing split is reported before the work and not after it.
         self.val = self.task.replace(split="val") if a.val_every else None
         for split in a.test_splits:
@@ -115,7 +115,8 @@ class Trainer:
         """An episode of every member: its turns, each member's return, and what its first text and all its lengths are like."""
         self.env.reset(options={"request_ids": ids})
         returns, running = np.zeros(self.env.num_envs), np.ones(self.env.num_envs, bool)
-        turns, said = [], {}
+        turns: list[Turn] = []
+        said: dict[str, np.ndarray] = {}
         while running.any():
             members = np.flatnonzero(running)
             rows = self.task.rows_of([self.env.unwrapped.episodes[member] for member in members])

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from peft import AutoPeftModelForCausalLM, LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
@@ -67,7 +68,7 @@ class Samples(NamedTuple):
     ended: torch.Tensor
     texts: list[str]
 
-    def take(self, places: Sequence[int]) -> Samples:
+    def take(self, places: Sequence[int] | np.ndarray) -> Samples:
         """Some of the completions and their prompts, without columns that hold padding only."""
         chosen = torch.as_tensor(places, device=self.prompts.device)
         prompts, prompt_of = torch.unique(self.prompt_of[chosen], return_inverse=True)

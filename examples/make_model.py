@@ -77,7 +77,7 @@ def smollm2(output: Path) -> None:
 
 def tiny(a: Tiny) -> None:
     """Makes tokenizer and weights; all tokens but the nouns and the end are suppressed."""
-    options = {"items": a.items} if "CornerShop" in a.id else {}
+    options: dict[str, Any] = {"items": a.items} if "CornerShop" in a.id else {}
     requests = rec_gym.make_task(a.id, split="train", **options).rows()
     counts = Counter(word for row in requests for word in set(words(row["text"])))
     read = {word for word, count in counts.items() if count >= RARE}

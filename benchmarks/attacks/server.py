@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
@@ -124,7 +124,9 @@ class Attack:
 
     def __init__(self, server: Server, draw: random.Random) -> None:
         self.server, self.draw = server, draw
-        self.task: Task = rec_gym.make_task(TASK, **SETTINGS)  # what the rewards are compared with
+        self.task: Task = rec_gym.make_task(
+            TASK, **cast("dict[str, Any]", SETTINGS)
+        )  # what the rewards are compared with
         self.kinds: tuple[Callable[[], Counter[str]], ...] = (
             self.play_among_noise, self.play_among_noise, self.break_off, self.send_too_much, self.post, self.idle,
         )  # fmt: skip
@@ -254,7 +256,8 @@ def damaged(draw: random.Random) -> str | bytes:
     if kind == 5:
         return json.dumps({"type": draw.choice(("", "stop", "\ud800", 5, None, ["reset"], {})), "data": _junk(draw)})
     if kind == 6:
-        name, value = draw.choice(("text", "texts", "\udfff")), draw.choice((5, None, [], {}, ["lamp"]))
+        name = draw.choice(("text", "texts", "\udfff"))
+        value: Any = draw.choice((5, None, [], {}, ["lamp"]))
         return json.dumps({"type": "step", "data": draw.choice(({name: value}, [], "lamp", 7))})
     wrong: dict[str, Any] = {
         "request_id": draw.choice(("nobody", "\ud800", new_words(draw, 3000), 5, ["train-00001"], {})),
