@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import Stemmer
 from helpers.bm25_oracle import LUCENE_STOP_WORDS, tokens
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.attacks.texts import new_words
@@ -131,6 +131,13 @@ def test_words_without_a_term_are_stemmed_once_a_batch_and_not_remembered(monkey
         assert asked == [1002, 1000, 1000][: batch + 1]
         assert sorted(words.remembered) == ["lamps", "red"]
     assert stemmed[1] == stemmed[2] == invented.split()
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.from_regex(r"\w{1,12}|\w+(ing|ies|ed|ly|y|s)\w?", fullmatch=True).map(str.lower), max_size=30))
+@example(["skies", "skieś", "dying1", "y", "ÿ", "éy", "ys_", "news", "靴s", "s靴"])
+def test_english_words_have_the_stems_of_the_stemmer(words):
+    assert Analyzer(stop_words=False).terms(words) == Stemmer.Stemmer("english").stemWords(words)
 
 
 LANGUAGES = ["english", "german", "russian", "turkish", "indonesian", "arabic", "finnish", "none"]

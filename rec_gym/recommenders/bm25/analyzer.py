@@ -122,6 +122,15 @@ class Analyzer:
         """The term of each lower-case word, none of which may be in `without_term`."""
         if self.language == NO_LANGUAGE:
             return words
+        if self.language == "english":
+            # All that Snowball's English changes are endings of the letters a to z, so that other words need no stemmer.
+            changing = [word for word in words if "a" <= word[-1] <= "z"]
+            if len(changing) < len(words):
+                stems = dict(zip(changing, self._stems(changing), strict=True))
+                return [stems.get(word, word) for word in words]
+        return self._stems(words)
+
+    def _stems(self, words: list[str]) -> list[str]:
         stems = _stemmer(self.language).stemWords(words)
         if "" in stems:  # a word of nothing but endings
             stems = [stem or word for stem, word in zip(stems, words, strict=True)]
