@@ -1,6 +1,6 @@
 """Attacks at large: what the tests check in small, for as long as is asked for.
 
-    python -m benchmarks.attack fuzz damage kills [--seconds 60] [--seed 0] [--page]
+    python -m benchmarks.attack fuzz damage kills server [--seconds 60] [--seed 0] [--page]
 
 An attack stops at the first thing that does not hold, and says what shows it; otherwise it says how much it has tried.
 """

@@ -55,7 +55,8 @@ class Limits:
 class SessionGuard:
     """ASGI middleware for OpenEnv's server.
 
-    A message that is no JSON object, is binary or is nested too deeply is answered with one error, and the session goes on.
+    A message that is no JSON object, is binary, is nested too deeply or holds a number that is not finite is answered with one
+    error, and the session goes on.
 
     Args:
         app: OpenEnv's.
