@@ -1,6 +1,6 @@
 """Large-scale attacks: what the tests check on a small scale, for any length of time.
 
-    python -m benchmarks.attack fuzz damage kills [--seconds 60] [--seed 0] [--page]
+    python -m benchmarks.attack fuzz damage kills server [--seconds 60] [--seed 0] [--page]
 
 An attack stops at the first thing that does not hold, and says what shows it; otherwise it says how much it has tried.
 """

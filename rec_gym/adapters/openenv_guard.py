@@ -55,7 +55,8 @@ class Limits:
 class SessionGuard:
     """ASGI middleware for OpenEnv's server.
 
-    A message that is not a JSON object, is binary or is nested too deeply gets an error, and the session continues.
+    A message that is not a JSON object, is binary, is nested too deeply or holds a number that is not finite gets one
+    error, and the session continues.
 
     Args:
         app: OpenEnv's.

@@ -362,6 +362,18 @@ def test_plain_http_keeps_no_episode_and_says_so(search_url):
     assert httpx.get(f"{search_url}/health").json() == {"status": "healthy"}
 
 
+@pytest.mark.parametrize(
+    "body", ['{"split": "\\ud800", "\\udfff": 1}', '{"split": NaN}', '{"split": 1e400}', '{"split"']
+)
+def test_a_body_that_no_answer_could_quote_is_the_clients_fault(search_url, body):
+    for route in ("reset", "step", f"{SEARCH}/tasks", f"{SEARCH}/task"):
+        answer = httpx.post(f"{search_url}/{route}", content=body, headers={"content-type": "application/json"})
+        assert answer.status_code in (400, 422)
+        assert answer.json()["detail"]
+    answer = httpx.post(f"{search_url}/mcp", content='{"jsonrpc": "2.0", "id": "\\ud800", "method": "\\ud800"}')
+    assert answer.json()["id"] == "\ufffd"
+
+
 def test_a_recommender_that_fails_is_an_error_and_the_step_may_be_tried_again(catalog, dataset):
     class Fragile(WordOverlap):
         broken = False
@@ -419,6 +431,8 @@ def nested(depth):
         ('{"type": "reset", "data": {"seed": ' + "9" * 5000 + "}}", "a JSON object: Exceeds the limit"),
         (nested(MAX_DEPTH), "nested at most 16 deep"),
         (nested(200_000), "nested at most 16 deep"),
+        ('{"type": "reset", "data": {"index": NaN}}', "NaN is not a finite number"),
+        ('{"type": "reset", "data": {"index": 1e400}}', "1e400 is not a finite number"),
         (b'{"type": "state"}', "not a binary frame"),
         (b"\xff\x00", "not a binary frame"),
         ('{"type": "nope"}', "Unknown message type: nope"),

@@ -32,11 +32,17 @@ def attack_on(target, seed):
 class TestServer:
     pytestmark = needs_openenv
 
-    @pytest.mark.parametrize("kind", ["play_among_noise", "break_off", "send_too_much", "post", "idle"])
+    @pytest.mark.parametrize("kind", ["play_among_noise", "break_off", "send_too_much", "post"])
     def test_whatever_clients_send_the_server_keeps_what_it_promises(self, target, kind):
         for seed in (1, 2):
             assert getattr(attack_on(target, seed), kind)().total() > 0
         target.check_alive()
+
+    def test_sessions_that_nobody_plays_give_up_their_slots(self):
+        from benchmarks.attacks import server
+
+        with server.serving("--idle-timeout", "1") as impatient:
+            assert attack_on(impatient, 0).idle() == {"idle sessions ended": server.MAX_SESSIONS}
 
     def test_every_damaged_message_is_refused(self, target):
         attack = attack_on(target, 3)

@@ -283,6 +283,7 @@ def test_json_is_read_as_it_would_be_step_by_step(content, limit):
 @example(text=[*["<"] * 20, "<answer>", *["<"] * 20])
 def test_tags_are_where_the_methods_of_texts_find_them(text):
     text = "".join(text)
+    text += "a" * (5000 if len(text) % 2 else 0)  # the two ways of looking
     for tag in (tags.ANSWER, tags.ANSWER_END, tags.THINK_END):
         assert tags.find_tag(text, tag) == text.find(tag)
         assert tags.find_tag(text, tag, 7) == text.find(tag, 7)

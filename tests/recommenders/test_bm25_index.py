@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import Stemmer
 from helpers.bm25_oracle import LUCENE_STOP_WORDS, tokens
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.attacks.texts import new_words
@@ -117,20 +117,42 @@ def test_words_are_looked_up_once_together_and_forgotten_beyond_the_limit():
     assert long not in words.remembered
 
 
-def test_words_without_a_term_are_stemmed_once_a_batch_and_not_remembered(monkeypatch):
-    stemmed, asked = [], []
+def test_words_that_are_invented_by_the_thousand_are_stemmed_together_and_not_remembered(monkeypatch):
+    stemmed = []
     terms = Analyzer.terms
     monkeypatch.setattr(Analyzer, "terms", lambda self, words: stemmed.append(words) or terms(self, words))
-    vocabulary = Vocabulary.from_terms([b"lamp", b"red"])
-    words = TermIds(Analyzer(), lambda terms: asked.append(len(terms)) or vocabulary.find(terms), 1000)
-    invented = new_words(random.Random(0), 1000)
-    for batch in range(3):
+    words = TermIds(Analyzer(), Vocabulary.from_terms([b"lamp", b"red"]).find, 100_000)
+    invented = new_words(random.Random(0), 5000)
+    for _ in range(3):
         ids, counts = words.of([f"the red lamps {invented}", f"{invented} of lamps"])
-        assert counts.tolist() == [1003, 1002]
-        assert np.flatnonzero(ids != NO_TERM).tolist() == [1, 2, 2004]
-        assert asked == [1002, 1000, 1000][: batch + 1]
+        assert counts.tolist() == [5003, 5002]
+        assert np.flatnonzero(ids != NO_TERM).tolist() == [1, 2, 10_004]
         assert sorted(words.remembered) == ["lamps", "red"]
-    assert stemmed[1] == stemmed[2] == invented.split()
+    assert [len(batch) for batch in stemmed] == [5002, 5000, 5000]
+    for _ in range(2):  # a few unknown words are ordinary
+        assert words.of(["red velvet lamps"])[0].tolist() == [1, NO_TERM, 0]
+    assert stemmed[3:] == [["velvet"]]
+    assert sorted(words.remembered) == ["lamps", "red", "velvet"]
+
+
+def test_a_batch_of_long_texts_is_looked_up_in_parts(home, monkeypatch):
+    asked = []
+    of = TermIds.of
+    monkeypatch.setattr(TermIds, "of", lambda self, texts: asked.append(len(texts)) or of(self, texts))
+    long = "lamp " * 10_000  # 50,000 characters
+    queries = ["shoes", *(f"{long} {n}" for n in range(7)), "red"]
+    ranked = BM25(threads=1).fit(shop()).rank(queries, 5)
+    parts, asked[:] = asked[-3:], []
+    assert parts == [4, 3, 2]
+    alone = [BM25(threads=1).fit(shop()).rank([query], 5).items[0].tolist() for query in queries]
+    assert ranked.items.tolist() == alone
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.from_regex(r"\w{1,12}|\w+(ing|ies|ed|ly|y|s)\w?", fullmatch=True).map(str.lower), max_size=30))
+@example(["skies", "skieś", "dying1", "y", "ÿ", "éy", "ys_", "news", "靴s", "s靴"])
+def test_english_words_have_the_stems_of_the_stemmer(words):
+    assert Analyzer(stop_words=False).terms(words) == Stemmer.Stemmer("english").stemWords(words)
 
 
 LANGUAGES = ["english", "german", "russian", "turkish", "indonesian", "arabic", "finnish", "none"]

@@ -11,6 +11,7 @@ ANSWER, ANSWER_END = "<answer>", "</answer>"
 
 
 _FENCE = "```"
+_SHORT = 1 << 12  # characters of a text below which nothing is gained by looking for `<` first
 _TRIES = 16  # brackets after which a text holds too many of them to look at each
 
 
@@ -39,7 +40,7 @@ def find_tag(text: str, tag: str, start: int = 0) -> int:
 
     In a megabyte without tags, looking for one character is many times faster than looking for several.
     """
-    for _ in range(_TRIES):
+    for _ in range(_TRIES if len(text) > _SHORT else 0):
         start = text.find("<", start)
         if start < 0 or text.startswith(tag, start):
             return start
@@ -50,7 +51,7 @@ def find_tag(text: str, tag: str, start: int = 0) -> int:
 def find_last_tag(text: str, tag: str) -> int:
     """`text.rfind(tag)`, likewise."""
     end = len(text)
-    for _ in range(_TRIES):
+    for _ in range(_TRIES if len(text) > _SHORT else 0):
         place = text.rfind("<", 0, end)
         if place < 0 or text.startswith(tag, place):
             return place

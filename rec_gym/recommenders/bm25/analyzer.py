@@ -1,8 +1,8 @@
 """From text to terms: lower case, Unicode word tokens, stop words, Snowball stems.
 
-Every surface word that has a term is analysed once and then found in a dictionary, so an ordinary text costs one split
-and one look-up per word. Words without a term are analysed each time: a policy that invents thousands of them would
-otherwise pay more for remembering them than for stemming them, and push out those that come again.
+Every distinct surface word is analysed once and then found in a dictionary, so an ordinary text costs one split and one
+look-up per word. Texts that invent words by the thousand are the exception: to remember words that will not come again
+would cost more than to stem them, and push out those that do.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ ENGLISH_STOP_WORDS = frozenset(
 # A longer word is analysed each time that it occurs: it will hardly come again, and a dictionary of words of a
 # megabyte each has no bound.
 _LONGEST_KEPT_WORD = 64
+
+# Beyond so many new words at once, those without a term are not remembered: ordinary texts do not have them.
+_MANY_NEW_WORDS = 1 << 12
 
 _FEW_CHARACTERS = 1 << 12  # below it, a Python loop over the words is quicker than setting up PyArrow's functions
 
@@ -123,6 +126,15 @@ class Analyzer:
         """The term of each lower-case word, none of which may be in `without_term`."""
         if self.language == NO_LANGUAGE:
             return words
+        if self.language == "english":
+            # All that Snowball's English changes are endings of the letters a to z, so that other words need no stemmer.
+            changing = [word for word in words if "a" <= word[-1] <= "z"]
+            if len(changing) < len(words):
+                stems = dict(zip(changing, self._stems(changing), strict=True))
+                return [stems.get(word, word) for word in words]
+        return self._stems(words)
+
+    def _stems(self, words: list[str]) -> list[str]:
         stems = _stemmer(self.language).stemWords(words)
         if "" in stems:  # a word of nothing but endings
             stems = [stem or word for stem, word in zip(stems, words, strict=True)]
@@ -143,7 +155,7 @@ class TermIds:
     Args:
         analyzer: the rules.
         find: gives the id of each of several terms, or `NO_TERM`.
-        limit: how many words with a term are remembered; beyond it the dictionary starts again, so that a policy which
+        limit: how many words are remembered; beyond it the dictionary starts again, so that a policy which
             invents words without end does not fill the memory.
     """
 
@@ -168,12 +180,11 @@ class TermIds:
         return ids[codes], counts
 
     def _look_up(self, words: list[str]) -> np.ndarray:
-        """The term id of each of several distinct words, all at once; those that have one are remembered."""
+        """The term id of each of several distinct words, all at once."""
         ids = np.asarray(self._find(self._analyzer.terms(words)), np.int64)
-        known = np.flatnonzero(ids != NO_TERM)
-        if known.size:
-            pairs = zip(map(words.__getitem__, known.tolist()), ids[known].tolist(), strict=True)
-            self._remember({word: term_id for word, term_id in pairs if len(word) <= _LONGEST_KEPT_WORD})
+        places = np.flatnonzero(ids != NO_TERM).tolist() if len(words) > _MANY_NEW_WORDS else range(len(words))
+        pairs = zip(map(words.__getitem__, places), ids[places].tolist(), strict=True)
+        self._remember({word: term_id for word, term_id in pairs if len(word) <= _LONGEST_KEPT_WORD})
         return ids
 
     def _remember(self, fresh: dict[str, int]) -> None:

@@ -280,7 +280,7 @@ class BM25:
         """Turns texts into weighted terms."""
         words = self._term_ids()
         parts = [words.of(queries[start:stop]) for start, stop in slices(queries, _CHARACTERS_AT_ONCE)]
-        terms, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
+        terms, counts = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True))
         rows = np.repeat(np.arange(len(queries)), counts)
         known = terms != NO_TERM
         terms, rows = terms[known], rows[known]
