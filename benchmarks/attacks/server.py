@@ -101,7 +101,7 @@ def serving(*options: str) -> Iterator[Server]:
         port = free.getsockname()[1]
     limits = ["--max-sessions", MAX_SESSIONS, "--idle-timeout", IDLE_SECONDS, "--max-message-bytes", MAX_BYTES]
     settings = [part for key, value in SETTINGS.items() for part in ("--set", f"{key}={value}")]
-    command = [sys.executable, "-m", "rec_gym.adapters.openenv", TASK, "--port", port, *limits, *settings, *options]
+    command = [sys.executable, "-m", "rec_gym.cli", "serve", TASK, "--port", port, *limits, *settings, *options]
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     server = Server(process, port)
     try:
