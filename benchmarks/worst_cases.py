@@ -87,12 +87,15 @@ def cost(task: Task, texts: Sequence[str]) -> float:
     return 1000 * (time.process_time() - start) / len(texts)
 
 
-def measure(task: Task, queries: Iterator[str], rounds: int, batch: int) -> dict[str, float]:
-    """The cost of each worst case, and of ordinary completions (under the name `ordinary`); medians over rounds."""
+def measure(
+    task: Task, queries: Iterator[str], rounds: int, batch: int, worst: Sequence[str] = tuple(WORST)
+) -> dict[str, float]:
+    """The cost of each of the worst texts, and of ordinary completions (named `ordinary`); medians over rounds."""
     draw = random.Random(1)
     times: dict[str, list[float]] = {}
     cost(task, ordinary_completions(task, queries, draw, batch))
-    for _, (name, make) in itertools.product(range(rounds), WORST.items()):
+    for _, name in itertools.product(range(rounds), worst):
+        make = WORST[name]
         times.setdefault("ordinary", []).append(cost(task, ordinary_completions(task, queries, draw, batch)))
         times.setdefault(name, []).append(cost(task, [make(draw) for _ in range(batch)]))
         composed = [task.action.compose(make(draw), "") for _ in range(batch)]
@@ -130,14 +133,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--recommenders", nargs="+", choices=RECOMMENDERS, default=list(RECOMMENDERS))
     parser.add_argument("--actions", nargs="+", choices=(*ACTIONS, "order"), default=[*ACTIONS, "order"])
+    parser.add_argument("--texts", nargs="+", choices=WORST, default=list(WORST), metavar="NAME", help="by default all")
     parser.add_argument("--out", type=Path, default=Path("."), help="folder for worst_cases.json")
     parser.add_argument("--page", action="store_true", help="write the table into docs/worst-cases.md too")
     options = parser.parse_args(arguments)
     rows = []
     for recommender, action, task in tasks(options.recommenders, options.actions):
-        times = measure(
-            task, ordinary_queries(options.rewrites, task), 3 if options.quick else options.rounds, options.batch
-        )
+        rounds, queries = 3 if options.quick else options.rounds, ordinary_queries(options.rewrites, task)
+        times = measure(task, queries, rounds, options.batch, options.texts)
         ordinary = times.pop("ordinary")
         ratios = sorted(((name, value / ordinary) for name, value in times.items()), key=lambda pair: -pair[1])
         rows.append({"recommender": recommender, "action": action, "ordinary ms": ordinary, "ratios": ratios})
