@@ -65,7 +65,7 @@ class TaskSettings:
         protocol: the protocol that some of these come from; empty for none.
         card: `path`, `sha256` and `text`; empty without a card.
 
-    In the place of what was handed over as an object stands `{"object": "its repr"}`.
+    What was handed over as an object is stated as `{"object": "its repr"}`.
     """
 
     loader: str
