@@ -12,16 +12,14 @@ import gymnasium as gym
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from typer.testing import CliRunner
+from helpers.command_line import fails, good
 
 import rec_gym
-from rec_gym.cli import app
 from rec_gym.datasets import beir
 from rec_gym.datasets.store import open_dataset, recipe_of
 from rec_gym.fetching.download import FetchError, mirrored
 
 ESCI, BEIR, SHOP = "RecR1-ESCI-BM25-v0", "RecR1-BEIR-BM25-v0", "RecR1-CornerShop-BM25-v0"
-runner = CliRunner()
 
 
 @pytest.fixture(autouse=True)
@@ -29,23 +27,6 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("REC_GYM_HOME", str(tmp_path / "home"))
     yield tmp_path / "home"
     gc.collect()
-
-
-def run(*arguments, input=None):
-    return runner.invoke(app, [str(argument) for argument in arguments], input=input)
-
-
-def good(*arguments, input=None):
-    result = run(*arguments, input=input)
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
-def fails(*arguments):
-    result = run(*arguments)
-    assert result.exit_code == 2
-    assert "Traceback" not in result.output
-    return next(line for line in result.stderr.splitlines() if line.startswith("Error: "))
 
 
 def parquet(rows):
