@@ -10,6 +10,7 @@ from pathlib import Path
 import gymnasium
 import pytest
 from helpers.loopback import Loopback
+from hypothesis import settings
 
 # One cache for the whole run, workers included, that no earlier run has filled. Set before rec_gym is imported.
 MADE_HERE = "" if "REC_GYM_HOME" in os.environ else tempfile.mkdtemp(prefix="rec-gym-tests-")
@@ -21,6 +22,10 @@ os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
 os.environ["NO_PROXY"] = "127.0.0.1,localhost"
 os.environ["no_proxy"] = "127.0.0.1,localhost"
+
+# A run repeats the last one's examples; `pytest --hypothesis-profile=default` looks for new ones.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 from helpers.word_overlap import WordOverlap  # noqa: E402
 
@@ -40,6 +45,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that takes `embedded_id` runs over every registered id whose data is in the package."""
     if "embedded_id" in metafunc.fixturenames:
         metafunc.parametrize("embedded_id", EMBEDDED)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Iterator[None]:
+    """Lone surrogates in a failure's text are escaped: a worker could not send them, and the whole run would end."""
+    return _sendable((yield))
+
+
+def _sendable(data: object) -> object:
+    if isinstance(data, str):
+        return data.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(data, dict):
+        return {_sendable(key): _sendable(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_sendable(value) for value in data]
+    return data
 
 
 @pytest.fixture(autouse=True)

@@ -232,7 +232,7 @@ def read_plainly(content, limit):
     except ValueError:
         if len(content) <= limit or not re.match(r'\{\s*"query"\s*:\s*"', content):
             return None
-    if (escape := re.search(r"(?<!\\)(?:\\\\)*(\\(?!.*\\).{0,5})$", cut, re.DOTALL)) is not None:
+    if (escape := re.search(r"(?<!\\)(?:\\\\)*(\\(?!.*\\).{0,5})\Z", cut, re.DOTALL)) is not None:
         cut = cut[: escape.start(1)]
     try:
         return decoder.decode(cut + '"}'), False, True
@@ -250,6 +250,8 @@ def read_plainly(content, limit):
     limit=st.integers(1, 8),
 )  # fmt: skip
 @settings(max_examples=1000, deadline=None)
+@example(content='{"query": "\\u00e9\\u00e9\n{"query": "', limit=3)
+@example(content='{"query": "\\ud83d\\ude00\n{"query": "', limit=3)
 def test_json_is_read_as_it_would_be_step_by_step(content, limit):
     parsed = Answer(max_chars=limit).parse(f"<answer>{content}</answer>", "request")
     content = content.strip()
