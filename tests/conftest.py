@@ -59,7 +59,7 @@ def _sendable(data: object) -> object:
     if isinstance(data, dict):
         return {_sendable(key): _sendable(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
-        return [_sendable(value) for value in data]
+        return type(data)(map(_sendable, data))
     return data
 
 
