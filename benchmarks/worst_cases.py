@@ -10,13 +10,15 @@ completion on one thread, medians over rounds in which all take turns; no text c
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import json
 import os
 import random
 import statistics
+import string
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +26,9 @@ import rec_gym
 from benchmarks.attacks.texts import WORST
 from benchmarks.engine import machine
 from benchmarks.pages import DOCS, write_section
+from rec_gym.catalog import Catalog
 from rec_gym.loop.task import Task
+from rec_gym.words import words as words_of
 
 LIMIT = 20  # times an ordinary completion
 SEARCH, HISTORY = "RecR1-CornerShop-BM25-v0", "RecR1-CornerShopHistory-BM25-v0"
@@ -40,6 +44,21 @@ RECOMMENDERS: dict[str, tuple[str, Any]] = {
 }
 ACTIONS = ("plain", "append", "answer", "lines", "titles")
 LINES = {"queries": 5, "titles": 10}  # that an ordinary completion has
+
+
+# Texts that are bad because of what the catalogue holds; each makes a new one from its distinct words.
+WORST_OF_CATALOGUE: dict[str, Callable[[random.Random, Sequence[str]], str]] = {
+    "every word of the catalogue": lambda draw, words: " ".join(draw.sample(words, len(words))),
+    "words that begin like the catalogue's": lambda draw, words: " ".join(
+        word[:4] + "".join(draw.choices(string.ascii_lowercase, k=4)) for word in draw.sample(words, len(words))
+    ),
+}
+NAMES = (*WORST, *WORST_OF_CATALOGUE)
+
+
+def words_in(catalog: Catalog) -> list[str]:
+    """The distinct words of all texts of a catalogue, sorted."""
+    return sorted({word for texts in catalog.texts() for word in words_of("\n".join(texts))})
 
 
 def tasks(names: Sequence[str], actions: Sequence[str] = (*ACTIONS, "order")) -> Iterator[tuple[str, str, Task]]:
@@ -88,17 +107,17 @@ def cost(task: Task, texts: Sequence[str]) -> float:
 
 
 def measure(
-    task: Task, queries: Iterator[str], rounds: int, batch: int, worst: Sequence[str] = tuple(WORST)
+    task: Task, queries: Iterator[str], rounds: int, batch: int, worst: Sequence[str] = NAMES
 ) -> dict[str, float]:
     """The cost of each of the worst texts, and of ordinary completions (named `ordinary`); medians over rounds."""
-    draw = random.Random(1)
+    draw, words = random.Random(1), words_in(task.dataset.catalog)
     times: dict[str, list[float]] = {}
     cost(task, ordinary_completions(task, queries, draw, batch))
     for _, name in itertools.product(range(rounds), worst):
-        make = WORST[name]
+        text = WORST.get(name) or functools.partial(WORST_OF_CATALOGUE[name], words=words)
         times.setdefault("ordinary", []).append(cost(task, ordinary_completions(task, queries, draw, batch)))
-        times.setdefault(name, []).append(cost(task, [make(draw) for _ in range(batch)]))
-        composed = [task.action.compose(make(draw), "") for _ in range(batch)]
+        times.setdefault(name, []).append(cost(task, [text(draw) for _ in range(batch)]))
+        composed = [task.action.compose(text(draw), "") for _ in range(batch)]
         times.setdefault(f"{name}, composed", []).append(cost(task, composed))
     return {name: statistics.median(values) for name, values in times.items()}
 
@@ -133,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--recommenders", nargs="+", choices=RECOMMENDERS, default=list(RECOMMENDERS))
     parser.add_argument("--actions", nargs="+", choices=(*ACTIONS, "order"), default=[*ACTIONS, "order"])
-    parser.add_argument("--texts", nargs="+", choices=WORST, default=list(WORST), metavar="NAME", help="by default all")
+    parser.add_argument("--texts", nargs="+", choices=NAMES, default=list(NAMES), metavar="NAME", help="by default all")
     parser.add_argument("--out", type=Path, default=Path("."), help="folder for worst_cases.json")
     parser.add_argument("--page", action="store_true", help="write the table into docs/worst-cases.md too")
     options = parser.parse_args(arguments)

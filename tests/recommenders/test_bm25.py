@@ -223,6 +223,29 @@ def test_many_windows(many_windows, k):
     ]
 
 
+@pytest.mark.parametrize("count", [1, 40, 400])
+def test_many_words_and_many_items_are_ranked_as_in_the_full_list(many_windows, count):
+    """Scores of many items under many words are added up in another way: over all items, window by window."""
+    recommender, _ = many_windows
+    draw = random.Random(count)
+    rare = [f"rare{i}" for i in range(8)]
+    queries = [
+        " ".join(["ends", *rare]),
+        " ".join(rare[:5] + ["common"]),
+        "borders even " * 3 + " ".join(rare),
+        "rare1 borders",
+    ]
+    rankings = recommender.rank(queries, 70_000)
+    wanted = [sorted(draw.choices(row[row >= 0].tolist() + [0, 65536], k=count)) + [69_999] for row in rankings.items]
+    items = Ragged.from_rows(wanted, np.int32)
+    exclude = [row[::3] for row in wanted]
+    for excluded in (None, exclude):
+        full = recommender.rank(queries, 70_000, excluded).ranks_of(items).values
+        for k in (1, 50, 70_000):
+            ranks = recommender.rank_of(queries, items, k, excluded).values
+            assert ranks.tolist() == np.where(full < k, full, -1).tolist()
+
+
 def test_every_thread_count_gives_the_same(corpus):
     texts, queries, _, _ = corpus
     batch = [query for query in queries for _ in range(3)]

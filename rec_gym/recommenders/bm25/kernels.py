@@ -24,6 +24,7 @@ NOT_RANKED = -1
 
 _SPARSE = WINDOW >> 2  # a window with fewer postings is collected by walking its postings again
 _BLOCK = 64  # sums that are compared with the limit at once
+_LOOK_UP = 32  # postings that are added up in the time in which one item is looked up among a term's postings
 _COUNT_AT_ONCE = 4096  # keys that are gathered before they are counted
 
 _ITEM_BITS = np.int64(32)
@@ -156,6 +157,15 @@ def _add(places, impacts, weight, sums):
 
 
 @njit(**_settings)
+def _cursors(postings, terms):
+    """Each term's next run, and where its postings of the last window begin and end; see `_add_window`."""
+    run, begin, end = np.empty(len(terms), np.int64), np.empty(len(terms), np.int64), np.empty(len(terms), np.int64)
+    for i in range(len(terms)):
+        run[i], end[i] = postings.first_run[terms[i]], postings.first_posting[terms[i]]
+    return run, begin, end
+
+
+@njit(**_settings)
 def _add_window(postings, window, terms, weights, run, begin, end, sums):
     """Adds the impacts of all terms in one window to `sums`; begin and end get the range of each term's postings."""
     touched = 0
@@ -212,9 +222,7 @@ def _collect_dense(base, sums, keys, filled, k, limit, wanted, above, standing):
 @njit(**_settings)
 def _scan(postings, size, terms, weights, excluded, k, limit, sums, keys, wanted, above, standing):
     """Scores all windows and gathers what is above the rising limit; returns how many keys there are at the end."""
-    run, begin, end = np.empty(len(terms), np.int64), np.empty(len(terms), np.int64), np.empty(len(terms), np.int64)
-    for i in range(len(terms)):
-        run[i], end[i] = postings.first_run[terms[i]], postings.first_posting[terms[i]]
+    run, begin, end = _cursors(postings, terms)
     filled, passed = np.int64(0), 0
     for window in range((size + WINDOW - 1) >> WINDOW_BITS):
         if limit >= MAX_SUM:
@@ -305,6 +313,34 @@ def _add_items(postings, terms, weights, items, totals):
 
 
 @njit(**_settings)
+def _add_all(postings, terms, weights, items, sums, totals):
+    """Adds up the scores of the given items (increasing) by adding up those of all items; `sums` is zero again after it."""
+    run, begin, end = _cursors(postings, terms)
+    start = 0
+    while start < len(items):
+        window = items[start] >> WINDOW_BITS
+        for i in range(len(terms)):  # runs of windows in which no item is asked for are passed over
+            last = postings.first_run[terms[i] + 1]
+            while run[i] < last and postings.run_window[run[i]] < window:
+                end[i] += np.int64(postings.run_length[run[i]])
+                run[i] += 1
+        _add_window(postings, window, terms, weights, run, begin, end, sums)
+        while start < len(items) and items[start] >> WINDOW_BITS == window:
+            totals[start] = sums[items[start] & (WINDOW - 1)]
+            start += 1
+        sums[:] = 0
+
+
+@njit(**_settings)
+def _are_many(postings, terms, items):
+    """Whether looking up each item in each term's postings costs more than a walk over all postings."""
+    walked = np.int64(0)
+    for i in range(len(terms)):
+        walked += postings.first_posting[terms[i] + 1] - postings.first_posting[terms[i]]
+    return len(terms) * len(items) * _LOOK_UP > walked + WINDOW
+
+
+@njit(**_settings)
 def _drop_excluded(items, excluded, totals):
     """Sets the totals of excluded items to zero; both lists are sorted."""
     i = 0
@@ -338,7 +374,10 @@ def rank_items(
         asked = items[item_offsets[i] : item_offsets[i + 1]]
         own_ranks = ranks[item_offsets[i] : item_offsets[i + 1]]
         totals = np.zeros(len(asked), np.int64)
-        _add_items(postings, own, own_weights, asked, totals)
+        if _are_many(postings, own, asked):
+            _add_all(postings, own, own_weights, asked, sums, totals)
+        else:
+            _add_items(postings, own, own_weights, asked, totals)
         _drop_excluded(asked, out, totals)
         limit = _first_limit(postings, own, own_weights, levels[i])
         wanted, running = np.empty(len(asked), np.int64), 0
