@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +17,7 @@ from rec_gym.cache import MANIFEST, check_folder, reading
 from rec_gym.catalog import Catalog
 from rec_gym.columns import IdIndex, Ragged, first_few
 from rec_gym.disk import save_array
+from rec_gym.draws import share
 from rec_gym.request_columns import GAIN_RULE, RequestColumns, are_gains, check_constraint
 from rec_gym.tables import unknown
 
@@ -291,14 +291,10 @@ def carve_val(ids: Sequence[str], users: Sequence[str], splits: Sequence[str]) -
     if VAL in splits or TRAIN not in splits:
         return list(splits)
     carved = [
-        VAL if split == TRAIN and _unit_hash(user or name) < VAL_SHARE else split
+        VAL if split == TRAIN and share(user or name) < VAL_SHARE else split
         for name, user, split in zip(ids, users, splits, strict=True)
     ]
     return carved if TRAIN in carved else list(splits)
-
-
-def _unit_hash(text: str) -> float:
-    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:6], "big") / 2**48
 
 
 def _check_gains(dataset: Dataset) -> None:

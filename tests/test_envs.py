@@ -333,7 +333,7 @@ def test_no_text_breaks_an_order(strict, texts):
     "action", ["plain", "append", "answer", {"name": "answer", "strict": True}, "lines", "titles"], ids=str
 )
 @given(texts=st.lists(nasty, min_size=2, max_size=2))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_text_breaks_a_step(action, texts):
     env = gym.make_vec("RecR1-CornerShop-BM25-v0", num_envs=2, action=action, measures=["constraints@10"], turns=2)
     env.reset(seed=0)

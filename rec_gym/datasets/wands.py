@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from rec_gym.catalog import ID_COLUMN, Catalog
 from rec_gym.dataset import TEST, TRAIN, Dataset
 from rec_gym.datasets.reading.files import TableBuilder, need_file, number_of, read_csv
 from rec_gym.datasets.reading.judgements import Judgements, catalog_of, dataset_of
+from rec_gym.draws import share
 from rec_gym.fetching.sources import WebFile
 
 OOD_CLASS = "ood-class"
@@ -105,17 +105,12 @@ def _read_queries(path: Path, notes: Counter[str]) -> dict[str, _Query]:
 
 def _split(name: str, classes: tuple[str, ...]) -> str:
     """The split of a query; empty if it has classes on both sides."""
-    outside = {_share(f"class {part}") < _OOD_SHARE for part in classes}
+    outside = {share(f"class {part}") < _OOD_SHARE for part in classes}
     if len(outside) == 2:
         return ""
     if outside == {True}:
         return OOD_CLASS
-    return TEST if _share(f"query {name}") < _TEST_SHARE else TRAIN
-
-
-def _share(text: str) -> float:
-    """A number from 0 to 1 that is the same on every machine."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
+    return TEST if share(f"query {name}") < _TEST_SHARE else TRAIN
 
 
 def _read_labels(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from rec_gym.dataset import TRAIN
+from rec_gym.draws import generator
 from rec_gym.loop.task import Task
 from rec_gym.policies.base import Baseline
 from rec_gym.words import words
@@ -96,10 +96,9 @@ class RandomWords(Baseline):
         return [self._draw(row["request_id"]) for row in rows]
 
     def _draw(self, request_id: str) -> str:
-        """Distinct words; raw draws are the same in every NumPy version."""
-        digest = hashlib.sha256(f"{self.seed}\0{request_id}".encode("utf-8", "surrogatepass")).digest()
-        generator = np.random.PCG64(np.random.SeedSequence(int.from_bytes(digest, "big")))
+        """Distinct words."""
+        draws = generator(self.seed, request_id)
         drawn: dict[int, None] = {}
         while len(drawn) < self.count:
-            drawn[int(generator.random_raw()) % len(self.vocabulary)] = None
+            drawn[int(draws.random_raw()) % len(self.vocabulary)] = None
         return " ".join(self.vocabulary[place] for place in drawn)

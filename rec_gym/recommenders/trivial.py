@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from rec_gym.catalog import Catalog
+from rec_gym.draws import generator
 from rec_gym.ranking import NOT_RANKED, Rankings
 from rec_gym.recommenders.base import check_fitted, fitted_copy
 
@@ -39,9 +39,8 @@ class RandomRecommender:
         return _top(np.array(keys, np.float64).reshape(len(queries), self._size), k, exclude)
 
     def _keys(self, query: str) -> np.ndarray:
-        """A draw for every item; raw draws are the same in every NumPy version."""
-        digest = hashlib.sha256(f"{self.seed}\0{query}".encode("utf-8", "surrogatepass")).digest()
-        draws = np.random.PCG64(np.random.SeedSequence(int.from_bytes(digest, "big"))).random_raw(self._size)
+        """A draw for every item."""
+        draws = generator(self.seed, query).random_raw(self._size)
         return draws >> np.uint64(40)  # 24 bits stay exact in float32
 
 

@@ -231,12 +231,12 @@ def test_many_words_and_many_items_are_ranked_as_in_the_full_list(many_windows, 
     rare = [f"rare{i}" for i in range(8)]
     queries = [
         " ".join(["ends", *rare]),
-        " ".join(rare[:5] + ["common"]),
+        " ".join([*rare[:5], "common"]),
         "borders even " * 3 + " ".join(rare),
         "rare1 borders",
     ]
     rankings = recommender.rank(queries, 70_000)
-    wanted = [sorted(draw.choices(row[row >= 0].tolist() + [0, 65536], k=count)) + [69_999] for row in rankings.items]
+    wanted = [[*sorted(draw.choices([*row[row >= 0], 0, 65_536], k=count)), 69_999] for row in rankings.items]
     items = Ragged.from_rows(wanted, np.int32)
     exclude = [row[::3] for row in wanted]
     for excluded in (None, exclude):
