@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,16 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rec_gym.cache import MANIFEST, check_folder, reading
-from rec_gym.catalog import Catalog
+from rec_gym.catalog import Catalog, arrow_path, read_table
 from rec_gym.columns import IdIndex, Ragged, first_few, is_text
 from rec_gym.disk import save_array
+from rec_gym.filters import Filter, check_condition
 from rec_gym.request_columns import (
     CONDITION_COLUMNS,
     GAIN_RULE,
-    Condition,
     RequestColumns,
     are_gains,
-    check_constraint,
     read_conditions,
 )
 from rec_gym.tables import unknown
@@ -59,8 +57,8 @@ class Request:
     user: str = ""
     gains: Mapping[str, float] = field(default_factory=dict)
     history: tuple[str, ...] = ()
-    constraints: tuple[Condition, ...] = ()
-    filters: tuple[Condition, ...] = ()
+    constraints: Filter = ()
+    filters: Filter = ()
     oracle: str = ""
 
 
@@ -224,11 +222,11 @@ class Dataset:
         gains = self.relevant_gains if self._ideal is None else self._ideal
         return gains.with_values(gains.values[np.lexsort((-gains.values, gains.row_of))])
 
-    def constraints(self, row: int) -> tuple[Condition, ...]:
+    def constraints(self, row: int) -> Filter:
         """The hard constraints of one request."""
         return read_conditions(self.table["constraints"][row].as_py())
 
-    def filters(self, rows: np.ndarray) -> list[tuple[Condition, ...]]:
+    def filters(self, rows: np.ndarray) -> list[Filter]:
         """The filters of the requests at `rows`."""
         return [read_conditions(text) for text in self.column("filters", rows)]
 
@@ -288,9 +286,9 @@ class Dataset:
         ragged = {name: Ragged(*(_map_array(folder / f"{name}.{part}.npy") for part in parts)) for name in names}
         with reading(folder / "notes.json"):
             notes = json.loads((folder / "notes.json").read_text(encoding="utf-8"))
-        items, requests = (_read_table(folder / f"{name}.arrow") for name in ("catalog", "requests"))
+        items, requests = (read_table(folder / f"{name}.arrow") for name in ("catalog", "requests"))
         with reading(folder / "catalog.arrow"):
-            catalog = Catalog.from_stored(items)
+            catalog = Catalog.from_stored(items, folder / "catalog.arrow")
         with reading(folder / "requests.arrow"):
             dataset = cls(catalog, requests, **ragged, notes=notes)
         dataset._folder = folder
@@ -371,7 +369,7 @@ def _check_conditions(dataset: Dataset, name: str) -> None:
     for text in pc.unique(dataset.table[name]).to_pylist():
         try:
             for triple in json.loads(text) if text else ():
-                check_constraint(triple, columns, name.removesuffix("s"))
+                check_condition(triple, columns, name.removesuffix("s"))
         except ValueError as error:
             rows = np.flatnonzero(pc.equal(dataset.table[name], text).to_numpy())
             raise ValueError(f"{error}; see requests {_names(dataset, rows)}") from error
@@ -382,20 +380,8 @@ def _names(dataset: Dataset, rows: np.ndarray) -> str:
 
 
 def _write_table(path: Path, table: pa.Table) -> None:
-    with pa.OSFile(_arrow_path(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+    with pa.OSFile(arrow_path(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table, max_chunksize=1 << 16)
-
-
-def _read_table(path: Path) -> pa.Table:
-    with reading(path):
-        table = pa.ipc.open_file(pa.memory_map(_arrow_path(path))).read_all()
-        table.validate(full=True)  # offsets of a damaged file could point outside its memory
-        return table
-
-
-def _arrow_path(path: Path) -> str | bytes:
-    """Bytes on POSIX: Arrow encodes str as UTF-8, which a path need not be."""
-    return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def _map_array(path: Path) -> np.ndarray:

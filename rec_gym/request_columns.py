@@ -8,21 +8,16 @@ from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from rec_gym.catalog import Catalog
-from rec_gym.columns import Ragged, first_few, is_text
-from rec_gym.tables import checked, unknown
+from rec_gym.columns import Ragged, first_few
+from rec_gym.filters import Filter
 
 CONDITION_COLUMNS = ("constraints", "filters")
 TEXT_COLUMNS = ("id", "text", "split", "domain", "user", "oracle", *CONDITION_COLUMNS)
-CONSTRAINT_OPERATORS = ("<=", ">=", "==")
-
-Condition = tuple[str, str, Any]
-"""A column of the catalogue, an operator, and the value that it compares with: text, a number, or a truth value."""
 
 LEAST_GAIN, MOST_GAIN = 1e-12, 1e12
 """Bounds of a gain above 0. Sums over 2 ** 31 items then stay well within the range and precision of 64-bit floats, so that
@@ -58,30 +53,6 @@ def check_list(value: object, what: str, instead: str) -> list:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise ValueError(f"{what} must be a list such as {instead}, not {value!r:.200}")
     return value.tolist() if isinstance(value, np.ndarray) else list(value)
-
-
-def check_constraint(triple: object, columns: Mapping[str, pa.DataType], what: str = "constraint") -> None:
-    """Checks one condition against the catalogue's columns.
-
-    Args:
-        triple: `[column, operator, value]`.
-        columns: types of the catalogue's columns.
-        what: what the condition is called in messages: a constraint or a filter.
-
-    Raises:
-        ValueError: it is not `[column, operator, value]`, the column or the operator is unknown, or the value is not of
-            the column's type: text for text, true or false for booleans, a finite number for numbers.
-    """
-    if not isinstance(triple, list | tuple) or len(triple) != 3:
-        raise ValueError(f"a {what} is [column, operator, value], not {triple!r:.200}")
-    column, sign, value = triple
-    if not isinstance(column, str) or column not in columns:
-        raise ValueError(f"in the {what} {triple!r:.200}: {unknown('column', column, columns)}")
-    if sign not in CONSTRAINT_OPERATORS:
-        raise ValueError(f"in the {what} {triple!r:.200}: {unknown('operator', sign, CONSTRAINT_OPERATORS)}")
-    kind = columns[column]
-    wanted = str if is_text(kind) else bool if pa.types.is_boolean(kind) else float
-    checked(value, wanted, f"the value of a {what} on {column!r}, which holds {kind},")
 
 
 @dataclass(frozen=True)
@@ -164,13 +135,11 @@ def _conditions_text(conditions: object, column: str, name: str) -> str:
     try:
         return json.dumps(triples, default=_plain) if triples else ""
     except TypeError as error:
-        raise ValueError(
-            f"{name}: each of the {column} may hold only texts, numbers and booleans ({error})"
-        ) from error
+        raise ValueError(f"{name}: each of the {column} may hold only texts, numbers and booleans ({error})") from error
 
 
 @lru_cache(1 << 14)
-def read_conditions(text: str) -> tuple[Condition, ...]:
+def read_conditions(text: str) -> Filter:
     """The conditions that a column of a dataset holds as JSON; empty for an empty text."""
     return tuple((column, operator, value) for column, operator, value in json.loads(text)) if text else ()
 

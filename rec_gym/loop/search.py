@@ -50,7 +50,9 @@ class Search:
         if self.needs_list:
             rankings = self.rankings()
             return rankings.ranks_of(relevant.take(self.rows)), rankings
-        queries, rows, written, places = self._questions(by_row=True)  # ranks are those of a request's own relevant items
+        queries, rows, written, places = self._questions(
+            by_row=True
+        )  # ranks are those of a request's own relevant items
         inverse = places[0]
         return self.engine.rank_of(queries, rows, relevant.take(rows), self.depth, written).take(inverse), None
 

@@ -11,9 +11,9 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from rec_gym.catalog import Catalog
+from rec_gym.filters import Condition
 from rec_gym.loop.prompts import HISTORY, SEARCH, Prompt
 from rec_gym.ranking import Rankings
-from rec_gym.request_columns import Condition
 from rec_gym.resolving import Interface
 from rec_gym.tables import check_fields
 

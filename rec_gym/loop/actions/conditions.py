@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from rec_gym.catalog import ID_COLUMN, Catalog
 from rec_gym.columns import is_text
-from rec_gym.request_columns import Condition
+from rec_gym.filters import Condition
 from rec_gym.tables import unknown
 
 TEXT, NUMBER, TRUTH = "text", "number", "true or false"  # kinds of columns, as a prompt calls them

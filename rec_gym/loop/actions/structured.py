@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 from rec_gym.catalog import Catalog
+from rec_gym.filters import Condition
 from rec_gym.loop.actions.base import Action, Truth
 from rec_gym.loop.actions.conditions import NUMBER, TEXT, TRUTH, Columns, as_written
 from rec_gym.loop.actions.query import Answer
 from rec_gym.loop.actions.tags import in_answer
-from rec_gym.request_columns import Condition
 
 _KEYS = ("filters", "filter")
 
@@ -101,7 +101,9 @@ class Structured(Answer):
             query: the query.
             conditions: `(column, operator, value)`; those on columns that may not be filtered by are left out.
         """
-        known = [condition for condition in conditions if condition[0] in self.filter_columns or not self._known.columns]
+        known = [
+            condition for condition in conditions if condition[0] in self.filter_columns or not self._known.columns
+        ]
         filters = {"filters": as_written(known)} if known else {}
         return json.dumps({"query": query, **filters}, ensure_ascii=False)
 
