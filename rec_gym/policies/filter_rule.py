@@ -43,7 +43,8 @@ class FilterRule(Baseline):
 
     The first column of numbers whose name holds price, cost or amount is limited by sums of money (`under $50`, `fifty
     dollars or more`, `nothing cheaper than 40 bucks`). A column of text is set to the code behind its name, a word
-    of letters and digits (`size A3`). The rules know the request's text and the names of the columns; they see neither items nor gains.
+    of letters and digits (`size A3`). The rules know the request's text and the names of the columns; they see neither
+    items nor gains.
 
     Args:
         task: the task; its action format holds filters.

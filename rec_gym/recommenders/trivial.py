@@ -97,9 +97,7 @@ class PopularityRecommender:
         return _top(np.broadcast_to(self._popularity, (len(queries), len(self._popularity))), k, exclude, passing)
 
 
-def _top(
-    scores: np.ndarray, k: int, exclude: Sequence[np.ndarray] | None, passing: FilterRanges | None
-) -> Rankings:
+def _top(scores: np.ndarray, k: int, exclude: Sequence[np.ndarray] | None, passing: FilterRanges | None) -> Rankings:
     """The k best of every item, ties by lower position; excluded items and those that do not pass are left out.
 
     Args:
