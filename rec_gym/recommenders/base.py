@@ -11,7 +11,7 @@ import numpy as np
 
 from rec_gym.catalog import Catalog
 from rec_gym.columns import Ragged
-from rec_gym.filters import Filter
+from rec_gym.filters import Filter, check_filters
 from rec_gym.ranking import Rankings
 
 T = TypeVar("T")
@@ -208,6 +208,27 @@ def reads_histories(recommender: object) -> bool:
 def honours_filters(recommender: object) -> bool:
     """Whether a recommender, and all that it asks, ranks only the items that pass a filter."""
     return isinstance(recommender, FiltersItems) and bool(recommender.filters_items)
+
+
+def ranked(
+    recommender: Recommender,
+    queries: Sequence[str],
+    k: int,
+    exclude: Sequence[np.ndarray] | None,
+    filters: Sequence[Filter | None] | None,
+) -> Rankings:
+    """What a recommender that another one asks ranks; `filters` is passed on only where a query has a condition.
+
+    Raises:
+        ValueError: a query has a condition, and the recommender does not take filters.
+    """
+    if filters is None or not any(check_filters(filters, len(queries))):
+        return recommender.rank(queries, k, exclude)
+    if not (isinstance(recommender, FiltersItems) and recommender.filters_items):
+        raise ValueError(
+            f"{type(recommender).__name__} does not take filters; choose one whose filters_items is true, or ask without"
+        )
+    return recommender.rank(queries, k, exclude, filters=filters)
 
 
 def with_clipped(rankings: Rankings, recommender: object, queries: Sequence[str]) -> Rankings:
