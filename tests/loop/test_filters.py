@@ -113,7 +113,7 @@ def test_filters_of_request_and_completion_hold_together(dataset, filtering):
 
 
 def test_equal_filters_of_two_requests_rank_their_own_candidates(dataset, filtering):
-    filtered = with_filters(dataset, dict.fromkeys(["q1", "q2", "q3"], [CHEAP]))
+    filtered = with_filters(dataset, {name: [CHEAP] for name in ("q1", "q2", "q3")})
     task = Task(filtered, filtering, candidates={"k": 3, "source": "judged"}, action="order")
     offered = task.candidates.of(np.arange(3))
     cheap = {p for p, item in enumerate(filtering.items) if passes(item, [CHEAP])}
@@ -224,7 +224,7 @@ def test_turns_show_filters_and_the_values_of_what_was_found(structured):
         written("nothing", price=1),
     ):
         observed = task.observe(episodes)
-        episodes, outcomes, _ = task.advance(episodes, [text])
+        episodes, _, _ = task.advance(episodes, [text])
     assert observed == [
         "something red to sit on\n\n"
         'Search 1: lamp red, filters {"price": {"<=": 20.0}, "title": "red lamp"}\n'
