@@ -34,9 +34,12 @@ class Outcomes:
         terms: `{name: float64 [n]}`; their sum is the one-turn reward.
         text_stats: `{name: float64 [n]}`, of what the policy wrote.
         ranks: ranks (from 0) of each request's relevant items within the task's depth, -1 elsewhere.
+        filters: the filters in each completion that asked, as a JSON list of `[column, operator, value]`, sorted; an empty
+            text for none, and None where completions of the task hold no filters.
     """
 
-    TEXTS: ClassVar[tuple[str, ...]] = ("query", "parse")  # info columns of text
+    # Info columns of text; `filters` is there only where completions of the task hold filters.
+    TEXTS: ClassVar[tuple[str, ...]] = ("query", "parse", "filters")
     FLAGS: ClassVar[tuple[str, ...]] = ("parse_ok", "clipped", "scored")  # info columns of truth values
 
     request_ids: list[str]
@@ -50,6 +53,7 @@ class Outcomes:
     terms: dict[str, np.ndarray]
     text_stats: dict[str, np.ndarray]
     ranks: Ragged
+    filters: list[str] | None = None
     _lists: Lists | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
@@ -92,8 +96,10 @@ class Outcomes:
 
     def columns(self) -> dict[str, np.ndarray]:
         """What an environment's info says of each completion; always the same keys for one task."""
-        texts = dict(zip(self.TEXTS, (self.queries, self.parse), strict=True))
-        columns = {key: np.array(values, dtype=object) for key, values in texts.items()} | self.flags
+        texts = dict(zip(self.TEXTS, (self.queries, self.parse, self.filters), strict=True))
+        columns = {
+            key: np.array(values, dtype=object) for key, values in texts.items() if values is not None
+        } | self.flags
         for kind, named in (("measure", self.measures), ("term", self.terms), ("text", self.text_stats)):
             columns |= {f"{kind}/{name}": values for name, values in named.items()}
         return columns
@@ -150,6 +156,7 @@ class Outcomes:
             terms={name: spread(values) for name, values in self.terms.items()},
             text_stats={name: spread(values) for name, values in self.text_stats.items()},
             ranks=spread_ranks(self.ranks, places, relevant),
+            filters=None if self.filters is None else texts(self.filters, ""),
             _lists=None if self._lists is None else self._lists.among(places, size),
         )
 
