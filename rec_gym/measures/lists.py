@@ -12,6 +12,7 @@ import pyarrow as pa
 from rec_gym.columns import is_text
 from rec_gym.dataset import Dataset
 from rec_gym.measures.base import Definition, Listed, ListMeasure
+from rec_gym.measures.distance import Distance
 from rec_gym.ranking import NOT_RANKED
 
 _COMPARE: dict[str, Callable] = {"<=": operator.le, ">=": operator.ge, "==": operator.eq}
@@ -72,4 +73,4 @@ def _whole(sign: str, value: float) -> float:
     return math.floor(value) if sign == "<=" else math.ceil(value)
 
 
-LIST_MEASURES: dict[str, Definition] = {"constraints": Constraints}
+LIST_MEASURES: dict[str, Definition] = {"constraints": Constraints, "distance": Distance}
