@@ -1,5 +1,7 @@
 """Distances in places of a document, against the definition written out slowly."""
 
+import csv
+import io
 import re
 
 import numpy as np
@@ -12,6 +14,9 @@ from hypothesis import strategies as st
 import rec_gym
 from rec_gym.catalog import Catalog
 from rec_gym.dataset import Dataset
+from rec_gym.evaluation import compare
+from rec_gym.evaluation import evaluate as evaluate_policy
+from rec_gym.evaluation.report import as_json, print_report, save_csv
 from rec_gym.measures import MEASURES, Listed, ListMeasure, Measure, evaluate, register_measure
 from rec_gym.measures.distance import Distance
 from rec_gym.ranking import NOT_RANKED, Rankings
@@ -32,7 +37,9 @@ def dataset_of(catalog, targets):
 
 def measured(dataset, ranked, k, measure="distance"):
     width = max(map(len, ranked))
-    items = np.array([[*row, *[NOT_RANKED] * (width - len(row))] for row in ranked], np.int32).reshape(len(ranked), width)
+    items = np.array([[*row, *[NOT_RANKED] * (width - len(row))] for row in ranked], np.int32).reshape(
+        len(ranked), width
+    )
     rankings = Rankings(items, np.tile(-np.arange(width, dtype=np.float32), (len(ranked), 1)))
     rows = np.arange(len(ranked))
     return Measure.parse(f"{measure}@{k}")(
@@ -76,9 +83,7 @@ def cases(draw):
 def test_the_distance_is_that_of_the_definition(case):
     documents, places, targets, ranked, k = case
     dataset = dataset_of(catalog_of(documents, places), targets)
-    expected = [
-        slow_distance(documents, places, wanted, row, k) for wanted, row in zip(targets, ranked, strict=True)
-    ]
+    expected = [slow_distance(documents, places, wanted, row, k) for wanted, row in zip(targets, ranked, strict=True)]
     assert measured(dataset, ranked, k).tolist() == expected
 
 
@@ -175,3 +180,60 @@ def test_no_reward_is_made_of_a_measure_of_which_less_is_better(measure, where):
         rec_gym.Task(dataset, recommender, reward=rewards[where])
     task = rec_gym.Task(dataset, recommender, reward="ndcg@1", measures=[measure])
     assert task.score(["q0"], ["x"]).measures[measure][0] >= 0
+
+
+class Reversed:
+    """A recommender that ranks every item, last first, if there is a query."""
+
+    query_language = "any"
+
+    def __init__(self, size):
+        self.size = size
+
+    def rank(self, queries, k, exclude=None):
+        items = np.arange(self.size - 1, -1, -1, dtype=np.int32)[:k]
+        return Rankings(
+            np.tile(items, (len(queries), 1)), np.tile(-np.arange(len(items), dtype=np.float32), (len(queries), 1))
+        )
+
+
+def test_a_completion_that_asks_nothing_is_as_far_off_as_an_empty_ranking():
+    dataset = dataset_of(catalog_of(["a"] * 6, range(6)), [[2], [2, 3]])
+    task = rec_gym.Task(dataset, Reversed(6), reward="ndcg@1", measures=["distance@1", "success@1"])
+    outcomes = task.score(["q0", "q1", "q0"], ["x", "", "x"])
+    assert outcomes.scored.tolist() == [True, False, True]
+    assert outcomes.measures["distance@1"].tolist() == [3, 6, 3]
+    assert outcomes.measures["success@1"].tolist() == [0, 0, 0]
+
+
+def test_a_completion_that_ends_its_episode_is_not_at_distance_0():
+    dataset = dataset_of(catalog_of(["a"] * 6, range(6)), [[2], [5]])
+    task = rec_gym.Task(dataset, Reversed(6), reward="ndcg@1", measures=["distance@1"], turns=3)
+    episodes = task.start(["q0", "q1"])
+    episodes, outcomes, _ = task.advance(episodes, ["x", "x"])
+    assert outcomes.measures["distance@1"].tolist() == [3, 0]
+    _, outcomes, _ = task.advance(episodes, ["<stop>", "x"])
+    assert outcomes.scored.tolist() == [False, True]
+    assert outcomes.measures["distance@1"].tolist() == [6, 0]
+
+
+def test_reports_say_that_lower_is_better(tmp_path):
+    dataset = dataset_of(catalog_of(["a"] * 6, range(6)), [[k % 6] for k in range(12)])
+    task = rec_gym.Task(dataset, Reversed(6), reward="ndcg@1", split="all", measures=["distance@1"])
+    one, two = (
+        evaluate_policy(task, lambda rows: ["x"] * len(rows), name=name, measures=["success@1"]) for name in "ab"
+    )
+    assert one.lower_is_better == ("distance@1",)
+    comparison = compare([one, two])
+    text = io.StringIO()
+    print_report(comparison, text)
+    headers = text.getvalue().splitlines()[2:4]
+    at = headers[0].index("distance@1")
+    assert headers[1][at:].startswith("lower is better")
+    assert "lower" not in headers[1].replace("lower is better", "", 1)
+    measures = as_json(comparison)["policies"][1]["measures"]
+    assert {name for name, entry in measures.items() if entry.get("lower_is_better")} == {"distance@1"}
+    save_csv(tmp_path / "r.csv", comparison)
+    with open(tmp_path / "r.csv", newline="") as file:
+        marked = {row["measure"]: row["lower_is_better"] for row in csv.DictReader(file)}
+    assert marked == {"success@1": "False", "ndcg@1": "False", "distance@1": "True"}
