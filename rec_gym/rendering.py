@@ -13,6 +13,7 @@ def render_request(task: Task, request_id: str) -> str:
     request = task.dataset.request(request_id)
     lines = [f"Request {request.id} ({request.split}{', ' + request.domain if request.domain else ''})", request.text]
     lines += [f"  must have {column} {sign} {value}" for column, sign, value in request.constraints]
+    lines += [f"  searched only where {column} {sign} {value}" for column, sign, value in request.filters]
     if task.candidates is not None:
         [candidates] = task.candidates.of(task.dataset.index.positions([request_id]))
         lines += ["Candidates"]

@@ -83,6 +83,7 @@ def _print_sizes(task_id: str, overrides: Mapping[str, Any]) -> None:
     _line("reward range", f"{low:g} to {high:g}")
     _line("query language", task.recommender.query_language)
     _line("constraints", "yes: constraints@k is known" if dataset.has_constraints else None)
+    _line("filters", "yes: every ranking is filtered as its request says" if dataset.has_filters else None)
     _line("policies", ", ".join(_policies(task)))
 
 

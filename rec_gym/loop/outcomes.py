@@ -35,6 +35,8 @@ class Outcomes:
         terms: `{name: float64 [n]}`; their sum is the one-turn reward.
         text_stats: `{name: float64 [n]}`, of what the policy wrote.
         ranks: ranks (from 0) of each request's relevant items within the task's depth, -1 elsewhere.
+        filters: the filters in each completion that asked, as a JSON list of `[column, operator, value]`, sorted; an empty
+            text for none, and None where completions of the task hold no filters.
     """
 
     TEXTS: ClassVar[tuple[str, ...]] = ("query", "parse")  # info columns of text
@@ -51,6 +53,7 @@ class Outcomes:
     terms: dict[str, np.ndarray]
     text_stats: dict[str, np.ndarray]
     ranks: Ragged
+    filters: list[str] | None = None
     _lists: Lists | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
@@ -94,6 +97,8 @@ class Outcomes:
     def columns(self) -> dict[str, np.ndarray]:
         """What an environment's info says of each completion; always the same keys for one task."""
         texts = dict(zip(self.TEXTS, (self.queries, self.parse), strict=True))
+        if self.filters is not None:
+            texts["filters"] = self.filters
         columns = {key: np.array(values, dtype=object) for key, values in texts.items()} | self.flags
         for kind, named in (("measure", self.measures), ("term", self.terms), ("text", self.text_stats)):
             columns |= {f"{kind}/{name}": values for name, values in named.items()}
@@ -158,6 +163,7 @@ class Outcomes:
             terms={name: spread(values) for name, values in self.terms.items()},
             text_stats={name: spread(values) for name, values in self.text_stats.items()},
             ranks=spread_ranks(self.ranks, places, relevant),
+            filters=None if self.filters is None else texts(self.filters, ""),
             _lists=None if self._lists is None else self._lists.among(places, size),
         )
 
