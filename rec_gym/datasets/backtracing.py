@@ -135,7 +135,9 @@ def _add_sentences(path: Path, table: TableBuilder, notes: Counter[str]) -> int:
     """Adds a document's sentences to the table; their number."""
     size = 0
     for size, (where, record) in enumerate(read_json_list(path, notes), 1):
-        table.add(f"{path.stem}-{size - 1}", text_field(record, "text", where), path.stem, size - 1)
+        text = text_field(record, "text", where)
+        notes["sentences without a text, kept"] += not text.strip()
+        table.add(f"{path.stem}-{size - 1}", text, path.stem, size - 1)
     if not size:
         raise ValueError(f"{path} holds no sentence; the file may be damaged")
     return size
