@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rec_gym.catalog import Catalog, read_table, stored_hash
-from rec_gym.columns import is_text
+from rec_gym.columns import Ragged, is_text
 from rec_gym.tables import checked, unknown
 
 Condition = tuple[str, str, Any]
@@ -90,6 +90,11 @@ class FilterRanges:
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    @property
+    def rows(self) -> Ragged:
+        """Column, low and high of each query's ranges, int32 [ranges, 3], by column: equal for equal filters."""
+        return Ragged(self.offsets, np.stack([self.columns, self.low, self.high], axis=1))
 
     def passes(self, query: int, items: np.ndarray | None = None) -> np.ndarray:
         """Which items pass the filter of a query, bool.
@@ -161,6 +166,9 @@ class FilterTable:
                 _of_catalog[catalog] = known
         return known
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> FilterTable:
+        return self  # what it says never changes
+
     def __reduce__(self) -> tuple:
         if self._source and self._source[0].is_file():
             return _reopened, (self._source,)
@@ -208,7 +216,7 @@ class FilterTable:
                 new = self._range(condition)
                 old = own.get(new.column, new)
                 own[new.column] = _Range(new.column, max(old.low, new.low), min(old.high, new.high))
-            ranges += own.values()
+            ranges += sorted(own.values())
             offsets[place + 1] = len(ranges)
         numbers = np.array(ranges, np.int32).reshape(len(ranges), 3).T
         codes = np.empty((0, self.table.num_rows), np.int32) if self._codes is None else self._codes

@@ -37,7 +37,7 @@ NUMBERS = st.one_of(
     st.sampled_from([0.1, 0.5, float(BIG), float(np.float32(0.1)), 2.5, -0.0, 1e300]),
 )
 TEXTS = st.one_of(KINDS["text"][1], KINDS["brand"][1], st.sampled_from(["\ud800", "a\udfff", "\ue000"]))
-VALUES = {name: NUMBERS for name in KINDS} | {"text": TEXTS, "brand": TEXTS, "flag": st.booleans()}
+VALUES = dict.fromkeys(KINDS, NUMBERS) | {"text": TEXTS, "brand": TEXTS, "flag": st.booleans()}
 
 
 @st.composite
