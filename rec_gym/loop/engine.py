@@ -21,6 +21,7 @@ from rec_gym.recommenders.base import (
     SaysWhatItClips,
     SaysWhatItSearched,
     check_fitted,
+    honours_filters,
     reads_histories,
 )
 
@@ -35,7 +36,7 @@ def check_filters_items(recommender: object, why: str) -> None:
     Raises:
         ValueError: it does not say `filters_items`; the message lists the recommenders that do.
     """
-    if not getattr(recommender, "filters_items", False):
+    if not honours_filters(recommender):
         able = [name for name, made in RECOMMENDERS.items() if getattr(made, "filters_items", False)]
         raise ValueError(
             f"{why}, and {type(recommender).__name__} cannot filter; choose from: {', '.join(able)}, or a custom "

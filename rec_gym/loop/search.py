@@ -110,8 +110,9 @@ class Search:
             by_row: whether the same query of another request is another question.
 
         Returns:
-            Their texts; the request at whose row each is asked; the filters in its action; and as many arrays as any action has questions, which
-            hold for each action the place of its first, second, ... question among them, or -1 for none.
+            Their texts; the request at whose row each is asked; the filters in its action; and as many arrays as any action
+            has questions, which hold for each action the place of its first, second, ... question among them, or -1 for
+            none.
         """
         seen: dict[tuple[str, int, Filter], int] = {}
         rows: list[int] = []

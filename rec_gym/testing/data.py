@@ -61,8 +61,8 @@ def check_splits(dataset: Dataset) -> None:
     require(len(splits) > 1, "all requests are in train; give some of them the split 'test'")
     for (first, second), count in shared_requests(dataset).items():
         raise AssertionError(
-            f"{count} requests of {second!r} are in {first!r} too (same text, history and filters): what is evaluated was trained "
-            "on; remove them from one of the two"
+            f"{count} requests of {second!r} are in {first!r} too (same text, history and filters): what is evaluated was "
+            "trained on; remove them from one of the two"
         )
 
 

@@ -183,6 +183,18 @@ class ActionFormat(ABC):
     def compose(self, query: str, request: str) -> str:
         """The completion that asks `query`: the inverse of `parse`, for baselines and tests."""
 
+    def with_filters(self, query: str, conditions: Sequence[Condition]) -> str:
+        """A query with filters, as `compose` takes them; only for a format that `writes_filters`.
+
+        Args:
+            query: the query.
+            conditions: `(column, operator, value)`.
+
+        Raises:
+            ValueError: completions of this format hold no filters.
+        """
+        raise ValueError(f"completions of the action format {self.name!r} hold no filters")
+
     def instruct(self) -> str:
         """What a prompt says about the form of the answer."""
         return self.instruction

@@ -19,7 +19,7 @@ _KEYS = ("filters", "filter")
 
 @dataclass(frozen=True)
 class Structured(Answer):
-    """A query and filters in one JSON object: `<answer>{"query": "...", "filters": {"price": {"<=": 50}, "size": "A3"}}</answer>`.
+    """A query and filters: `<answer>{"query": "...", "filters": {"price": {"<=": 50}, "size": "A3"}}</answer>`.
 
     Everything around the object is understood as the format `answer` does it; `filters` may be absent. A filter is a value
     that the column must have, or a table of operators (`<=`, `>=`, `==`; also `<`, `>`, `=`, `≤`, `≥`) and values. A list of
@@ -95,12 +95,7 @@ class Structured(Answer):
         return in_answer(content, self.think_opened)
 
     def with_filters(self, query: str, conditions: Sequence[Condition]) -> str:
-        """A query and filters as `compose` takes them.
-
-        Args:
-            query: the query.
-            conditions: `(column, operator, value)`; those on columns that may not be filtered by are left out.
-        """
+        """A query with filters, as `compose` takes them; conditions on columns that may not be filtered by are left out."""
         known = [
             condition for condition in conditions if condition[0] in self.filter_columns or not self._known.columns
         ]
