@@ -202,18 +202,37 @@ def _ids(card: Card) -> Iterator[str]:
 def _baselines(baselines: Sequence[dict[str, Any]]) -> str:
     if not baselines:
         return "None measured yet.\n"
+    texts = [key for key in ("data", "recommender", "policy") if any(key in entry for entry in baselines)]
+    names = _measures_of(baselines)
     rows = [
-        (entry["data"], entry["policy"], *(f"{entry[name]:.4f}" if name in entry else "" for name in MEASURES))
-        for entry in baselines
+        (*(entry.get(key, "") for key in texts), *(_baseline(entry, name) for name in names)) for entry in baselines
     ]
-    return "BM25 with the card's settings.\n\n" + _table(("data", "policy", *MEASURES), rows)
+    what = "With the card's settings" if "recommender" in texts else "BM25 with the card's settings"
+    brackets = "; brackets are 95% intervals" if any("intervals" in entry for entry in baselines) else ""
+    return f"{what}{brackets}.\n\n" + _table((*texts, *names), rows)
+
+
+def _measures_of(baselines: Sequence[dict[str, Any]]) -> list[str]:
+    """The measures that the entries state: the usual ones first, if any is there, and the others in their order."""
+    stated = [key for entry in baselines for key, value in entry.items() if isinstance(value, int | float)]
+    usual = [name for name in MEASURES if name in stated]
+    return list(dict.fromkeys([*usual, *stated]))
+
+
+def _baseline(entry: dict[str, Any], name: str) -> str:
+    """The figure of a measure, with its interval if the entry states one."""
+    if name not in entry:
+        return ""
+    bounds = entry.get("intervals", {}).get(name)
+    return f"{entry[name]:.4f}" + (f" [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else "")
 
 
 def _first_baseline(baselines: Sequence[dict[str, Any]]) -> str:
     if not baselines:
         return "not measured"
     first = baselines[0]
-    return f"{first['policy']}: ndcg@10 {first['ndcg@10']:.4f}, ndcg@100 {first['ndcg@100']:.4f} ({first['data']})"
+    figures = ", ".join(f"{name} {first[name]:.4f}" for name in _measures_of([first])[:2])
+    return f"{first['policy']}: {figures} ({first['data']})"
 
 
 def _documented(loader: object) -> Iterator[tuple[str, str]]:
