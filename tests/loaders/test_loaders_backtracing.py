@@ -45,10 +45,12 @@ def test_a_query_may_have_several_targets_which_count_once(tmp_path, domain):
 
 
 def test_the_line_that_asks_stays_an_item_of_its_conversation(tmp_path):
-    documents = BACKTRACING_DOCUMENTS | {"d-1": (["You have misdialed.", "I'm sorry."], [("I'm sorry.", [0])])}
+    name = "test.test.Ses05F_1"  # as the authors name some
+    documents = BACKTRACING_DOCUMENTS | {name: (["You have misdialed.", "I'm sorry."], [("I'm sorry.", [0])])}
     dataset = backtracing.load(write_backtracing(tmp_path, "conversation", documents), "conversation")
-    assert dataset.catalog.titles(dataset.catalog.positions(["d-1-1"])) == ["I'm sorry."]
-    assert dataset.request("d-1-0").gains == {"d-1-0": 1.0}
+    assert dataset.catalog.titles(dataset.catalog.positions([f"{name}-1"])) == ["I'm sorry."]
+    assert dataset.request(f"{name}-0").gains == {f"{name}-0": 1.0}
+    assert dataset.request(f"{name}-0").filters == (("document", "==", name),)
 
 
 def test_repeated_sentences_are_items_of_their_own(tmp_path):
