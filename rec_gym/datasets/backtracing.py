@@ -70,7 +70,7 @@ def load(data_dir: str, domain: str = "lecture", folds: int = 5, fold: int = 0) 
     An item has the sentence as its `title`, the `document` that it is from, and its `place` there, from 0; its id is
     `DOCUMENT-PLACE`. Sentences that are repeated stay separate items. A request is a query, its id is `DOCUMENT-NUMBER`
     with its number in the file, its domain is the document, and a filter keeps its ranking within that document. Its
-    relevant items are the sentences that caused it, gain 1 each.
+    relevant items are the sentences that caused it, gain 1 each; the first of them is the oracle's query.
 
     The documents are dealt into folds in an order that is drawn from their ids. One fold is test, the next one val and
     the others train, so that no document is in two splits.
@@ -97,9 +97,9 @@ def load(data_dir: str, domain: str = "lecture", folds: int = 5, fold: int = 0) 
     requests: dict[str, list[dict[str, object]]] = {}
     start = 0
     for path in paths:
-        size = _add_sentences(need_file(folder / layout.sources, path.name, _holds(layout)), table, notes)
-        requests[path.stem] = list(_read_queries(path, layout, start, size, notes))
-        start += size
+        sentences = _add_sentences(need_file(folder / layout.sources, path.name, _holds(layout)), table, notes)
+        requests[path.stem] = list(_read_queries(path, layout, start, sentences, notes))
+        start += len(sentences)
     unused = {path.stem for path in files_in(folder / layout.sources, "*.json")} - requests.keys()
     notes["documents without a file of queries, left out"] += len(unused)
     catalog = catalog_of(table.table(), str(folder / layout.sources), notes)
@@ -131,20 +131,21 @@ def _holds(layout: _Domain) -> str:
     return HOLDS.format(queries=layout.queries, sources=layout.sources)
 
 
-def _add_sentences(path: Path, table: TableBuilder, notes: Counter[str]) -> int:
-    """Adds a document's sentences to the table; their number."""
-    size = 0
-    for size, (where, record) in enumerate(read_json_list(path, notes), 1):
+def _add_sentences(path: Path, table: TableBuilder, notes: Counter[str]) -> list[str]:
+    """Adds a document's sentences to the table, and returns them."""
+    sentences = []
+    for place, (where, record) in enumerate(read_json_list(path, notes)):
         text = text_field(record, "text", where)
         notes["sentences without a text, kept"] += not text.strip()
-        table.add(f"{path.stem}-{size - 1}", text, path.stem, size - 1)
-    if not size:
+        table.add(f"{path.stem}-{place}", text, path.stem, place)
+        sentences.append(text)
+    if not sentences:
         raise ValueError(f"{path} holds no sentence; the file may be damaged")
-    return size
+    return sentences
 
 
 def _read_queries(
-    path: Path, layout: _Domain, start: int, size: int, notes: Counter[str]
+    path: Path, layout: _Domain, start: int, sentences: Sequence[str], notes: Counter[str]
 ) -> Iterator[dict[str, object]]:
     """The requests of one document, without their split.
 
@@ -152,12 +153,12 @@ def _read_queries(
         path: the file of its queries.
         layout: how it names targets.
         start: the position of the document's first sentence in the catalogue.
-        size: how many sentences it has.
+        sentences: those of the document.
         notes: counts what is dropped.
     """
     for number, (where, record) in enumerate(read_json_list(path, notes)):
         text = text_field(record, "text", where)
-        targets = [start + place for place in _targets(record, layout, size, where)]
+        targets = _targets(record, layout, len(sentences), where)
         if not targets:
             notes["queries without a target, dropped"] += 1
         elif not text.strip():
@@ -168,8 +169,9 @@ def _read_queries(
                 "id": f"{path.stem}-{number}",
                 "text": text,
                 "domain": path.stem,
-                "targets": targets,
+                "targets": [start + place for place in targets],
                 "filters": [[DOCUMENT, "==", path.stem]],
+                "oracle": sentences[targets[0]].strip(),
             }
 
 

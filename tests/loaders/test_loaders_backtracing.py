@@ -32,6 +32,7 @@ def test_a_sentence_is_an_item_and_a_query_a_request_within_its_document(tmp_pat
     assert (request.text, request.domain) == ("Who rang it twice?", "d-1")
     assert request.gains == {"d-1-1": 1.0}
     assert request.filters == (("document", "==", "d-1"),)
+    assert request.oracle == "The bell rang twice."
     assert dataset.notes == {}
     assert len(dataset) == 12
 
