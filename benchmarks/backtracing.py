@@ -169,8 +169,9 @@ def baselines(folder: str, dense: dict[str, Any]) -> Iterator[str]:
                     yield f'policy = "{evaluation.name}{f" ({evaluation.reference})" if evaluation.reference else ""}"'
                     yield f'recommender = "{"bm25" if task_id == BM25 else "dense, all-MiniLM-L6-v2"}"'
                     yield from (f'"{name}" = {means[name].mean:.4f}' for name in means)
-                    bounds = ", ".join(f'"{n}" = [{i.low:.4f}, {i.high:.4f}]' for n, i in means.items())
-                    yield f"intervals = {{ {bounds} }}\n"
+                    known = {name: each for name, each in means.items() if not each.no_interval}
+                    bounds = ", ".join(f'"{n}" = [{i.low:.4f}, {i.high:.4f}]' for n, i in known.items())
+                    yield f"intervals = {{ {bounds} }}\n" if known else ""
 
 
 def main() -> None:

@@ -8,6 +8,9 @@ from helpers.bm25_oracle import Oracle
 from helpers.published_files import write_backtracing
 
 import rec_gym
+from rec_gym.cards import cards
+from rec_gym.evaluation import compare, evaluate
+from rec_gym.policies import make_policy
 from rec_gym.ranking import NOT_RANKED
 from rec_gym.testing import check_card, check_policy
 
@@ -94,6 +97,27 @@ def test_bm25_within_a_document_is_the_whole_index_without_other_documents(real_
         success, distance = distances_by_hand(task, outcomes.rankings.items, k)
         assert outcomes.measures[f"success@{k}"].mean() == pytest.approx(success, abs=1e-12)
         assert outcomes.measures[f"distance@{k}"].mean() == pytest.approx(distance, abs=1e-12)
+
+
+BASELINES = cards()["RecR1-Backtracing-BM25-v0"].content["baselines"]
+WITH_BM25 = [entry for entry in BASELINES if entry["recommender"] == "bm25"]
+
+
+@pytest.mark.parametrize("entry", WITH_BM25, ids=lambda entry: f"{entry['data']}, {entry['policy'].partition(' ')[0]}")
+def test_the_baselines_that_the_card_states(real_data, entry):
+    domain, split, count = entry["data"].split(", ", 2)
+    folder = str(real_data / "backtracing")
+    task = rec_gym.make_task("RecR1-Backtracing-BM25-v0", data_dir=folder, domain=domain, split=split)
+    names = [*MEASURES, "mrr@10"]
+    evaluation = evaluate(task, make_policy(entry["policy"].partition(" ")[0], task), measures=names)
+    assert count == f"{len(evaluation):,} questions"
+    assert {name: entry[name] for name in names} == pytest.approx(
+        {name: evaluation.values(name).mean() for name in names}, abs=5.1e-5
+    )
+    means = next(iter(compare([evaluation], names).means.values()))
+    assert entry.get("intervals", {}) == {
+        name: pytest.approx([mean.low, mean.high], abs=5.1e-5) for name, mean in means.items() if not mean.no_interval
+    }
 
 
 @pytest.fixture(scope="module")
