@@ -159,15 +159,15 @@ def baselines(folder: str, dense: dict[str, Any]) -> Iterator[str]:
     for domain in PUBLISHED:
         for split, policies in (("all", ["raw"]), ("test", ["raw", "rm3", "oracle"])):
             for task_id, recommender in ((BM25, "bm25"), (DENSE, dense)):
+                named = "bm25" if task_id == BM25 else "dense (all-MiniLM-L6-v2)"
                 wanted = policies if task_id == BM25 else [name for name in policies if name != "rm3"]
                 keywords = {"data_dir": folder, "domain": domain, "recommender": recommender}
                 comparison = raw_through_the_task(task_id, split, wanted, **keywords)
                 for evaluation in comparison.evaluations:
                     means = comparison.means[evaluation.name]
                     yield "[[baselines]]"
-                    yield f'data = "{domain}, {split}, {len(evaluation):,} questions"'
+                    yield f'data = "{domain}, {split}, {len(evaluation):,} questions, {named}"'
                     yield f'policy = "{evaluation.name}{f" ({evaluation.reference})" if evaluation.reference else ""}"'
-                    yield f'recommender = "{"bm25" if task_id == BM25 else "dense, all-MiniLM-L6-v2"}"'
                     yield from (f'"{name}" = {means[name].mean:.4f}' for name in means)
                     known = {name: each for name, each in means.items() if not each.no_interval}
                     bounds = ", ".join(f'"{n}" = [{i.low:.4f}, {i.high:.4f}]' for n, i in known.items())

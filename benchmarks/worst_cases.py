@@ -38,7 +38,7 @@ RECOMMENDERS: dict[str, tuple[str, Any]] = {
     "popularity": (HISTORY, "popularity"),
     "item-knn": (HISTORY, "item-knn"),
 }
-ACTIONS = ("plain", "append", "answer", "lines", "titles")
+ACTIONS = ("plain", "append", "answer", "structured", "lines", "titles")
 LINES = {"queries": 5, "titles": 10}  # that an ordinary completion has
 
 

@@ -130,15 +130,29 @@ def stale() -> list[Path]:
 
 def _action(card: Card) -> str:
     """The default format, and the ids with another one."""
-    others = [(env["id"], env["action"]) for env in card.content["env"] if "action" in env]
-    lines = [f"`{name}` takes the format `{action}`, see [tasks](../tasks.md)." for name, action in others]
+    others = [(env["id"], *_format(env)) for env in card.content["env"] if "action" in env]
+    lines = [
+        f"`{name}` takes the format `{action}`, see [tasks](../tasks.md)."
+        + (f" Filters may be set on {', '.join(options['columns'])}." if "columns" in options else "")
+        for name, action, options in others
+    ]
     return ACTION + "".join(f"\n{line}\n" for line in lines)
+
+
+def _format(env: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """The name of an id's action format, and its options."""
+    spec = env.get("action", "plain")
+    return (spec, {}) if isinstance(spec, str) else (spec["name"], spec)
 
 
 def _what(env: Mapping[str, Any]) -> str:
     """What the measure is computed on."""
-    ranked = {"order": "the candidates in the written order", "titles": "the items that the titles find"}
-    return ranked.get(str(env.get("action")), "the ranking that the text finds")
+    ranked = {
+        "order": "the candidates in the written order",
+        "titles": "the items that the titles find",
+        "structured": "the ranking that the query finds among the items that pass the filters",
+    }
+    return ranked.get(_format(env)[0], "the ranking that the text finds")
 
 
 def _reward(card: Card) -> str:
@@ -202,29 +216,26 @@ def _ids(card: Card) -> Iterator[str]:
 def _baselines(baselines: Sequence[dict[str, Any]]) -> str:
     if not baselines:
         return "None measured yet.\n"
-    texts = [key for key in ("data", "recommender", "policy") if any(key in entry for entry in baselines)]
-    names = _measures_of(baselines)
-    rows = [
-        (*(entry.get(key, "") for key in texts), *(_baseline(entry, name) for name in names)) for entry in baselines
-    ]
-    what = "With the card's settings" if "recommender" in texts else "BM25 with the card's settings"
-    brackets = "; brackets are 95% intervals" if any("intervals" in entry for entry in baselines) else ""
-    return f"{what}{brackets}.\n\n" + _table((*texts, *names), rows)
+    measures = _measures_of(baselines)
+    rows = [(entry["data"], entry["policy"], *(_figure(entry, name) for name in measures)) for entry in baselines]
+    between = " In brackets: 95% intervals." if any("intervals" in entry for entry in baselines) else ""
+    return f"BM25 with the card's settings, unless another is named.{between}\n\n" + _table(
+        ("data", "policy", *measures), rows
+    )
 
 
 def _measures_of(baselines: Sequence[dict[str, Any]]) -> list[str]:
-    """The measures that the entries state: the usual ones first, if any is there, and the others in their order."""
-    stated = [key for entry in baselines for key, value in entry.items() if isinstance(value, int | float)]
-    usual = [name for name in MEASURES if name in stated]
-    return list(dict.fromkeys([*usual, *stated]))
+    """The measures that the entries state: the usual ones first, then the others in their order."""
+    stated = dict.fromkeys(key for entry in baselines for key in entry if "@" in key)
+    return [name for name in dict.fromkeys([*MEASURES, *stated]) if name in stated]
 
 
-def _baseline(entry: dict[str, Any], name: str) -> str:
-    """The figure of a measure, with its interval if the entry states one."""
-    if name not in entry:
+def _figure(entry: Mapping[str, Any], measure: str) -> str:
+    """A figure of a baseline, with its interval where the card states one."""
+    if measure not in entry:
         return ""
-    bounds = entry.get("intervals", {}).get(name)
-    return f"{entry[name]:.4f}" + (f" [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else "")
+    low, high = entry.get("intervals", {}).get(measure, (None, None))
+    return f"{entry[measure]:.4f}" + ("" if low is None else f" [{low:.4f}, {high:.4f}]")
 
 
 def _first_baseline(baselines: Sequence[dict[str, Any]]) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from rec_gym.loop.actions.base import STOPPED
 from rec_gym.loop.actions.tags import THINK
 from rec_gym.loop.episode import Episode
+from rec_gym.loop.outcomes import Outcomes
 from rec_gym.loop.prompts import Prompt
 from rec_gym.loop.task import Task
 from rec_gym.loop.turns import STOP
@@ -319,8 +320,8 @@ def log_outcomes(
     log_metric: LogMetric | None,
     log_extra: LogExtra | None,
 ) -> None:
-    """Means of all numbers through `log_metric`; request id, query and parse word through `log_extra`."""
-    texts = ("query", "parse")
+    """Means of all numbers through `log_metric`; request id, query, filters and parse word through `log_extra`."""
+    texts = [key for key in Outcomes.TEXTS if key in outcomes]
     if log_metric is not None:
         for key, values in outcomes.items():
             if key not in texts:

@@ -39,7 +39,8 @@ class Outcomes:
             text for none, and None where completions of the task hold no filters.
     """
 
-    TEXTS: ClassVar[tuple[str, ...]] = ("query", "parse")  # info columns of text
+    # Info columns of text; `filters` is there only where completions of the task hold filters.
+    TEXTS: ClassVar[tuple[str, ...]] = ("query", "parse", "filters")
     FLAGS: ClassVar[tuple[str, ...]] = ("parse_ok", "clipped", "scored")  # info columns of truth values
 
     request_ids: list[str]
@@ -96,10 +97,10 @@ class Outcomes:
 
     def columns(self) -> dict[str, np.ndarray]:
         """What an environment's info says of each completion; always the same keys for one task."""
-        texts = dict(zip(self.TEXTS, (self.queries, self.parse), strict=True))
-        if self.filters is not None:
-            texts["filters"] = self.filters
-        columns = {key: np.array(values, dtype=object) for key, values in texts.items()} | self.flags
+        texts = dict(zip(self.TEXTS, (self.queries, self.parse, self.filters), strict=True))
+        columns = {
+            key: np.array(values, dtype=object) for key, values in texts.items() if values is not None
+        } | self.flags
         for kind, named in (("measure", self.measures), ("term", self.terms), ("text", self.text_stats)):
             columns |= {f"{kind}/{name}": values for name, values in named.items()}
         return columns

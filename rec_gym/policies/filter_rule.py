@@ -21,13 +21,13 @@ _SCALES = {"hundred": 100, "thousand": 1000}
 
 _PRICES = ("price", "cost", "amount")
 _WORD = rf"(?:{'|'.join(sorted([*_NUMBERS, *_SCALES, 'fourty', 'ninty'], key=len, reverse=True))})"
-_DIGITS = r"[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?"
+_DIGITS = r"[0-9]{1,9}(?:,[0-9]{3}){0,3}(?:\.[0-9]{1,2})?"
 _UNIT = r"(?:dol+[ae]rs?|bucks?|euros?|pounds?|quid|usd|eur|gbp)"
 _SUM = re.compile(
-    rf"[$£€]\s?({_DIGITS})|\b({_DIGITS})\s?(?:[$£€]|{_UNIT}\b)|\b((?:a\s)?{_WORD}(?:(?:\s|-|\sand\s){_WORD})*)\s{_UNIT}\b",
+    rf"[$£€]\s?({_DIGITS})|\b({_DIGITS})\s?(?:[$£€]|{_UNIT}\b)|\b((?:a\s)?{_WORD}(?:(?:\s|-|\sand\s){_WORD}){{0,9}})\s{_UNIT}\b",
     re.IGNORECASE,
 )
-_BEFORE = 40  # characters before a sum in which its direction is looked for
+_AROUND = 40  # characters before and after a sum in which its direction is looked for
 _UP = re.compile(r"\b(?:more than|over|above|beyond|higher than|exceed\w*)\b")
 _DOWN = re.compile(r"\b(?:less than|under|below|cheaper than|lower than)\b")
 _NEGATED = re.compile(r"\b(?:no|not|cannot|can't|never|nothing|don't|won't|without)\b")
@@ -71,8 +71,11 @@ class FilterRule(Baseline):
     def filters(self, text: str) -> list[Condition]:
         """The filters that the rules read out of a request's text."""
         conditions: list[Condition] = []
+        end = 0
         for match in _SUM.finditer(text) if self._price else ():
-            sign, value = _direction(text[: match.start()], text[match.end() :]), _value(match)
+            before = text[max(end, match.start() - _AROUND) : match.start()]
+            end = match.end()
+            sign, value = _direction(before, text[end : end + _AROUND]), _value(match)
             if sign and value > 0:
                 conditions.append((str(self._price), sign, value))
         for name, pattern in self._named.items():
@@ -88,7 +91,7 @@ def _behind(column: str) -> re.Pattern[str]:
 
 def _direction(before: str, after: str) -> str:
     """Whether a sum of money is the least (`>=`) or the most (`<=`) that is to be paid; empty if its words do not say."""
-    near, after = re.split(r"[.?!]\s", before[-_BEFORE:].lower())[-1], after.lower()
+    near, after = re.split(r"[.?!]\s", before.lower())[-1], after.lower()
     if _OR_MORE.match(after):
         return ">="
     if _OR_LESS.match(after):

@@ -67,6 +67,7 @@ def test_policies(name):
     tasks = [
         rec_gym.make_task(SHOP),
         rec_gym.make_task(SHOP, action="order", candidates={"k": 10}),
+        rec_gym.make_task(SHOP, action="structured"),
         rec_gym.make_task("RecR1-CornerShopHistory-BM25-v0"),
     ]
     fitting = [task for task in tasks if name in fitting_policies(task)]

@@ -110,7 +110,7 @@ class Structured(Answer):
         action = super()._understood(value, word)
         if not action.ok:
             return action
-        written = next((value[key] for key in _KEYS if value.get(key)), {})
+        written: object = next((value[key] for key in _KEYS if value.get(key)), {})
         filters, ignored = self._known.read(written, self.max_filters)
         word = "filters_ignored" if ignored and action.parse == "ok" else action.parse
         return replace(action, parse=word, filters=filters, counts=(len(filters), ignored))
