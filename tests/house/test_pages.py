@@ -77,8 +77,8 @@ def test_the_script_runs_as_it_is():
     [
         ("RecR1-CornerShop-BM25-v0", "test, 400 requests", "raw"),
         ("RecR1-CornerShopHistory-BM25-v0", "test, 225 requests", "last-title"),
-        *(("RecR1-CornerShopFilters-BM25-v0", "test, 400 requests, filters", name) for name in ("raw", "filter-rule")),
-        ("RecR1-CornerShopFilters-Hybrid-v0", "test, 400 requests, filters, hybrid", "filter-rule"),
+        *(("RecR1-CornerShopFilters-BM25-v0", "test, 400 requests", name) for name in ("raw", "filter-rule")),
+        ("RecR1-CornerShopFilters-Hybrid-v0", "test, 400 requests (hybrid)", "filter-rule"),
     ],
 )
 def test_stated_baselines_of_embedded_data(name, data, policy):

@@ -30,7 +30,7 @@ class Structured(Answer):
     "50", "£50", "1,299.00" or "<= 50". A null or an empty text is no filter. Filters with an unknown column or operator,
     of a wrong type, or beyond `max_filters` are ignored and counted.
 
-    Parses: those of `answer`, and `filters_ignored` in the place of `ok`.
+    Parses: those of `answer`, and `filters_ignored` instead of `ok`.
 
     Args:
         max_chars: characters of the query that count; a longer one is clipped. Of longer JSON, see `answer`: filters
