@@ -148,7 +148,13 @@ def table(folder: str, dense: dict[str, Any]) -> str:
         parts.append(
             f"### {domain}: {len(dataset):,} questions, {len(dataset.catalog):,} sentences, {documents} documents"
         )
-        header = ["method", "top-1 (success@1)", "distance@1", "top-3 (success@3)", "distance@3"]
+        header = [
+            "method",
+            "top-1 (success@1)",
+            "distance@1 (lower is better)",
+            "top-3 (success@3)",
+            "distance@3 (lower is better)",
+        ]
         lines = [header, ["---"] * 5, *rows_of(domain, folder, dense)]
         parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
     return "\n\n".join(parts)

@@ -15,6 +15,7 @@ from typing import Any
 
 from rec_gym.cards import Card, cards
 from rec_gym.datasets.store import get_data
+from rec_gym.measures import Measure
 from rec_gym.resolving import resolve
 
 DOCS = Path(__file__).parent
@@ -219,8 +220,9 @@ def _baselines(baselines: Sequence[dict[str, Any]]) -> str:
     measures = _measures_of(baselines)
     rows = [(entry["data"], entry["policy"], *(_figure(entry, name) for name in measures)) for entry in baselines]
     between = " In brackets: 95% intervals." if any("intervals" in entry for entry in baselines) else ""
+    heads = [f"{name} (lower is better)" if Measure.parse(name).lower_is_better else name for name in measures]
     return f"BM25 with the card's settings, unless another is named.{between}\n\n" + _table(
-        ("data", "policy", *measures), rows
+        ("data", "policy", *heads), rows
     )
 
 
