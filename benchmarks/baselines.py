@@ -21,7 +21,7 @@ import numpy as np
 
 import rec_gym
 from rec_gym.evaluation import compare, evaluate
-from rec_gym.policies import make_policy
+from rec_gym.policies import Policy, make_policy
 
 MEASURES = ["ndcg@10", "ndcg@100", "recall@100"]
 FILTERS = {"": "RecR1-CornerShopFilters-BM25-v0", " (hybrid)": "RecR1-CornerShopFilters-Hybrid-v0"}
@@ -80,7 +80,7 @@ def print_filter_baselines() -> None:
     """Prints the baselines of the ids with filters as tables of a card."""
     for what, task_id in FILTERS.items():
         task = rec_gym.make_task(task_id, split="test")
-        policies = {
+        policies: dict[str, Policy] = {
             "raw": make_policy("raw", task),
             "filter-rule": make_policy("filter-rule", task),
             "raw with the right filters (knows the constraints)": partial(with_right_filters, task),

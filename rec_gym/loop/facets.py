@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from rec_gym.catalog import Catalog
@@ -28,14 +27,15 @@ def facets(catalog: Catalog, items: Sequence[int], columns: Sequence[str]) -> st
         Such as `price: 20 to 50; size: A4 (3), A3 (1)`; the most frequent values first, at most five of a column. Empty
         where there is nothing to say.
     """
-    places = pa.array(np.asarray(items, np.int64))
-    parts = ((name, _facet(catalog.table[name].take(places).drop_null())) for name in columns)
+    parts = ((name, _facet(catalog.table[name], items)) for name in columns)
     return "; ".join(f"{name}: {facet}" for name, facet in parts if facet)
 
 
-def _facet(values: pa.ChunkedArray) -> str:
-    present: list[Any] = values.to_pylist()
-    if is_text(values.type) or pa.types.is_boolean(values.type):
+def _facet(column: pa.ChunkedArray, items: Sequence[int]) -> str:
+    # One by one: Arrow's take on a column of many chunks would copy the whole column.
+    values: list[Any] = [column[item].as_py() for item in items]
+    present = [value for value in values if value is not None]
+    if is_text(column.type) or pa.types.is_boolean(column.type):
         return _counted([_short(str(value)) for value in present if value != ""])
     numbers = [value for value in present if value == value]  # without NaN
     if not numbers:

@@ -11,7 +11,10 @@ import rec_gym
 from rec_gym.loop.actions import Structured
 from rec_gym.loop.facets import facets
 from rec_gym.loop.task import Task
+from rec_gym.recommenders import make_recommender
+from rec_gym.rendering import render_outcome, render_request
 from rec_gym.testing.base import small_dataset
+from rec_gym.testing.data import shared_requests
 
 CHEAP, RED = ["price", "<=", 20.0], ["title", "==", "red chair"]
 
@@ -123,8 +126,6 @@ def test_equal_filters_of_two_requests_rank_their_own_candidates(dataset, filter
 
 def test_ranks_without_a_list_are_filtered_alike():
     dataset = small_dataset()
-    from rec_gym.recommenders import make_recommender
-
     task = Task(dataset, make_recommender("bm25", {}, dataset.catalog), reward="ndcg@5", action="structured")
     texts = [written("red blue oak lamp desk", price={"<=": 50}), written("red blue oak lamp desk")]
     outcomes = task.score(["q0", "q0"], texts)
@@ -307,3 +308,27 @@ def test_a_format_that_holds_no_filters_says_so():
     with pytest.raises(ValueError, match="completions of the action format 'answer' hold no filters"):
         rec_gym.loop.actions.Answer().with_filters("lamp", [])
     assert Structured.writes_filters
+
+
+def test_the_same_words_within_another_document_are_another_request(catalog):
+    requests = [
+        {
+            "id": f"{split}{n}",
+            "text": "a lamp",
+            "split": split,
+            "targets": ["lamp-r"],
+            "filters": [["price", "<=", limit]],
+        }
+        for n, (split, limit) in enumerate([("train", 20), ("test", 30), ("test", 20)])
+    ]
+    dataset = rec_gym.Dataset.from_requests(catalog, requests)
+    assert shared_requests(dataset) == {("train", "test"): 1}
+
+
+def test_what_is_rendered_names_the_filters(structured, dataset, filtering):
+    outcomes = structured.score(["q1"] * 2, [written("lamp", price={"<=": 11}, colour="red"), written("lamp")])
+    assert 'Filters: [["price", "<=", 11.0]] (1 ignored)\n' in render_outcome(structured, outcomes, 0)
+    assert "Filters: none\n" in render_outcome(structured, outcomes, 1)
+    plain = Task(with_filters(dataset, {"q1": [CHEAP]}), filtering)
+    assert "Filters" not in render_outcome(plain, plain.score(["q1"], ["lamp"]), 0)
+    assert "searched only where price <= 20.0" in render_request(plain, "q1")

@@ -33,7 +33,12 @@ def items():
     draws = np.random.Generator(np.random.PCG64(0))
     titles = [" ".join(words[i] for i in draws.integers(0, len(words), 3)) for _ in range(30)]
     return rec_gym.Catalog.from_columns(
-        {"item_id": [f"i{n}" for n in range(30)], "title": titles, "popularity": draws.integers(0, 5, 30)}
+        {
+            "item_id": [f"i{n}" for n in range(30)],
+            "title": titles,
+            "popularity": draws.integers(0, 5, 30),
+            "price": [None if n % 4 == 0 else n / 8 for n in range(30)],
+        }
     )
 
 

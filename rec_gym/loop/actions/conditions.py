@@ -11,7 +11,6 @@ from itertools import islice
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -25,7 +24,7 @@ TEXT, NUMBER, TRUTH = "text", "number", "true or false"  # kinds of columns, as 
 MANY_VALUES = 10_000
 """Distinct values of a text column up to which a value may be written in another case."""
 
-_SAMPLED = 10_000  # items from which it is told whether the values of a text column repeat
+_SAMPLED = 10_000  # items, from the first on, by which it is told whether the values of a text column repeat
 _LONGEST = 1_000  # characters of a text that may be a value
 _WHOLE = 2.0**53  # whole numbers up to here are exact as 64-bit floats
 _SIGNS = {"<=": "<=", "≤": "<=", ">=": ">=", "≥": ">=", "==": "==", "=": "==", "<": "<", ">": ">"}
@@ -57,7 +56,7 @@ class Column:
 
     def condition(self, sign: object, value: object) -> Condition | None:
         """The condition that was written; None for an unknown operator or a value of the wrong type."""
-        sign = _SIGNS.get(sign) if isinstance(sign, str) else None
+        sign = _SIGNS.get(sign.strip()) if isinstance(sign, str) else None
         if sign is None:
             return None
         if self.kind == NUMBER:
@@ -234,8 +233,8 @@ def _repeats(values: pa.ChunkedArray) -> bool:
     """Whether a column is one to filter by, so far as a sample tells: of text, there are two items to a value."""
     if not is_text(values.type):
         return True
-    places = np.unique(np.linspace(0, len(values) - 1, min(len(values), _SAMPLED)).astype(np.int64))
-    return 2 * len(pc.unique(values.take(pa.array(places)))) <= len(places)
+    sample = values.slice(0, _SAMPLED)
+    return 2 * len(pc.unique(sample)) <= len(sample)
 
 
 def _folded(text: str) -> str:

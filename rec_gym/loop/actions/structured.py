@@ -38,7 +38,7 @@ class Structured(Answer):
         strict: the paper's check of tags and JSON; filters are read as ever.
         think_opened: the prompt has already written `<think>`, so that a completion need not.
         columns: columns of the catalogue that may be filtered by; empty for all of numbers, and those of text in which
-            values repeat.
+            values repeat: among the first 10,000 items there are at most half as many distinct values.
         max_filters: conditions that are read.
     """
 
