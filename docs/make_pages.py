@@ -15,6 +15,7 @@ from typing import Any
 
 from rec_gym.cards import Card, cards
 from rec_gym.datasets.store import get_data
+from rec_gym.measures import Measure
 from rec_gym.resolving import resolve
 
 DOCS = Path(__file__).parent
@@ -216,13 +217,19 @@ def _ids(card: Card) -> Iterator[str]:
 def _baselines(baselines: Sequence[dict[str, Any]]) -> str:
     if not baselines:
         return "None measured yet.\n"
-    further = dict.fromkeys(key for entry in baselines for key in entry if "@" in key and key not in MEASURES)
-    measures = (*MEASURES, *further)
+    measures = _measures_of(baselines)
     rows = [(entry["data"], entry["policy"], *(_figure(entry, name) for name in measures)) for entry in baselines]
     between = " In brackets: 95% intervals." if any("intervals" in entry for entry in baselines) else ""
+    heads = [f"{name} (lower is better)" if Measure.parse(name).lower_is_better else name for name in measures]
     return f"BM25 with the card's settings, unless another is named.{between}\n\n" + _table(
-        ("data", "policy", *measures), rows
+        ("data", "policy", *heads), rows
     )
+
+
+def _measures_of(baselines: Sequence[dict[str, Any]]) -> list[str]:
+    """The measures that the entries state: the usual ones first, then the others in their order."""
+    stated = dict.fromkeys(key for entry in baselines for key in entry if "@" in key)
+    return [name for name in dict.fromkeys([*MEASURES, *stated]) if name in stated]
 
 
 def _figure(entry: Mapping[str, Any], measure: str) -> str:
@@ -237,7 +244,8 @@ def _first_baseline(baselines: Sequence[dict[str, Any]]) -> str:
     if not baselines:
         return "not measured"
     first = baselines[0]
-    return f"{first['policy']}: ndcg@10 {first['ndcg@10']:.4f}, ndcg@100 {first['ndcg@100']:.4f} ({first['data']})"
+    figures = ", ".join(f"{name} {first[name]:.4f}" for name in _measures_of([first])[:2])
+    return f"{first['policy']}: {figures} ({first['data']})"
 
 
 def _documented(loader: object) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
@@ -30,7 +31,7 @@ class Outcomes:
         clipped: whether the query was cut, by the format or by the recommender, bool [n].
         scored: whether there was something to rank by, a query or an order, bool [n].
         rewards: float64 [n].
-        measures: `{name: float64 [n]}`, 0 where nothing was asked.
+        measures: `{name: float64 [n]}`; 0 where nothing was asked, or what an empty ranking has where lower is better.
         terms: `{name: float64 [n]}`; their sum is the one-turn reward.
         text_stats: `{name: float64 [n]}`, of what the policy wrote.
         ranks: ranks (from 0) of each request's relevant items within the task's depth, -1 elsewhere.
@@ -125,19 +126,26 @@ class Outcomes:
             raise ValueError(f"term {name!r} needs one finite number for each of {len(self)} completions")
         return replace(self, rewards=self.rewards + values, terms={**self.terms, name: values})
 
-    def with_stops(self, request_ids: list[str], stops: np.ndarray, relevant: Ragged) -> Outcomes:
+    def with_stops(
+        self,
+        request_ids: list[str],
+        stops: np.ndarray,
+        relevant: Ragged,
+        unscored: Mapping[str, np.ndarray] | None = None,
+    ) -> Outcomes:
         """The outcomes of a whole turn, where these are of the completions that did not end their episode.
 
         Args:
             request_ids: of every episode of the turn, m ids.
             stops: which of them were ended, bool [m]; their columns are 0, and they count as parsed.
             relevant: relevant items of each request.
+            unscored: measures of the completions that were ended, by name, where they are not 0.
         """
         places, size = np.flatnonzero(~stops), len(stops)
 
-        def spread(column: np.ndarray) -> np.ndarray:
+        def spread(column: np.ndarray, otherwise: np.ndarray | float = 0) -> np.ndarray:
             whole = np.zeros(size, column.dtype)
-            whole[places] = column
+            whole[places], whole[stops] = column, otherwise
             return whole
 
         def texts(column: list[str], otherwise: str) -> list[str]:
@@ -152,7 +160,7 @@ class Outcomes:
             clipped=spread(self.clipped),
             scored=spread(self.scored),
             rewards=spread(self.rewards),
-            measures={name: spread(values) for name, values in self.measures.items()},
+            measures={name: spread(values, (unscored or {}).get(name, 0)) for name, values in self.measures.items()},
             terms={name: spread(values) for name, values in self.terms.items()},
             text_stats={name: spread(values) for name, values in self.text_stats.items()},
             ranks=spread_ranks(self.ranks, places, relevant),

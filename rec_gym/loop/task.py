@@ -24,6 +24,7 @@ from rec_gym.loop.search import Lists, Search
 from rec_gym.loop.settings import Origin, TaskSettings, settings_of
 from rec_gym.loop.text_stats import text_stats
 from rec_gym.loop.turns import Turns
+from rec_gym.loop.unscored import unscored_values
 from rec_gym.measures import LIST, Judged, Listed, Measure
 from rec_gym.ranking import NOT_RANKED, Rankings
 from rec_gym.recommenders.base import Recommender
@@ -282,8 +283,11 @@ class Task:
         asking = np.flatnonzero(~stops).tolist()
         # Called even where all stop, so that the outcomes have the same columns at every turn.
         outcomes = self.score([request_ids[i] for i in asking], [completions[i] for i in asking])
-        relevant = self.dataset.relevant.take(self._rows(request_ids))
-        return self._checked(outcomes, len(asking)).with_stops(request_ids, stops, relevant)
+        rows = self._rows(request_ids)
+        unscored = unscored_values(self.measures, self.dataset, rows[stops])
+        stopped = {str(measure): column for measure, column in unscored.items()}
+        relevant = self.dataset.relevant.take(rows)
+        return self._checked(outcomes, len(asking)).with_stops(request_ids, stops, relevant, stopped)
 
     def _checked(self, outcomes: Outcomes, count: int) -> Outcomes:
         """What `score` returned, which a subclass may have written."""
@@ -359,6 +363,9 @@ class Task:
         search = self._search(rows[asked], [actions[i] for i in asked])
         ranks, rankings = search.ranks()
         values = self._measure(rows[asked], ranks, rankings, asked, len(rows))
+        if not scored.all():
+            for measure, column in unscored_values(self.measures, self.dataset, rows[~scored]).items():
+                values[measure][~scored] = column
         parse_ok = np.array([action.ok for action in actions], bool)
         given = self._measure_given(rows) if self.reward.compares else None
         rewards, terms = self.reward(values, stats, parse_ok, scored, given)

@@ -7,6 +7,7 @@ import numpy as np
 from rec_gym.dataset import Dataset
 from rec_gym.filters import FilterTable
 from rec_gym.measures.base import Definition, Listed, ListMeasure
+from rec_gym.measures.distance import Distance
 from rec_gym.ranking import NOT_RANKED
 
 
@@ -34,4 +35,4 @@ class Constraints(ListMeasure):
         return meets.sum(axis=1) / cutoff
 
 
-LIST_MEASURES: dict[str, Definition] = {"constraints": Constraints}
+LIST_MEASURES: dict[str, Definition] = {"constraints": Constraints, "distance": Distance}

@@ -60,7 +60,7 @@ def test_action_formats(name):
 def test_measures(name, cutoff):
     parameters = ",".join(PARAMETERS[parameter] for parameter in parameter_names(MEASURES[name]))
     text = f"{name}({parameters}){cutoff}" if parameters else f"{name}{cutoff}"
-    if not cutoff and name == "constraints":
+    if not cutoff and name in ("constraints", "distance"):
         with pytest.raises(ValueError, match="needs a cut-off"):
             check_measure(text)
         return
