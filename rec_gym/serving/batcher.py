@@ -20,24 +20,15 @@ Result = TypeVar("Result")
 OF_AN_ITEM = (ValueError, LookupError, TypeError)
 
 
-class _Call:
-    """What one caller asked, and what it gets: a result or an error."""
+class _ThreadCall:
+    """A caller that blocks its thread: its item, and what it gets."""
 
-    __slots__ = ("error", "item", "result", "since")
+    __slots__ = ("_answered", "error", "is_wanted", "item", "since", "value")
 
     def __init__(self, item: Any) -> None:
         self.item, self.since = item, time.monotonic()
-        self.result: Any = None
+        self.value: Any = None
         self.error: BaseException | None = None
-
-
-class _ThreadCall(_Call):
-    """A caller that blocks its thread."""
-
-    __slots__ = ("_answered", "is_wanted")
-
-    def __init__(self, item: Any) -> None:
-        super().__init__(item)
         self.is_wanted = True
         self._answered = threading.Lock()
         self._answered.acquire()
@@ -52,35 +43,30 @@ class _ThreadCall(_Call):
         if self.error is not None:
             # All callers of a batch get one error: without this each would lengthen its traceback.
             raise self.error.with_traceback(self.error.__traceback__)
-        return self.result
+        return self.value
 
     def answer(self) -> None:
         """Lets the thread go on."""
         self._answered.release()
 
 
-class _LoopCall(_Call):
-    """A caller that awaits in an event loop."""
+class _LoopCall(asyncio.Future):
+    """A caller that awaits in an event loop: its item, and what it gets.
 
-    __slots__ = ("future", "loop")
+    A future itself, because every further object of a call that waits costs the garbage collector time.
+    """
+
+    __slots__ = ("error", "item", "since", "value")
 
     def __init__(self, item: Any) -> None:
-        super().__init__(item)
-        self.loop = asyncio.get_running_loop()
-        self.future: asyncio.Future = self.loop.create_future()
+        super().__init__(loop=asyncio.get_running_loop())
+        self.item, self.since = item, time.monotonic()
+        self.value: Any = None
+        self.error: BaseException | None = None
 
     @property
     def is_wanted(self) -> bool:
-        return not self.future.cancelled()
-
-    def answer(self) -> None:
-        """Ends the wait; in the loop's own thread."""
-        if self.future.done():
-            return
-        if self.error is None:
-            self.future.set_result(self.result)
-        else:
-            self.future.set_exception(self.error)
+        return not self.cancelled()
 
 
 class Batcher(Generic[Item, Result]):
@@ -139,16 +125,15 @@ class Batcher(Generic[Item, Result]):
         self._put(call)
         return call.wait()
 
-    async def wait_for(self, item: Item) -> Result:
-        """The result of one item; if the caller is cancelled, its item alone is dropped.
+    def future(self, item: Item) -> asyncio.Future[Result]:
+        """The result of one item, as a future of the running event loop; if it is cancelled, its item alone is dropped.
 
         Raises:
-            RuntimeError: the batcher is closed.
-            Exception: what `work` raised.
+            RuntimeError: the batcher is closed, or no event loop runs.
         """
         call = _LoopCall(item)
         self._put(call)
-        return await call.future
+        return call
 
     def close(self) -> None:
         """Works off what waits, then ends the threads; later calls are refused."""
@@ -246,7 +231,7 @@ class Batcher(Generic[Item, Result]):
                 call.error = error if not isinstance(error, StopIteration) else _stopped(error)
         else:
             for call, result in zip(calls, results, strict=True):
-                call.result = result
+                call.value = result
 
 
 def _stopped(error: StopIteration) -> RuntimeError:
@@ -261,7 +246,7 @@ def _answer(calls: list[_ThreadCall | _LoopCall]) -> None:
     by_loop: dict[asyncio.AbstractEventLoop, list[_LoopCall]] = {}
     for call in calls:
         if isinstance(call, _LoopCall):
-            by_loop.setdefault(call.loop, []).append(call)
+            by_loop.setdefault(call.get_loop(), []).append(call)
         else:
             call.answer()
     for loop, awaiting in by_loop.items():
@@ -272,8 +257,14 @@ def _answer(calls: list[_ThreadCall | _LoopCall]) -> None:
 
 
 def _answer_in_loop(calls: list[_LoopCall]) -> None:
+    """Ends the waits of one event loop; in its own thread."""
     for call in calls:
-        call.answer()
+        if call.done():  # cancelled
+            continue
+        if call.error is None:
+            call.set_result(call.value)
+        else:
+            call.set_exception(call.error)
 
 
 _living: weakref.WeakSet[Batcher] = weakref.WeakSet()

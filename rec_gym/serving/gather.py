@@ -85,7 +85,7 @@ class Gather:
             ValueError, KeyError, TypeError, RecommenderError: see `Task.score`.
             RuntimeError: the gatherer is closed.
         """
-        return await self._scores.wait_for((request_id, completion))
+        return await self._scores.future((request_id, completion))
 
     def advance_one(self, episode: Episode, completion: str) -> Turn:
         """One turn of an episode; blocks the thread until its batch is scored.
@@ -103,7 +103,7 @@ class Gather:
             ValueError, TypeError, RecommenderError: see `Task.advance`.
             RuntimeError: the gatherer is closed.
         """
-        return await self._turns.wait_for((episode, completion))
+        return await self._turns.future((episode, completion))
 
     def close(self) -> None:
         """Scores what waits, then ends the threads; later calls are refused. Closing twice is fine."""
