@@ -15,7 +15,7 @@ WAIT_MS, MAX_BATCH, THREADS, SLOW_MS = 2.0, 1024, 4, 50.0
 
 
 class Gather:
-    """Gathers calls with one completion each into calls of `Task.score` and `Task.advance`.
+    """Gathers calls with one completion each into calls of `Task.score`, and those of episodes into calls of `Task.advance`.
 
     Trainers score one sample at a time, from threads or coroutines. A batch costs much less per completion, so what is
     asked at the same time is scored in one call. Each caller gets the outcome of its own completion, equal to what
@@ -64,6 +64,7 @@ class Gather:
                 raise ValueError(f"{name} must be at least {least}, not {value!r}")
         self.task, self._limits = task, limits
         self._scores = Batcher[tuple[str, str], Outcome](self._score, **limits, name=repr(self))
+        self._starts = Batcher[str, tuple[Episode, str]](self._start, **limits, name=repr(self))
         self._turns = Batcher[tuple[Episode, str], Turn](self._advance, **limits, name=repr(self))
 
     def __repr__(self) -> str:
@@ -87,6 +88,24 @@ class Gather:
         """
         return await self._scores.future((request_id, completion))
 
+    def start_one(self, request_id: str) -> tuple[Episode, str]:
+        """A new episode on a request, and what the policy observes first; blocks the thread.
+
+        Raises:
+            ValueError, KeyError, TypeError: see `Task.start`.
+            RuntimeError: the gatherer is closed.
+        """
+        return self._starts(request_id)
+
+    async def start_one_async(self, request_id: str) -> tuple[Episode, str]:
+        """A new episode on a request, and what the policy observes first; from any event loop.
+
+        Raises:
+            ValueError, KeyError, TypeError: see `Task.start`.
+            RuntimeError: the gatherer is closed.
+        """
+        return await self._starts.future(request_id)
+
     def advance_one(self, episode: Episode, completion: str) -> Turn:
         """One turn of an episode; blocks the thread until its batch is scored.
 
@@ -107,8 +126,8 @@ class Gather:
 
     def close(self) -> None:
         """Scores what waits, then ends the threads; later calls are refused. Closing twice is fine."""
-        self._scores.close()
-        self._turns.close()
+        for batcher in (self._scores, self._starts, self._turns):
+            batcher.close()
 
     def __enter__(self) -> Self:
         return self
@@ -131,6 +150,10 @@ class Gather:
     def _score(self, asked: list[tuple[str, str]]) -> list[Outcome]:
         request_ids, completions = zip(*asked, strict=True)
         return split_outcomes(self.task.score(list(request_ids), list(completions)))
+
+    def _start(self, request_ids: list[str]) -> list[tuple[Episode, str]]:
+        episodes = self.task.start(request_ids)
+        return list(zip(episodes, self.task.observe(episodes), strict=True))
 
     def _advance(self, asked: list[tuple[Episode, str]]) -> list[Turn]:
         episodes, completions = zip(*asked, strict=True)
