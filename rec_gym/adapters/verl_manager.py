@@ -69,9 +69,6 @@ class GatherRewardManager(RewardManagerBase):
         length = int(data.batch["attention_mask"][-1, -len(responses) :].sum())
         text = self.tokenizer.decode(responses[:length].tolist(), skip_special_tokens=True)
         rows = {key: values[-1] for key, values in data.non_tensor_batch.items()}
-        # Torch gives up the interpreter's lock in every call: had scoring begun, each would wait for its turn. So all samples of
-        # a batch come this far before the first of them is scored.
-        await asyncio.sleep(0)
         # verl notes further values in the row itself; this leaves the row as it is.
         extra_info = {**(rows.get("extra_info") or {}), **dict(rows.get("tool_extra_fields") or {})}
         extra_info["num_turns"] = rows.get("__num_turns__")

@@ -26,7 +26,7 @@ class _ThreadCall:
     __slots__ = ("_answered", "error", "is_wanted", "item", "since", "value")
 
     def __init__(self, item: Any) -> None:
-        self.item, self.since = item, time.monotonic()
+        self.item, self.since = item, 0.0
         self.value: Any = None
         self.error: BaseException | None = None
         self.is_wanted = True
@@ -60,7 +60,7 @@ class _LoopCall(asyncio.Future):
 
     def __init__(self, item: Any) -> None:
         super().__init__(loop=asyncio.get_running_loop())
-        self.item, self.since = item, time.monotonic()
+        self.item, self.since = item, 0.0
         self.value: Any = None
         self.error: BaseException | None = None
 
@@ -106,6 +106,7 @@ class Batcher(Generic[Item, Result]):
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._queue: deque[_ThreadCall | _LoopCall] = deque()
+        self._staged: dict[asyncio.AbstractEventLoop, list[_LoopCall]] = {}  # of the current round of each loop
         self._pool: ThreadPoolExecutor | None = None
         self._running = 0  # threads
         self._is_collecting = False  # one of them: it waits until there is a batch
@@ -122,7 +123,7 @@ class Batcher(Generic[Item, Result]):
             Exception: what `work` raised.
         """
         call = _ThreadCall(item)
-        self._put(call)
+        self._put([call])
         return call.wait()
 
     def future(self, item: Item) -> asyncio.Future[Result]:
@@ -132,7 +133,17 @@ class Batcher(Generic[Item, Result]):
             RuntimeError: the batcher is closed, or no event loop runs.
         """
         call = _LoopCall(item)
-        self._put(call)
+        loop = call.get_loop()
+        staged = self._staged.get(loop)
+        if staged is not None:
+            staged.append(call)
+            return call
+        if self._is_closed:
+            raise self._closed()
+        # All coroutines that are about to run in this round of the loop come along: were the first item worked on at once,
+        # the others would have to share the interpreter with that work.
+        self._staged[loop] = [call]
+        loop.call_soon(self._put_staged, loop)
         return call
 
     def close(self) -> None:
@@ -144,11 +155,23 @@ class Batcher(Generic[Item, Result]):
         if pool is not None:
             pool.shutdown(wait=True)
 
-    def _put(self, call: _ThreadCall | _LoopCall) -> None:
+    def _put_staged(self, loop: asyncio.AbstractEventLoop) -> None:
+        calls = [call for call in self._staged.pop(loop, ()) if not call.done()]
+        try:
+            if calls:
+                self._put(calls)
+        except RuntimeError as error:
+            for call in calls:
+                call.set_exception(error)
+
+    def _put(self, calls: Sequence[_ThreadCall | _LoopCall]) -> None:
+        now = time.monotonic()
         with self._lock:
             if self._is_closed:
-                raise RuntimeError(f"{self._name} is closed; make another one")
-            self._queue.append(call)
+                raise self._closed()
+            for call in calls:
+                call.since = now
+            self._queue.extend(calls)
             if self._is_collecting:
                 if len(self._queue) >= self._awaited:
                     self._changed.notify()
@@ -156,8 +179,12 @@ class Batcher(Generic[Item, Result]):
             try:
                 self._start_collecting()
             except RuntimeError:  # the interpreter is shutting down
-                self._queue.remove(call)
+                for call in calls:
+                    self._queue.remove(call)
                 raise
+
+    def _closed(self) -> RuntimeError:
+        return RuntimeError(f"{self._name} is closed; make another one")
 
     def _start_collecting(self) -> None:
         """Starts a thread that collects, unless all are busy: the first that is done goes on then. Needs the lock."""
