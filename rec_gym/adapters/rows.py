@@ -143,6 +143,8 @@ TERMS = (MEASURE_TERM, UNPARSED_TERM, FORMAT, *TEXT_STATS)
 
 
 OTHER_TERMS = "term/other"
+_TERM_KEYS = tuple((name, f"term/{name}") for name in TERMS)
+_TEXT_KEYS = tuple((name, f"text/{name}") for name in TEXT_STATS)
 
 
 def columns_of(task: Task, outcomes: Outcomes) -> list[dict[str, float | str]]:
@@ -159,9 +161,10 @@ def columns_of_one(task: Task, outcome: Outcome) -> dict[str, float | str]:
     measures, terms, stats = outcome.measures, outcome.terms, outcome.text_stats
     columns: dict[str, float | str] = {"score": outcome.reward, "measure": measures[str(task.reward.measure)]}
     columns |= {flag: float(getattr(outcome, flag)) for flag in Outcomes.FLAGS}
-    columns |= {f"term/{name}": terms.get(name, 0.0) for name in TERMS}
-    columns[OTHER_TERMS] = float(sum(value for name, value in terms.items() if name not in TERMS))
-    columns |= {f"text/{name}": stats[name] for name in TEXT_STATS}
+    columns |= {key: terms.get(name, 0.0) for name, key in _TERM_KEYS}
+    columns[OTHER_TERMS] = sum((value for name, value in terms.items() if name not in TERMS), start=0.0)
+    columns |= {key: stats[name] for name, key in _TEXT_KEYS}
     asked_for = [str(measure) for measure in task.measures if measure not in task.reward.measures]
     columns |= {f"measure/{name}": measures[name] for name in asked_for}
-    return columns | {"parse": outcome.parse}
+    columns["parse"] = outcome.parse
+    return columns

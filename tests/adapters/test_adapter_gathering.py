@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import gc
 import importlib.util
 import json
 import pickle
@@ -11,6 +12,7 @@ import types
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 
 import rec_gym
@@ -228,19 +230,24 @@ class Tokenizer:
         return "".join(chr(token) for token in tokens if token)
 
 
+class Tensor(np.ndarray):
+    """A tensor as far as the manager asks it."""
+
+    def numpy(self):
+        return np.asarray(self)
+
+
 class Data:
-    """verl's DataProto as far as the manager reads it; here with NumPy's arrays in the place of torch's."""
+    """verl's DataProto as far as the manager reads it."""
 
     def __init__(self, rows):
-        import numpy as np
-
         width = max(len(row["solution_str"]) for row in rows) + 3
         responses, mask = np.zeros((len(rows), width), int), np.zeros((len(rows), 4 + width), int)
         for place, row in enumerate(rows):
             text = [ord(letter) for letter in row["solution_str"]]
             responses[place, : len(text)] = text
             mask[place, : 4 + len(text)] = 1
-        self.batch = {"responses": responses, "attention_mask": mask}
+        self.batch = {"responses": responses.view(Tensor), "attention_mask": mask.view(Tensor)}
         columns = {
             "data_source": [row["data_source"] for row in rows],
             "reward_model": [{"style": "rule", "ground_truth": row["ground_truth"]} for row in rows],
@@ -267,6 +274,7 @@ def manager_module(monkeypatch):
     monkeypatch.delitem(sys.modules, "rec_gym.adapters.verl_manager", raising=False)
     yield importlib.import_module("rec_gym.adapters.verl_manager")
     sys.modules.pop("rec_gym.adapters.verl_manager", None)
+    gc.unfreeze()  # what making a manager froze
 
 
 class TestVerlManager:
