@@ -113,7 +113,7 @@ class _Session:
                 await self._refuse(str(error))
                 continue
             self._is_playing = content.get("type") in _PLAYS
-            if _ESCAPED_SURROGATE in text.lower():
+            if text is None or _ESCAPED_SURROGATE in text.lower():
                 # OpenEnv could not send an answer that quotes a lone one, which would end the session.
                 text = sayable(json.dumps(content, ensure_ascii=False))
             return {"type": "websocket.receive", "text": text}

@@ -81,7 +81,7 @@ def score(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[str])
                 f"{task!r} has {task.turns.limit} turns, which need --train.agent_func_path (rec_gym.adapters.openrlhf "
                 "says how); for single completions export it with turns=1"
             )
-    return score_rows(*map(list, zip(*read, strict=True)), completions) if read else []
+    return score_rows([description for description, _ in read], [name for _, name in read], completions)
 
 
 def read_label(label: str) -> tuple[Task, str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from rec_gym.adapters.verl import compute_score_async
@@ -45,7 +46,7 @@ class GatherRewardManager(RewardManagerBase):
         super().__init__(config, tokenizer, compute_score)
         # verl passes its own function if none is set; that one knows nothing of these rows.
         is_custom = compute_score is not None and compute_score is not default_compute_score
-        self.compute_score = compute_score if is_custom else compute_score_async
+        self.compute_score: Callable[..., Any] = compute_score if is_custom else compute_score_async
         self._is_coroutine = inspect.iscoroutinefunction(self.compute_score)
         self._more: dict[str, Any] = {}
         # verl makes so many objects for a sample that the garbage collector soon walks through everything that torch and the

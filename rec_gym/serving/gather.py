@@ -57,7 +57,7 @@ class Gather:
     ) -> None:
         if not isinstance(task, Task):
             raise TypeError(f"a gatherer needs a task, such as rec_gym.make_task(ID), not {type(task).__name__}")
-        limits = {"wait_ms": wait_ms, "max_batch": max_batch, "threads": threads, "slow_ms": slow_ms}
+        limits: dict[str, Any] = {"wait_ms": wait_ms, "max_batch": max_batch, "threads": threads, "slow_ms": slow_ms}
         for name, value in limits.items():
             least = 1 if name in ("max_batch", "threads") else 0
             if checked(value, int if least else float, name) < least:

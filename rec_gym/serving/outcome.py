@@ -148,7 +148,5 @@ def split_outcomes(outcomes: Outcomes) -> list[Outcome]:
 
 def _alone(*values: Any) -> Outcome:
     """An outcome from its own values, in the order of the columns."""
-    columns = [
-        {name: [one] for name, one in value.items()} if isinstance(value, dict) else [value] for value in values
-    ]
+    columns = [{name: [one] for name, one in value.items()} if isinstance(value, dict) else [value] for value in values]
     return Outcome(_Columns(*columns), 0)  # type: ignore[arg-type]
