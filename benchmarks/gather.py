@@ -18,7 +18,8 @@ import statistics
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import cycle, islice
@@ -40,19 +41,29 @@ Pairs = Sequence[tuple[str, str]]
 
 @dataclass
 class Times:
-    """Rates of rounds, completions per second, and waits of single calls, in milliseconds."""
+    """Of rounds the completions per second and the CPU seconds per completion; and waits of single calls, in milliseconds."""
 
     rates: list[float] = field(default_factory=list)
+    cpus: list[float] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
 
+    @contextmanager
+    def round(self, count: int) -> Iterator[None]:
+        """Times the completions of a round."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield
+        self.rates.append(count / (time.perf_counter() - wall))
+        self.cpus.append((time.process_time() - cpu) / count)
+
     def row(self, batch: Times | None = None) -> dict[str, float]:
-        """Median rate, percentiles of the waits, and the median over rounds of the batch's rate over this one."""
+        """Median rate, percentiles of the waits, and compared with the batch, medians over rounds: wall and CPU time."""
         row = {"rate": statistics.median(self.rates)}
         if self.waits:
             waits = sorted(self.waits)
             row |= {"p50": waits[len(waits) // 2], "p99": waits[int(0.99 * len(waits))]}
         if batch is not None:
             row["ratio"] = statistics.median(b / own for b, own in zip(batch.rates, self.rates, strict=True))
+            row["cpu_ratio"] = statistics.median(own / b for b, own in zip(batch.cpus, self.cpus, strict=True))
         return row
 
 
@@ -65,11 +76,10 @@ def completions(task: Task, count: int) -> list[tuple[str, str]]:
 
 def in_batches(task: Task, pairs: Pairs, size: int, times: Times) -> None:
     """`Task.score` on batches of `size`."""
-    start = time.perf_counter()
-    for first in range(0, len(pairs), size):
-        ids, texts = zip(*pairs[first : first + size], strict=True)
-        task.score(list(ids), list(texts))
-    times.rates.append(len(pairs) / (time.perf_counter() - start))
+    with times.round(len(pairs)):
+        for first in range(0, len(pairs), size):
+            ids, texts = zip(*pairs[first : first + size], strict=True)
+            task.score(list(ids), list(texts))
 
 
 def by_coroutines(gather: Gather, pairs: Pairs, callers: int, times: Times) -> None:
@@ -85,9 +95,8 @@ def by_coroutines(gather: Gather, pairs: Pairs, callers: int, times: Times) -> N
     async def play() -> None:
         await asyncio.gather(*(call() for _ in range(callers)))
 
-    start = time.perf_counter()
-    asyncio.run(play())
-    times.rates.append(len(pairs) / (time.perf_counter() - start))
+    with times.round(len(pairs)):
+        asyncio.run(play())
 
 
 def by_threads(score: Callable[[str, str], object], pairs: Pairs, callers: int, times: Times) -> None:
@@ -101,12 +110,11 @@ def by_threads(score: Callable[[str, str], object], pairs: Pairs, callers: int, 
             times.waits.append(1000 * (time.perf_counter() - begin))
 
     threads = [threading.Thread(target=call) for _ in range(callers)]
-    start = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    times.rates.append(len(pairs) / (time.perf_counter() - start))
+    with times.round(len(pairs)):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
 
 def check(task: Task, gather: Gather, pairs: Pairs) -> None:
@@ -158,8 +166,9 @@ def run_elsewhere(python: Path, module: str, quick: bool) -> dict[str, Any]:
 def rates(row: dict[str, Any] | None) -> list[str]:
     """The cells of one way to call."""
     if row is None:
-        return ["", ""]
-    return [f"{row['rate']:,.0f} ({row['ratio']:.2f})", f"{row['p50']:.1f} / {row['p99']:.1f}"]
+        return ["", "", ""]
+    compared = f"{row['ratio']:.2f} / {row['cpu_ratio']:.2f}"
+    return [f"{row['rate']:,.0f}", compared, f"{row['p50']:.1f} / {row['p99']:.1f}"]
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -172,7 +181,7 @@ def tables(report: dict[str, Any]) -> str:
     """The report as Markdown."""
     head = ["callers", "batches of as many, per s"]
     for way in ("coroutines", "threads", "threads without gathering"):
-        head += [f"{way}, per s (batch / this)", "p50 / p99 ms"]
+        head += [f"{way}, per s", "wall / CPU", "p50 / p99 ms"]
     rows = [
         [f"{row['callers']:,}", f"{row['batch']['rate']:,.0f}"]
         + [cell for way in ("coroutines", "threads", "ungathered") for cell in rates(row.get(way))]

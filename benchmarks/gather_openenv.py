@@ -176,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         url, sessions, seconds = options.play
         print(json.dumps(asyncio.run(play(url, int(sessions), float(seconds)))))
         return
-    rows = measure(*((1.0, 1) if options.quick else (3.0, 3)))
+    rows = measure(*((1.0, 1) if options.quick else (2.5, 2)))
     print(json.dumps({"versions": {"openenv": version("openenv")}, "rows": rows}))
 
 

@@ -166,7 +166,7 @@ def _row(row: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _completion(task: Task, episode: Episode, query: object) -> str:
-    """The completion that asks for the query; where it is no text, one that no action format parses."""
+    """The completion that asks for the query; where it is not a text, one that no action format parses."""
     if not isinstance(query, str):
         return THINK
     return task.action.compose(query, task.dataset.texts(task.dataset.index.positions([episode.request_id]))[0])
