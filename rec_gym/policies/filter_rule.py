@@ -10,21 +10,12 @@ import numpy as np
 from rec_gym.filters import Condition
 from rec_gym.loop.task import Task
 from rec_gym.policies.base import Baseline
-
-_ONES = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-)  # fmt: skip
-_TENS = ("zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-_NUMBERS = {word: value for value, word in enumerate(_ONES)} | {word: 10 * value for value, word in enumerate(_TENS)}
-_SCALES = {"hundred": 100, "thousand": 1000}
+from rec_gym.policies.numbers import DIGITS, IN_WORDS, number_of
 
 _PRICES = ("price", "cost", "amount")
-_WORD = rf"(?:{'|'.join(sorted([*_NUMBERS, *_SCALES, 'fourty', 'ninty'], key=len, reverse=True))})"
-_DIGITS = r"[0-9]{1,9}(?:,[0-9]{3}){0,3}(?:\.[0-9]{1,2})?"
 _UNIT = r"(?:dol+[ae]rs?|bucks?|euros?|pounds?|quid|usd|eur|gbp)"
 _SUM = re.compile(
-    rf"[$£€]\s?({_DIGITS})|\b({_DIGITS})\s?(?:[$£€]|{_UNIT}\b)|\b((?:a\s)?{_WORD}(?:(?:\s|-|\sand\s){_WORD}){{0,9}})\s{_UNIT}\b",
+    rf"[$£€]\s?({DIGITS})|\b({DIGITS})\s?(?:[$£€]|{_UNIT}\b)|\b({IN_WORDS})\s{_UNIT}\b",
     re.IGNORECASE,
 )
 _AROUND = 40  # characters before and after a sum in which its direction is looked for
@@ -75,7 +66,7 @@ class FilterRule(Baseline):
         for match in _SUM.finditer(text) if self._price else ():
             before = text[max(end, match.start() - _AROUND) : match.start()]
             end = match.end()
-            sign, value = _direction(before, text[end : end + _AROUND]), _value(match)
+            sign, value = _direction(before, text[end : end + _AROUND]), number_of(match[1] or match[2] or match[3])
             if sign and value > 0:
                 conditions.append((str(self._price), sign, value))
         for name, pattern in self._named.items():
@@ -102,19 +93,3 @@ def _direction(before: str, after: str) -> str:
     if _DOWN.search(near):
         return ">=" if negated else "<="
     return ">=" if _AT_LEAST.search(near) else "<=" if _AT_MOST.search(near) else ""
-
-
-def _value(match: re.Match[str]) -> float:
-    """The sum of money that was written, in digits or in words."""
-    digits = match[1] or match[2]
-    if digits:
-        return float(digits.replace(",", ""))
-    total = part = 0
-    for word in re.split(r"[\s-]+", match[3].lower().replace("fourty", "forty").replace("ninty", "ninety")):
-        if word == "thousand":
-            total, part = total + max(part, 1) * 1000, 0
-        elif word == "hundred":
-            part = max(part, 1) * 100
-        else:
-            part += _NUMBERS.get(word, 0)
-    return float(total + part)

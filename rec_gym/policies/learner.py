@@ -23,6 +23,7 @@ from scipy.sparse import csr_matrix
 from rec_gym.cache import atomic_path
 from rec_gym.loop.task import Task
 from rec_gym.policies.base import Baseline
+from rec_gym.policies.gradient import Adam, advantages_of, softmax
 from rec_gym.words import words
 
 
@@ -77,7 +78,7 @@ class WordPolicy:
         self.vocabulary = [*vocabulary, ""]  # the last "word" writes nothing, so that a completion may be short
         self.settings, self.appends, self.reference = settings, appends, reference
         self._weights = np.zeros((settings.buckets, len(self.vocabulary)), np.float32)
-        self._optimiser = _Adam(self._weights, settings.learning_rate)
+        self._optimiser = Adam(self._weights, settings.learning_rate)
         self._random = np.random.Generator(np.random.PCG64(settings.seed))
 
     def __call__(self, rows: Sequence[dict]) -> list[str]:
@@ -89,7 +90,7 @@ class WordPolicy:
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """Chance of each word in one draw, float32 [n, vocabulary + 1]."""
-        return _softmax(self._features(texts) @ self._weights)
+        return softmax(self._features(texts) @ self._weights)
 
     def sample(self, texts: Sequence[str], group_size: int) -> tuple[list[str], np.ndarray]:
         """Draws `group_size` completions for each text.
@@ -116,11 +117,9 @@ class WordPolicy:
         Returns:
             Mean reward, share of groups without any difference of reward, and mean entropy of a draw in nats.
         """
-        groups = rewards.reshape(len(texts), -1)
-        deviation = groups.std(axis=1, keepdims=True)
-        advantages = ((groups - groups.mean(axis=1, keepdims=True)) / (deviation + self.settings.damping)).ravel()
+        advantages, deviation = advantages_of(rewards, len(texts), self.settings.damping)
         features = self._features(texts)
-        probabilities = _softmax(features @ self._weights)
+        probabilities = softmax(features @ self._weights)
         entropy = -(probabilities * np.log(probabilities + 1e-12)).sum(axis=1, keepdims=True)
         # The gradient of sum(advantage * log p(word)); advantages of a group sum to 0, so that the softmax's own part
         # of it cancels.
@@ -219,37 +218,6 @@ def load_policy(path: Path | str) -> WordPolicy:
     except (ValueError, KeyError, TypeError, IndexError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{str(path)!r} holds no saved word policy ({error}); `rec-gym train` writes one") from error
     return policy
-
-
-class _Adam:
-    """Adam (Kingma and Ba 2015) that moves the touched rows only; the others keep their moments."""
-
-    def __init__(self, weights: np.ndarray, rate: float) -> None:
-        self.weights, self.rate = weights, rate
-        self.first, self.second = np.zeros_like(weights), np.zeros_like(weights)
-        self.steps = np.zeros(len(weights), np.float32)
-
-    def ascend(self, rows: np.ndarray, gradient: np.ndarray) -> None:
-        """Moves the named rows up the gradient, which is used up."""
-        self.steps[rows] += 1
-        age = self.steps[rows, None]
-        first, second = self.first[rows], self.second[rows]
-        first += 0.1 * (gradient - first)
-        np.square(gradient, out=gradient)
-        second += 0.001 * (gradient - second)
-        self.first[rows], self.second[rows] = first, second
-        # In place from here on: the step costs as much as the scoring, and most of it is memory.
-        second /= 1 - 0.999**age
-        np.sqrt(second, out=second)
-        second += 1e-8
-        first *= self.rate / (1 - 0.9**age)
-        first /= second
-        self.weights[rows] += first
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def _pieces(text: str) -> list[str]:
