@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 
 OUTPUT, DATA, MODELS, MINILM, FOLDS = "<output>", "<data>", "<models>", "<minilm>", "<folds>"
 SHOP, SHOP_DENSE = "RecR1-CornerShop-BM25-v0", "RecR1-CornerShop-Dense-v0"
+SHOP_FILTERS = "RecR1-CornerShopFilters-BM25-v0"
 SHOP_SPLITS = ("test", "ood-combination", "ood-phrasing", "ood-type")
 SHOP_MEASURES = ("ndcg@10", "ndcg@100", "constraints@10")
+FILTER_MEASURES = ("ndcg@10", "constraints@10")
 TRANSFER_MEASURES = ("ndcg@10",)
 RAW, TRAINED, UNTRAINED = "raw", "trained", "untrained"
 FOLD_COUNT = 5
@@ -169,12 +171,21 @@ REFERENCES = {
     for one in (
         References("cornershop-bm25", RECOMMENDERS["bm25"], SHOP_SPLITS, (RAW, "rm3", "oracle"), SHOP_MEASURES),
         References("cornershop-dense", RECOMMENDERS["dense"], SHOP_SPLITS, (RAW, "oracle"), TRANSFER_MEASURES),
+        References(
+            "cornershop-filters",
+            Environment(SHOP_FILTERS, ()),
+            SHOP_SPLITS,
+            (RAW, "filter-rule", "oracle"),
+            FILTER_MEASURES,
+        ),
         References("office", OFFICE, ("test",), (RAW, "rm3", "last-title"), ("ndcg@100", "ndcg@10"), OFFICE_REQUESTS),
         References("cranfield", CRANFIELD, ("all",), (RAW, "rm3"), ("ndcg@10", "ndcg@100")),
     )
 }
 
 WORDS = ("examples/alternate_tasks.py", "--auxiliary-every", "0")
+
+FILTERS = ("examples/set_filters.py", "--id", SHOP_FILTERS)
 
 # An encoder takes most of a step: fewer and smaller steps than with BM25.
 DENSE_RUN = (
@@ -283,6 +294,19 @@ EXPERIMENTS = {
             kept=SHOP_MEASURES,
             references="cornershop-bm25",
             versus=("ungated", "gated"),
+        ),
+        Experiment(
+            "filters",
+            "Filters that are copied from the request",
+            "Does a policy learn from the ranking measure alone to set what the shopper insists on as filters?",
+            (
+                *seeds(3, "filters", (*FILTERS, "--no-words", "--steps", "150"), "filters-"),
+                *seeds(3, "words", (*FILTERS, "--no-filters", "--steps", "200"), "words-"),
+                *seeds(3, "both", (*FILTERS, "--steps", "200"), "both-"),
+            ),
+            measures=FILTER_MEASURES,
+            references="cornershop-filters",
+            versus=("words", "both"),
         ),
         Experiment(
             "transformer",

@@ -21,6 +21,7 @@ from benchmarks.learning.experiments import (
     REFERENCES,
     SHOP,
     SHOP_DENSE,
+    SHOP_FILTERS,
     SHOP_SPLITS,
     TRAINED,
     TRANSFER_MEASURES,
@@ -36,9 +37,9 @@ EXAMPLES = 5
 DIGITS = 5
 FOLDERS = ("output", "data_dir", "model")
 COLUMNS = (
-    "reward", "naming", "val", "best_of_group", "flat_groups", "length", "repetition", "copy", "entropy",
+    "reward", "naming", "val", "best_of_group", "flat_groups", "length", "repetition", "copy", "entropy", "filters",
 )  # fmt: skip
-OWN_DATA = (SHOP, SHOP_DENSE)  # ids whose requests are this package's own, so they may be kept
+OWN_DATA = (SHOP, SHOP_DENSE, SHOP_FILTERS)  # ids whose requests are this package's own, so they may be kept
 _FOREIGN_PATH = re.compile(r'(?<![^\s"=,\[])(?:\.\.[/\\]|/|~/|[A-Za-z]:\\)[^"\s,\]]*')
 
 

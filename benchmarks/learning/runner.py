@@ -34,6 +34,7 @@ from benchmarks.learning.folds import write_folds
 from benchmarks.learning.kept import EXAMPLES
 from rec_gym.cache import write_json
 from rec_gym.evaluation import Evaluation, compare, evaluate, print_report, save_json
+from rec_gym.loop.actions.base import Action
 from rec_gym.loop.task import Task
 from rec_gym.making import make_task
 from rec_gym.overrides import overrides_of
@@ -122,7 +123,7 @@ def run_experiment(experiment: Experiment, places: Places, only: str = "") -> No
             prepare(owner, places)
             call([places.fill(part, folder) for part in own.command], label)
         transfer(run, folder, places)
-        write_examples(owner, folder)
+        write_examples(owner, folder, places)
 
 
 def prepare(experiment: Experiment, places: Places) -> None:
@@ -194,15 +195,25 @@ def save(path: Path, evaluations: Sequence[Evaluation], measures: Sequence[str])
     save_json(path, comparison, extra)
 
 
-def write_examples(experiment: Experiment, folder: Path) -> None:
-    """What a word policy writes for a few test requests, unless the run has recorded it."""
+def write_examples(experiment: Experiment, folder: Path, places: Places) -> None:
+    """What a word policy adds to a few test requests, unless the run has recorded it."""
     path = folder / "examples.json"
     if path.is_file() or not (folder / POLICY).is_file():
         return
-    task = make_task(REFERENCES[experiment.references].environment.id, split="test", action="append")
+    task = task_of(REFERENCES[experiment.references].environment, places, "test")
     rows = list(task.rows_of(task.start(task.request_ids[:EXAMPLES])))
-    written = make_policy(f"rec_gym.policies.learner:load_policy:{folder / POLICY}", task)(rows)
-    write_json(path, [{"request": row["text"], "written": text} for row, text in zip(rows, written, strict=True)])
+    texts = [row["text"] for row in rows]
+    written = make_policy(f"words:{folder / POLICY}", task)(rows)
+    actions = [task.action.parse(*pair) for pair in zip(written, texts, strict=True)]
+    added = [added_by(action, text) for action, text in zip(actions, texts, strict=True)]
+    write_json(path, [{"request": text, "written": own} for text, own in zip(texts, added, strict=True)])
+
+
+def added_by(action: Action, request: str) -> str:
+    """The words behind the request, and the filters."""
+    words = action.query.removeprefix(request.strip()).strip()
+    filters = ", ".join(" ".join(map(str, condition)) for condition in action.filters)
+    return f"{words} ({filters})".strip() if filters else words
 
 
 def known(name: str) -> Experiment:

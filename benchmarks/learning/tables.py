@@ -15,6 +15,7 @@ LABELS = {
     RAW: "raw query",
     "rm3": "RM3 (reads the catalogue)",
     "oracle": "oracle (knows what is wanted)",
+    "filter-rule": "prices and sizes as filters, by rule",
     "last-title": "the last title, by rule",
 }
 TEXT = (("words", "length"), ("repeated", "repetition"), ("copied", "copy"))  # on a split, and in a curve

@@ -73,12 +73,15 @@ def train(
 
 
 def _trainable(task_id: str, split: str, overrides: dict[str, Any]) -> Task:
-    """The task to train on; where nothing else was asked for, completions that are a query become words to add to it."""
+    """The task to train on; where nothing else was asked for, completions that are a query become words to add to it.
+
+    Completions that hold filters stay as they are.
+    """
     from rec_gym.making import make_task
     from rec_gym.policies.training import check_trainable
 
     task = make_task(task_id, **{"split": split, **overrides})
-    if "action" not in overrides and task.action.writes == "query":
+    if "action" not in overrides and task.action.writes == "query" and not task.action.writes_filters:
         task = task.replace(action="append")
     check_trainable(task)
     return task
@@ -111,7 +114,11 @@ def _check_output(folder: Path) -> None:
 
 
 def _print_heading(console: Console, task: Task, held_out: Task, words: Vocabulary) -> None:
-    how = "the words are added to the request" if task.action.name == "append" else "the words are the whole query"
+    from rec_gym.policies.filter_slots import slots_of
+
+    how = "the words are the whole query" if task.action.name == "plain" else "the words are added to the request"
+    if task.action.writes_filters:
+        how += f", and filters may be set on {', '.join(dict.fromkeys(slot.column for slot in slots_of(task)))}"
     lines = [
         f"{task.name}: {len(task):,} requests of {task.split}, {len(held_out):,} of {held_out.split}",
         f"Reward: {task.reward.measure}{' and more' if task.reward.terms or task.reward.transforms else ''}; "
@@ -126,9 +133,11 @@ def _compare(held_out: Task, training: Training, seed: int) -> Comparison:
     """The trained policy beside the raw request, which is what it asked before the training where it adds words."""
     from rec_gym.evaluation import compare, evaluate
     from rec_gym.policies import make_policy
+    from rec_gym.policies.learner import SavedWords
 
     measures = list(dict.fromkeys([str(held_out.reward.measure), _MEASURE]))
-    policies: dict[str, Policy] = {"raw": make_policy("raw", held_out), _TRAINED: training.policy}
+    trained = SavedWords(held_out, training.policy) if training.policy.filters else training.policy
+    policies: dict[str, Policy] = {"raw": make_policy("raw", held_out), _TRAINED: trained}
     evaluations = [evaluate(held_out, one, name=name, measures=measures, seed=seed) for name, one in policies.items()]
     return compare(evaluations, measures, seed=seed)
 

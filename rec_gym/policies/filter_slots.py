@@ -1,10 +1,10 @@
 """Filters that a small policy learns to set from the reward alone, with values that it copies from the request.
 
 A slot is a column and an operator, such as `price <=`. For each request it stays empty or takes one of the values that the
-request's own text holds: a number, in digits or in English words, for a column of numbers, and one or two neighbouring words
-for a column of text. Which value is likely is learned from the words of the value and of those around it. The
-policy knows the names and the kinds of the columns; it sees neither the catalogue nor the gains. A value that the catalogue
-lacks is a filter that no item passes, so that its reward is 0: this is how it learns what can be a value.
+request's own text holds: a number, in digits or in English words, for a column of numbers, and one or two neighbouring
+words that are no function words for a column of text. Which value is likely is learned from its words and from those
+around it. The policy knows the names and kinds of the columns; it sees neither the catalogue nor the gains. A value that the
+catalogue lacks is a filter that no item passes, which earns nothing: this is how it learns what can be a value.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from rec_gym.filters import Condition
 from rec_gym.loop.task import Task
 from rec_gym.policies.gradient import Adam, advantages_of, softmax
 from rec_gym.policies.numbers import DIGITS, IN_WORDS, number_of
+from rec_gym.recommenders.bm25.analyzer import ENGLISH_STOP_WORDS
 
 NUMBERS, WORDS = "numbers", "words"
 
@@ -99,12 +100,16 @@ def spans_of(text: str) -> tuple[Span, ...]:
         spans.append(Span(number_of(match[0]), NUMBERS, _features(lower, max(first, 0), behind, NUMBERS)))
     for first in range(len(tokens)):
         for behind in range(first + 1, min(first + _LONGEST, len(tokens)) + 1):
-            apart = text[ends[behind - 2] : starts[behind - 1]].strip() if behind > first + 1 else ""
-            if apart or not lower[behind - 1][0].isalnum() or not lower[first][0].isalnum():
-                continue
+            if not _holds_meaning(lower[behind - 1]):
+                break  # longer ones hold it too
             value = " ".join(token[0] for token in tokens[first:behind])
             spans.append(Span(value, WORDS, _features(lower, first, behind, WORDS)))
     return tuple(spans)
+
+
+def _holds_meaning(token: str) -> bool:
+    """Whether a token can be a part of a value: a word that is no function word. Punctuation is none."""
+    return token[0].isalnum() and token not in ENGLISH_STOP_WORDS
 
 
 def _features(lower: Sequence[str], first: int, behind: int, reads: str) -> tuple[int, ...]:
@@ -207,7 +212,9 @@ class FilterSlots:
         rows, gradient = self.gradient(texts, drawn, advantages)
         self._optimiser.ascend(rows, gradient)
 
-    def gradient(self, texts: Sequence[str], drawn: np.ndarray, advantages: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def gradient(
+        self, texts: Sequence[str], drawn: np.ndarray, advantages: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The gradient of the mean of advantage * log p(drawn), of weights that these texts touch.
 
         Args:

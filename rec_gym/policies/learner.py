@@ -1,8 +1,9 @@
 """A small policy that learns from the reward alone, in NumPy: what `rec-gym demo` and `rec-gym train` train.
 
 It reads a request as a bag of words and pairs of neighbouring words, and writes up to `draws` words of a fixed vocabulary, drawn
-independently from one softmax. It is trained with REINFORCE (Williams 1992) with the mean of a request's group as baseline,
-as GRPO takes it. It is no language model: it shows that the loop teaches, and what it teaches, without a GPU.
+independently from one softmax. Where completions hold filters it sets them too, see `rec_gym.policies.filter_slots`. It is
+trained with REINFORCE (Williams 1992) with the mean of a request's group as baseline, as GRPO takes it. It is no language
+model: it shows that the loop teaches, and what it teaches, without a GPU.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from dataclasses import asdict, dataclass
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
 from rec_gym.cache import atomic_path
+from rec_gym.filters import Condition
 from rec_gym.loop.task import Task
 from rec_gym.policies.base import Baseline
+from rec_gym.policies.filter_slots import FilterSlots, Slot
 from rec_gym.policies.gradient import Adam, advantages_of, softmax
 from rec_gym.words import words
 
@@ -48,6 +51,7 @@ class LearnerSettings:
         learning_rate: of Adam.
         damping: added to a group's deviation before the advantages are divided by it.
         seed: of the draws.
+        tries: the chance that a filter is set before anything is learned, for each of the slots.
     """
 
     draws: int = 8
@@ -55,16 +59,23 @@ class LearnerSettings:
     learning_rate: float = 0.04
     damping: float = 0.1
     seed: int = 0
+    tries: float = 0.1
 
 
 class WordPolicy:
-    """Request text in, a few words out.
+    """Request text in, a few words out, and a few filters.
+
+    Called with rows it writes the words alone; `SavedWords` writes what a task's action format reads.
 
     Args:
-        vocabulary: the words that it may write.
+        vocabulary: the words that it may write; empty for a policy that only sets filters.
         settings: of the policy and of its training.
         appends: whether its words are added to the request; else they are the whole query. `SavedWords` asks accordingly.
         reference: why tables mark it as a reference, such as `"its words are the catalogue's"`; see `Baseline`.
+        slots: filters that it may set, see `slots_of`.
+
+    Attributes:
+        filters: what sets them; None without slots.
     """
 
     def __init__(
@@ -74,12 +85,15 @@ class WordPolicy:
         *,
         appends: bool = True,
         reference: str = "",
+        slots: Sequence[Slot] = (),
     ) -> None:
         self.vocabulary = [*vocabulary, ""]  # the last "word" writes nothing, so that a completion may be short
         self.settings, self.appends, self.reference = settings, appends, reference
         self._weights = np.zeros((settings.buckets, len(self.vocabulary)), np.float32)
         self._optimiser = Adam(self._weights, settings.learning_rate)
         self._random = np.random.Generator(np.random.PCG64(settings.seed))
+        shared = {key: getattr(settings, key) for key in ("buckets", "learning_rate", "damping", "tries", "seed")}
+        self.filters = FilterSlots(slots, **shared) if slots else None
 
     def __call__(self, rows: Sequence[dict]) -> list[str]:
         """The likeliest words for each row: those of which at least half a draw is expected."""
@@ -139,15 +153,17 @@ class WordPolicy:
 
     def save(self, path: Path | str) -> None:
         """Writes vocabulary, settings and weights to one `.npz` file, whole or not at all; `load_policy` reads it."""
+        content: dict[str, Any] = {
+            "vocabulary": np.array(self.vocabulary[:-1], str),
+            "settings": json.dumps(asdict(self.settings)),
+            "appends": self.appends,
+            "reference": self.reference,
+            "weights": self._weights,
+        }
+        if self.filters:
+            content |= {"slots": json.dumps(self.filters.slots), "slot_weights": self.filters.weights}
         with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(
-                file,
-                vocabulary=np.array(self.vocabulary[:-1]),
-                settings=json.dumps(asdict(self.settings)),
-                appends=self.appends,
-                reference=self.reference,
-                weights=self._weights,
-            )
+            np.savez_compressed(file, **content)
 
     def _features(self, texts: Sequence[str]) -> csr_matrix:
         """Hashed words and word pairs, one row per text, each of length 1."""
@@ -165,31 +181,95 @@ class WordPolicy:
         return " ".join(filter(None, chosen))
 
 
-class SavedWords(Baseline):
-    """A saved policy under any action format that asks queries: `rec-gym evaluate ID --policy raw,words:FILE.npz`.
+class Drawn(NamedTuple):
+    """What a policy drew for n groups of completions.
 
-    It asks what the policy asked when it was trained: the request and the words behind it, or the words alone.
+    Attributes:
+        words: places in the vocabulary, int [n * group_size, draws].
+        filters: see `FilterSlots.sample`, int [n * group_size, slots]; None without slots.
+    """
+
+    words: np.ndarray
+    filters: np.ndarray | None = None
+
+
+class SavedWords(Baseline):
+    """A word policy under any action format that asks queries: `rec-gym evaluate ID --policy raw,words:FILE.npz`.
+
+    It asks what the policy asked when it was trained: the request and the words behind it, or the words alone; and it sets the
+    filters that the policy chooses.
 
     Args:
         task: the task whose rows it answers.
-        path: what `WordPolicy.save` wrote.
+        policy: the policy, or the file that `WordPolicy.save` wrote.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file holds something else.
+        ValueError: the file holds something else, or the policy sets filters that completions of the task cannot hold.
     """
 
-    def __init__(self, task: Task, path: str) -> None:
+    def __init__(self, task: Task, policy: WordPolicy | str) -> None:
         super().__init__(task)
-        self.policy = load_policy(path)
-        self.reference = self.policy.reference  # type: ignore[misc]  # of this file, not of the class
+        self.policy = load_policy(policy) if isinstance(policy, str) else policy
+        self.reference = self.policy.reference  # type: ignore[misc]  # of this policy, not of the class
+        columns = {slot.column for slot in self.policy.filters.slots} if self.policy.filters else set()
+        beyond = sorted(columns.difference(task.action.filter_columns if task.action.writes_filters else ()))
+        if beyond:
+            raise ValueError(
+                f"the policy sets filters on {', '.join(beyond)}, which completions of the form {task.action.name!r} cannot hold "
+                "in this task; evaluate it where it was trained, or with --set action=structured"
+            )
 
     def queries(self, rows: list[dict[str, Any]], places: np.ndarray) -> list[str]:
-        """The query for each row."""
-        written = self.policy(rows)
-        if not self.policy.appends:
-            return written
-        return [f"{row['text']} {text}".strip() for row, text in zip(rows, written, strict=True)]
+        """The query for each row, with its filters; see `ActionFormat.with_filters`."""
+        texts = [row["text"] for row in rows]
+        filters = self.policy.filters.choose(texts) if self.policy.filters else []
+        return self._asked(texts, self.policy(rows), filters)
+
+    def sample(self, texts: Sequence[str], group_size: int) -> tuple[list[str], Drawn]:
+        """Draws `group_size` completions for each text, to learn from.
+
+        Args:
+            texts: the n requests of the groups.
+            group_size: completions of each.
+
+        Returns:
+            The completions, group after group, and what was drawn.
+        """
+        written, drawn = self.policy.sample(texts, group_size)
+        if self.policy.filters is None and self.task.action.name in ("append", "plain"):
+            return written, Drawn(drawn)  # the words are the completion
+        filters, chosen = self.policy.filters.sample(texts, group_size) if self.policy.filters else ([], None)
+        repeated = [text for text in texts for _ in range(group_size)]
+        asked = self._asked(repeated, written, filters)
+        compose = self.task.action.compose
+        completions = [compose(query, text) for query, text in zip(asked, repeated, strict=True)]
+        return completions, Drawn(drawn, chosen)
+
+    def learn(self, texts: Sequence[str], drawn: Drawn, rewards: np.ndarray) -> dict[str, float]:
+        """One step up the policy gradient, of the words and of the filters.
+
+        Args:
+            texts: the n requests of the groups.
+            drawn: what `sample` drew for them.
+            rewards: float64 [n * group_size].
+
+        Returns:
+            What `WordPolicy.learn` says, and the mean number of filters that were drawn where there are slots.
+        """
+        told = self.policy.learn(texts, drawn.words, rewards)
+        if self.policy.filters is None or drawn.filters is None:
+            return told
+        self.policy.filters.learn(texts, drawn.filters, rewards)
+        return {**told, "filters": float((drawn.filters > 0).sum(axis=1).mean())}
+
+    def _asked(self, texts: Sequence[str], written: Sequence[str], filters: Sequence[Sequence[Condition]]) -> list[str]:
+        """The queries; those with filters as `ActionFormat.with_filters` writes them."""
+        if self.policy.appends:
+            written = [f"{text} {own}".strip() for text, own in zip(texts, written, strict=True)]
+        if not filters:
+            return list(written)
+        return [self.task.action.with_filters(query, own) for query, own in zip(written, filters, strict=True)]
 
 
 def load_policy(path: Path | str) -> WordPolicy:
@@ -209,8 +289,11 @@ def load_policy(path: Path | str) -> WordPolicy:
                 LearnerSettings(**json.loads(str(saved["settings"]))),
                 appends=bool(saved["appends"]),
                 reference=str(saved["reference"]),
+                slots=[Slot(*slot) for slot in json.loads(str(saved["slots"]))] if "slots" in saved else (),
             )
             policy._weights[:] = saved["weights"]
+            if policy.filters:
+                policy.filters.weights[:] = saved["slot_weights"]
     except FileNotFoundError:
         raise FileNotFoundError(
             f"there is no file {str(path)!r}; `rec-gym train` and `rec-gym demo` write one"

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from rec_gym.loop.task import Task
-from rec_gym.policies.learner import LearnerSettings, WordPolicy, english_nouns, read_words
+from rec_gym.policies.filter_slots import slots_of
+from rec_gym.policies.learner import LearnerSettings, SavedWords, WordPolicy, english_nouns, read_words
 from rec_gym.progress import track
 from rec_gym.vector_env import RecommenderVectorEnv
 from rec_gym.words import words
@@ -51,7 +52,8 @@ class Training:
 
     Attributes:
         policy: what was trained.
-        curve: for each step the mean reward, the share of groups without variance and the mean entropy of a draw.
+        curve: for each step the mean reward, the share of groups without variance, the mean entropy of a draw and, where
+            filters are set, their mean number.
     """
 
     policy: WordPolicy
@@ -120,7 +122,7 @@ def check_trainable(task: Task) -> None:
             f"completions of {name} put candidates into order, and the word policy writes words of a query; choose an id "
             "whose completions are queries (`rec-gym list`)"
         )
-    if task.action.name not in ("plain", "append"):
+    if task.action.name not in ("plain", "append") and not task.action.writes_filters:
         raise ValueError(
             f"completions of {name} are of the form {task.action.name!r}, and the word policy writes words of one query; "
             "add --set action=append"
@@ -138,11 +140,11 @@ def train_words(
     settings: LearnerSettings,
     console: Console,
 ) -> Training:
-    """Trains a word policy; it sees request texts and rewards, nothing else.
+    """Trains a word policy; it sees request texts and rewards, and the names and kinds of columns that it may filter by.
 
     Args:
-        task: of one turn, with the action format `append` (words are added to the request) or `plain` (they are all of
-            the query).
+        task: of one turn, with the action format `append` (words are added to the request), `plain` (they are all of
+            the query) or one that holds filters, such as `structured` (words are added, and filters are set).
         vocabulary: the words that it may write.
         steps: batches of 64 requests with 16 completions each.
         settings: of the learner; its seed also orders the requests.
@@ -154,16 +156,25 @@ def train_words(
     check_trainable(task)
     # The policy reads a row's text when it is evaluated, so it learns from that and not from the rendered prompt.
     env = RecommenderVectorEnv(task.replace(observation="request"), PROMPTS * GROUP_SIZE, GROUP_SIZE)
-    appends = task.action.name == "append"
-    training = Training(WordPolicy(vocabulary.words, settings, appends=appends, reference=vocabulary.reference))
+    slots = slots_of(task) if task.action.writes_filters else ()
+    training = Training(
+        WordPolicy(
+            vocabulary.words,
+            settings,
+            appends=task.action.name != "plain",
+            reference=vocabulary.reference,
+            slots=slots,
+        )
+    )
+    learner = SavedWords(task, training.policy)
     observations, _ = env.reset(seed=settings.seed)
     with _progress(console) as progress:
         bar = progress.add_task("", total=steps, reward=0.0)
         for step in range(1, steps + 1):
             texts = observations[::GROUP_SIZE]
-            completions, drawn = training.policy.sample(texts, GROUP_SIZE)
+            completions, drawn = learner.sample(texts, GROUP_SIZE)
             observations, rewards, *_ = env.step(completions)
-            training.curve.append(training.policy.learn(texts, drawn, rewards))
+            training.curve.append(learner.learn(texts, drawn, rewards))
             progress.update(bar, advance=1, reward=training.curve[-1]["reward"])
             if step == min(_FIRST_STEPS, steps):
                 _warn_of_flat_groups(training, console)

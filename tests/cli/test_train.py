@@ -93,6 +93,24 @@ def test_the_same_seed_trains_the_same_and_settings_are_kept(tmp_path):
     assert set(measures) == {"ndcg@100", "ndcg@10"}
 
 
+def test_filters_are_trained_where_completions_hold_them_and_the_command_repeats_the_figures(tmp_path):
+    settings = ["--set", "items=600", "--steps", 4, "--seed", 1, "--output", tmp_path / "out"]
+    text = train("RecR1-CornerShopFilters-BM25-v0", *settings)
+    assert "the words are added to the request, and filters may be set on price, size, material" in text
+    saved = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert saved["training"]["curve"][0]["filters"] > 0
+    assert np.load(tmp_path / "out" / "policy.npz")["slot_weights"].any()
+    [line] = [line for line in text.splitlines() if line.strip().startswith("rec-gym evaluate")]
+    again = run(*shlex.split(line)[1:], "--split", "val", "--json", tmp_path / "again.json")
+    assert again.exit_code == 0, again.output
+    policy = saved["policies"][1]
+    evaluated = json.loads((tmp_path / "again.json").read_text())["policies"][1]
+    assert evaluated["measures"]["ndcg@10"]["mean"] == policy["measures"]["ndcg@10"]["mean"]
+    text = train("RecR1-CornerShopFilters-BM25-v0", *settings[:-1], tmp_path / "words", "--set", "action=append")
+    assert "filters may be set" not in text
+    assert "slot_weights" not in np.load(tmp_path / "words" / "policy.npz")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -8,8 +8,8 @@ import pytest
 tyro = pytest.importorskip("tyro")
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NEEDED = {"alternate_tasks": "--output x", "train_grpo": "--model x --output x"}
-TAKING = ["alternate_tasks", "best_of_n", "train_grpo", "train_sb3", "train_trl", "tree_search"]
+NEEDED = {"alternate_tasks": "--output x", "set_filters": "--output x", "train_grpo": "--model x --output x"}
+TAKING = ["alternate_tasks", "best_of_n", "set_filters", "train_grpo", "train_sb3", "train_trl", "tree_search"]
 
 
 @pytest.mark.parametrize("name", TAKING)

@@ -141,4 +141,4 @@ def test_requests_that_are_kept_are_those_of_the_embedded_data():
     for path in KEPT.glob("*.json"):
         content = json.loads(path.read_text())
         for evaluation in content.get("evaluations", {}).values():
-            assert "request_ids" not in evaluation or evaluation["id"].startswith("RecR1-CornerShop-")
+            assert "request_ids" not in evaluation or evaluation["id"].startswith("RecR1-CornerShop")

@@ -11,7 +11,7 @@ from benchmarks.learning.folds import HEADER, fold_of, read_qrels, write_folds
 from benchmarks.learning.kept import (
     flags,
 )
-from benchmarks.learning.runner import Places
+from benchmarks.learning.runner import Places, added_by
 from rec_gym import make_task
 from rec_gym.policies.registry import POLICIES
 
@@ -82,4 +82,14 @@ def test_references_need_what_their_data_know():
     for references in REFERENCES.values():
         assert set(references.policies) <= set(POLICIES)
         # No other data set knows a right query.
-        assert "oracle" not in references.policies or references.environment.id.startswith("RecR1-CornerShop-")
+        assert "oracle" not in references.policies or references.environment.id.startswith("RecR1-CornerShop")
+
+
+def test_examples_say_what_a_policy_added():
+    structured = make_task("RecR1-CornerShopFilters-BM25-v0", items=600).action
+    query = structured.with_filters("a lamp in A4 oak", [("size", "==", "A4"), ("price", "<=", 50.0)])
+    action = structured.parse(structured.compose(query, "a lamp in A4"), "a lamp in A4")
+    assert added_by(action, "a lamp in A4") == "oak (price <= 50.0, size == A4)"
+    append = make_task("RecR1-CornerShop-BM25-v0", items=600, action="append").action
+    assert added_by(append.parse("oak tree", "a lamp "), "a lamp ") == "oak tree"
+    assert added_by(append.parse("", "a lamp"), "a lamp") == ""
