@@ -44,7 +44,7 @@ class Arguments:
     "whether words are added to the request"
     filters: bool = True
     "whether filters are set"
-    steps: int = 200
+    steps: int = 400
     "training steps"
     prompts: int = 64
     "requests per step"

@@ -300,9 +300,9 @@ EXPERIMENTS = {
             "Filters that are copied from the request",
             "Does a policy learn from the ranking measure alone to set what the shopper insists on as filters?",
             (
-                *seeds(3, "filters", (*FILTERS, "--no-words", "--steps", "150"), "filters-"),
-                *seeds(3, "words", (*FILTERS, "--no-filters", "--steps", "200"), "words-"),
-                *seeds(3, "both", (*FILTERS, "--steps", "200"), "both-"),
+                *seeds(5, "filters", (*FILTERS, "--no-words", "--steps", "150"), "filters-"),
+                *seeds(3, "words", (*FILTERS, "--no-filters", "--steps", "400"), "words-"),
+                *seeds(3, "both", (*FILTERS, "--steps", "400"), "both-"),
             ),
             measures=FILTER_MEASURES,
             references="cornershop-filters",

@@ -34,6 +34,7 @@ from rec_gym.cache import atomic_path
 KEPT = Path(__file__).parent / "kept"
 POINTS = 60  # of a curve, at most
 EXAMPLES = 5
+FILTERS_FILE = "filters.json"  # of a run whose policy sets filters
 DIGITS = 5
 FOLDERS = ("output", "data_dir", "model")
 COLUMNS = (
@@ -106,6 +107,8 @@ def compact(folder: Path, experiment: Experiment, run: Run) -> dict[str, Any]:
     kept["evaluations"] |= compact_transfers(folder, run)
     if run_file["id"] in OWN_DATA and (folder / "examples.json").is_file():
         kept["examples"] = json.loads((folder / "examples.json").read_text(encoding="utf-8"))[:EXAMPLES]
+    if (folder / FILTERS_FILE).is_file():
+        kept["filters"] = json.loads((folder / FILTERS_FILE).read_text(encoding="utf-8"))
     return kept
 
 

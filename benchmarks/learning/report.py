@@ -31,6 +31,7 @@ from benchmarks.learning.scores import (
 from benchmarks.learning.tables import (
     differences_table,
     examples_table,
+    filters_table,
     folds_table,
     scores_table,
     strata_table,
@@ -101,7 +102,10 @@ def found_parts(archive: Archive, experiment: Experiment, runs: Sequence[KeptRun
                 parts += view_parts(experiment, view, columns)
     curves = f"![Learning curves of {experiment.name}]({image(experiment)})"
     own = [run for run in runs if not run.borrowed]
-    parts += [TEXT_FOOT, text_table(own or runs, experiment.splits[0]), examples_table(own), curves]
+    shown = [run for run in own if experiment.versus and run.arm == experiment.versus[1]] or own
+    if not any(run.content.get("filters") for run in own):  # what is written there is the whole query
+        parts += [TEXT_FOOT, text_table(own or runs, experiment.splits[0])]
+    parts += [examples_table(shown), filters_table(own, experiment.splits), curves]
     if experiment.references and not any(
         archive.references(experiment.references, split) for split in (*experiment.splits, "all")
     ):

@@ -31,7 +31,7 @@ from benchmarks.learning.experiments import (
     source,
 )
 from benchmarks.learning.folds import write_folds
-from benchmarks.learning.kept import EXAMPLES
+from benchmarks.learning.kept import EXAMPLES, FILTERS_FILE
 from rec_gym.cache import write_json
 from rec_gym.evaluation import Evaluation, compare, evaluate, print_report, save_json
 from rec_gym.loop.actions.base import Action
@@ -39,9 +39,12 @@ from rec_gym.loop.task import Task
 from rec_gym.making import make_task
 from rec_gym.overrides import overrides_of
 from rec_gym.policies import make_policy
+from rec_gym.policies.base import Policy
+from rec_gym.policies.learner import load_policy
 from rec_gym.tables import unknown
 
 POLICY = "policy.npz"  # the file of a word policy
+RULE = "filter-rule"
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,7 @@ def run_experiment(experiment: Experiment, places: Places, only: str = "") -> No
             call([places.fill(part, folder) for part in own.command], label)
         transfer(run, folder, places)
         write_examples(owner, folder, places)
+        write_filters(owner, folder, places)
 
 
 def prepare(experiment: Experiment, places: Places) -> None:
@@ -212,8 +216,44 @@ def write_examples(experiment: Experiment, folder: Path, places: Places) -> None
 def added_by(action: Action, request: str) -> str:
     """The words behind the request, and the filters."""
     words = action.query.removeprefix(request.strip()).strip()
-    filters = ", ".join(" ".join(map(str, condition)) for condition in action.filters)
+    filters = ", ".join(
+        f"{column} {sign} {value:g}" if isinstance(value, float) else f"{column} {sign} {value}"
+        for column, sign, value in action.filters
+    )
     return f"{words} ({filters})".strip() if filters else words
+
+
+def write_filters(experiment: Experiment, folder: Path, places: Places) -> None:
+    """How many filters a policy sets and how many of them are right, beside the rule; nothing for one that sets none."""
+    path = folder / FILTERS_FILE
+    if path.is_file() or not (folder / POLICY).is_file() or load_policy(folder / POLICY).filters is None:
+        return
+    specs = {RULE: RULE, TRAINED: f"words:{folder / POLICY}"}
+    counts: dict[str, dict[str, dict[str, int]]] = {name: {} for name in specs}
+    for split in experiment.splits:
+        task = task_of(REFERENCES[experiment.references].environment, places, split)
+        for name, spec in specs.items():
+            counts[name][split] = count_filters(task, make_policy(spec, task))
+    write_json(path, counts)
+
+
+def count_filters(task: Task, policy: Policy) -> dict[str, int]:
+    """What a policy's filters are beside what shoppers insist on, over all requests of a task.
+
+    Returns:
+        `set`, the filters in its completions; `right`, those that are a constraint of their request; `asked`, all constraints;
+        and `numbers_asked`, those on columns of numbers.
+    """
+    rows = list(task.rows())
+    counts = {"set": 0, "right": 0, "asked": 0, "numbers_asked": 0}
+    for row, completion, place in zip(rows, policy(rows), task.rows_in_split.tolist(), strict=True):
+        filters = task.action.parse(completion, row["text"]).filters
+        constraints = task.dataset.constraints(place)
+        counts["set"] += len(filters)
+        counts["right"] += len(set(filters) & set(constraints))
+        counts["asked"] += len(constraints)
+        counts["numbers_asked"] += sum(not isinstance(value, str) for _, _, value in constraints)
+    return counts
 
 
 def known(name: str) -> Experiment:

@@ -170,6 +170,24 @@ def examples_table(runs: Sequence[KeptRun]) -> str:
     return ""
 
 
+def filters_table(runs: Sequence[KeptRun], splits: Sequence[str]) -> str:
+    """Filters that are set, and how many of them the shopper insists on; empty if no run sets any."""
+    counted = [(run_label(run.name, run.arm), run.content["filters"]) for run in runs if run.content.get("filters")]
+    if not counted:
+        return ""
+    first = counted[0][1]
+    asked = [f"{first[TRAINED][split]['asked']} ({first[TRAINED][split]['numbers_asked']})" for split in splits]
+    named = [(LABELS[name], counts) for name, counts in first.items() if name != TRAINED]
+    named += [(label, one[TRAINED]) for label, one in counted]
+    rows = [[label, *(filters_cell(counts[split]) for split in splits)] for label, counts in named]
+    return table(["filters that are right, of those set", *splits], [["insisted on (of them numbers)", *asked], *rows])
+
+
+def filters_cell(counts: Mapping[str, int]) -> str:
+    """How many filters are right, of those set."""
+    return f"{counts['right']} of {counts['set']}"
+
+
 def point_cell(curve: Mapping[str, Sequence[float | None]], column: str, place: int) -> str:
     """A curve's value at its first or last point."""
     value = curve[column][place] if column in curve else None

@@ -2,7 +2,7 @@
 
 A slot is a column and an operator, such as `price <=`. For each request it stays empty or takes one of the values that the
 request's own text holds: a number, in digits or in English words, for a column of numbers, and one or two neighbouring
-words that are no function words for a column of text. Which value is likely is learned from its words and from those
+words, function words left out, for a column of text. Which value is likely is learned from its words and from those
 around it. The policy knows the names and kinds of the columns; it sees neither the catalogue nor the gains. A value that the
 catalogue lacks is a filter that no item passes, which earns nothing: this is how it learns what can be a value.
 """
@@ -17,8 +17,10 @@ from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from scipy.sparse import csr_matrix
 
+from rec_gym.columns import is_text
 from rec_gym.filters import Condition
 from rec_gym.loop.task import Task
 from rec_gym.policies.gradient import Adam, advantages_of, softmax
@@ -32,7 +34,7 @@ _TOKEN = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]")
 _MOST_TOKENS = 200  # of a text; values and their surroundings are looked for among these
 _LONGEST = 2  # words of a value
 _BEFORE, _AFTER = 4, 3  # tokens around a value that are looked at
-_REMEMBERED = 1 << 14  # texts whose values are remembered
+_REMEMBERED = 1 << 12  # texts whose values are remembered; some 25 kB each
 
 
 class Slot(NamedTuple):
@@ -71,13 +73,13 @@ def slots_of(task: Task) -> tuple[Slot, ...]:
     Raises:
         ValueError: the action format holds no filters, or none on such a column.
     """
-    action, types = task.action, task.dataset.catalog.table.schema
-    texts = task.dataset.catalog.text_columns
+    action, schema = task.action, task.dataset.catalog.table.schema
     slots = []
     for name in action.filter_columns if action.writes_filters else ():
-        if name in texts:
+        kind = schema.field(name).type
+        if is_text(kind):
             slots.append(Slot(name, "==", WORDS))
-        elif str(types.field(name).type) != "bool":
+        elif not pa.types.is_boolean(kind):
             slots += [Slot(name, sign, NUMBERS) for sign in ("<=", ">=")]
     if not slots:
         raise ValueError(
@@ -108,7 +110,7 @@ def spans_of(text: str) -> tuple[Span, ...]:
 
 
 def _holds_meaning(token: str) -> bool:
-    """Whether a token can be a part of a value: a word that is no function word. Punctuation is none."""
+    """Whether a token can be a part of a value: function words and punctuation cannot."""
     return token[0].isalnum() and token not in ENGLISH_STOP_WORDS
 
 

@@ -208,9 +208,9 @@ class SavedWords(Baseline):
         ValueError: the file holds something else, or the policy sets filters that completions of the task cannot hold.
     """
 
-    def __init__(self, task: Task, policy: WordPolicy | str) -> None:
+    def __init__(self, task: Task, policy: WordPolicy | Path | str) -> None:
         super().__init__(task)
-        self.policy = load_policy(policy) if isinstance(policy, str) else policy
+        self.policy = policy if isinstance(policy, WordPolicy) else load_policy(policy)
         self.reference = self.policy.reference  # type: ignore[misc]  # of this policy, not of the class
         columns = {slot.column for slot in self.policy.filters.slots} if self.policy.filters else set()
         beyond = sorted(columns.difference(task.action.filter_columns if task.action.writes_filters else ()))

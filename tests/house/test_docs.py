@@ -130,7 +130,7 @@ def test_the_summary_of_the_results_states_the_numbers_of_the_sections():
         title, _, text = section.partition("\n")
         sections[re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")] = text
     rows = re.findall(r"^\| \[.*\]\(#([\w-]+)\) \|(.*)\|$", summary, re.MULTILINE)
-    assert len(rows) == 10
+    assert len(rows) == 12
     for anchor, row in rows:
         *_, measure, before, after, difference, rule = (cell.strip() for cell in row.split("|"))
         section = sections[anchor]

@@ -64,6 +64,22 @@ def test_strata_are_those_of_the_package(archive):
         assert cell(text, "asked 2 (8 requests): raw", place) == f"{values.mean():.3f}"
 
 
+def test_filters_are_shown_beside_what_is_insisted_on():
+    def counts(right, number):
+        return {"test": {"set": number, "right": right, "asked": 12, "numbers_asked": 7}}
+
+    def run(name, **content):
+        return scores.KeptRun(name, "both", 0, content)
+
+    runs = [run("words-seed-0"), run("both-seed-0", filters={"filter-rule": counts(5, 6), TRAINED: counts(2, 9)})]
+    text = tables.filters_table(runs, ["test"])
+    assert cell(text, "insisted on (of them numbers)", 0) == "12 (7)"
+    assert cell(text, tables.LABELS["filter-rule"], 0) == "5 of 6"
+    assert cell(text, "both, seed 0", 0) == "2 of 9"
+    assert "words" not in text
+    assert tables.filters_table(runs[:1], ["test"]) == ""
+
+
 def test_folds_are_pooled_into_one_paired_comparison(archive):
     experiment = EXPERIMENTS["cranfield"]
     found = scores.pooled_scores(archive, experiment)

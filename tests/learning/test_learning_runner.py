@@ -11,8 +11,9 @@ from benchmarks.learning.folds import HEADER, fold_of, read_qrels, write_folds
 from benchmarks.learning.kept import (
     flags,
 )
-from benchmarks.learning.runner import Places, added_by
+from benchmarks.learning.runner import Places, added_by, count_filters
 from rec_gym import make_task
+from rec_gym.policies import make_policy
 from rec_gym.policies.registry import POLICIES
 
 
@@ -89,7 +90,24 @@ def test_examples_say_what_a_policy_added():
     structured = make_task("RecR1-CornerShopFilters-BM25-v0", items=600).action
     query = structured.with_filters("a lamp in A4 oak", [("size", "==", "A4"), ("price", "<=", 50.0)])
     action = structured.parse(structured.compose(query, "a lamp in A4"), "a lamp in A4")
-    assert added_by(action, "a lamp in A4") == "oak (price <= 50.0, size == A4)"
+    assert added_by(action, "a lamp in A4") == "oak (price <= 50, size == A4)"
     append = make_task("RecR1-CornerShop-BM25-v0", items=600, action="append").action
     assert added_by(append.parse("oak tree", "a lamp "), "a lamp ") == "oak tree"
     assert added_by(append.parse("", "a lamp"), "a lamp") == ""
+
+
+def test_filters_are_counted_beside_what_shoppers_insist_on():
+    task = make_task("RecR1-CornerShopFilters-BM25-v0", items=600, split="test")
+    asked = [condition for row in task.rows_in_split.tolist() for condition in task.dataset.constraints(row)]
+    numbers = sum(column == "price" for column, _, _ in asked)
+    assert 0 < numbers < len(asked)
+    counts = {name: count_filters(task, make_policy(name, task)) for name in ("oracle", "raw", "filter-rule")}
+    every = {"asked": len(asked), "numbers_asked": numbers}
+    assert counts["oracle"] == {"set": len(asked), "right": len(asked), **every}
+    assert counts["raw"] == {"set": 0, "right": 0, **every}
+    assert 0 < counts["filter-rule"]["right"] <= counts["filter-rule"]["set"] < len(asked)
+
+    def wrong(rows):
+        return [task.action.compose(task.action.with_filters(row["text"], [("price", "<=", 1.25)]), "") for row in rows]
+
+    assert count_filters(task, wrong) == {"set": len(task), "right": 0, **every}

@@ -62,7 +62,7 @@ def rewards(task, policy):
 
 class TestValues:
     def test_numbers_in_digits_and_in_words(self):
-        assert values("under $1,299.50, or one hundred and twenty; seventy-five bucks at the most", NUMBERS) == [
+        assert values("under $1,299.50, or one hundred and twenty; seventy-five bucks at most", NUMBERS) == [
             1299.5,
             120,
             75,
@@ -101,7 +101,7 @@ def test_an_untrained_slot_is_filled_as_often_as_settings_say():
     chances = FilterSlots(SLOTS, tries=0.2).probabilities(texts)
     np.testing.assert_allclose(chances.sum(axis=2), 1)
     np.testing.assert_allclose(1 - chances[0, :, 0], 0.2)
-    np.testing.assert_allclose(chances[1, :2, 0], 1)  # there is no number
+    np.testing.assert_allclose(chances[1, :2, 0], 1)  # the text has no numbers
     np.testing.assert_allclose(chances[2, :, 0], 1)
 
 
