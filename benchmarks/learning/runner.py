@@ -242,17 +242,18 @@ def count_filters(task: Task, policy: Policy) -> dict[str, int]:
 
     Returns:
         `set`, the filters in its completions; `right`, those that are a constraint of their request; `asked`, all constraints;
-        and `numbers_asked`, those on columns of numbers.
+        `numbers_set` and `numbers_asked`, those on columns of numbers.
     """
     rows = list(task.rows())
-    counts = {"set": 0, "right": 0, "asked": 0, "numbers_asked": 0}
+    counts = dict.fromkeys(("set", "right", "asked", "numbers_set", "numbers_asked"), 0)
     for row, completion, place in zip(rows, policy(rows), task.rows_in_split.tolist(), strict=True):
         filters = task.action.parse(completion, row["text"]).filters
         constraints = task.dataset.constraints(place)
         counts["set"] += len(filters)
         counts["right"] += len(set(filters) & set(constraints))
         counts["asked"] += len(constraints)
-        counts["numbers_asked"] += sum(not isinstance(value, str) for _, _, value in constraints)
+        for name, conditions in (("numbers_set", filters), ("numbers_asked", constraints)):
+            counts[name] += sum(not isinstance(value, str) for _, _, value in conditions)
     return counts
 
 

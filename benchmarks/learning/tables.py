@@ -180,7 +180,12 @@ def filters_table(runs: Sequence[KeptRun], splits: Sequence[str]) -> str:
     named = [(LABELS[name], counts) for name, counts in first.items() if name != TRAINED]
     named += [(label, one[TRAINED]) for label, one in counted]
     rows = [[label, *(filters_cell(counts[split]) for split in splits)] for label, counts in named]
-    return table(["filters that are right, of those set", *splits], [["insisted on (of them numbers)", *asked], *rows])
+    rows = [["insisted on (of them numbers)", *asked], *rows]
+    set_by_runs = [own for _, one in counted for own in one[TRAINED].values()]
+    every = sum(own["set"] for own in set_by_runs)
+    of_texts = every - sum(own["numbers_set"] for own in set_by_runs)
+    foot = f"Of the {every:,} filters that the runs set, {of_texts:,} are on columns of text."
+    return f"{table(['filters that are right, of those set', *splits], rows)}\n\n{foot}"
 
 
 def filters_cell(counts: Mapping[str, int]) -> str:

@@ -66,7 +66,7 @@ def test_strata_are_those_of_the_package(archive):
 
 def test_filters_are_shown_beside_what_is_insisted_on():
     def counts(right, number):
-        return {"test": {"set": number, "right": right, "asked": 12, "numbers_asked": 7}}
+        return {"test": {"set": number, "right": right, "asked": 12, "numbers_set": 6, "numbers_asked": 7}}
 
     def run(name, **content):
         return scores.KeptRun(name, "both", 0, content)
@@ -76,6 +76,7 @@ def test_filters_are_shown_beside_what_is_insisted_on():
     assert cell(text, "insisted on (of them numbers)", 0) == "12 (7)"
     assert cell(text, tables.LABELS["filter-rule"], 0) == "5 of 6"
     assert cell(text, "both, seed 0", 0) == "2 of 9"
+    assert text.endswith("\n\nOf the 9 filters that the runs set, 3 are on columns of text.")
     assert "words" not in text
     assert tables.filters_table(runs[:1], ["test"]) == ""
 

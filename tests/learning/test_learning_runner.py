@@ -103,11 +103,12 @@ def test_filters_are_counted_beside_what_shoppers_insist_on():
     assert 0 < numbers < len(asked)
     counts = {name: count_filters(task, make_policy(name, task)) for name in ("oracle", "raw", "filter-rule")}
     every = {"asked": len(asked), "numbers_asked": numbers}
-    assert counts["oracle"] == {"set": len(asked), "right": len(asked), **every}
-    assert counts["raw"] == {"set": 0, "right": 0, **every}
+    assert counts["oracle"] == {"set": len(asked), "right": len(asked), "numbers_set": numbers, **every}
+    assert counts["raw"] == {"set": 0, "right": 0, "numbers_set": 0, **every}
     assert 0 < counts["filter-rule"]["right"] <= counts["filter-rule"]["set"] < len(asked)
 
     def wrong(rows):
-        return [task.action.compose(task.action.with_filters(row["text"], [("price", "<=", 1.25)]), "") for row in rows]
+        wish = [("price", "<=", 1.25), ("size", "==", "none such")]
+        return [task.action.compose(task.action.with_filters(row["text"], wish), "") for row in rows]
 
-    assert count_filters(task, wrong) == {"set": len(task), "right": 0, **every}
+    assert count_filters(task, wrong) == {"set": 2 * len(task), "right": 0, "numbers_set": len(task), **every}
