@@ -72,8 +72,9 @@ def load(data_dir: str, domain: str = "lecture", folds: int = 5, fold: int = 0) 
     with its number in the file, its domain is the document, and a filter keeps its ranking within that document. Its
     relevant items are the sentences that caused it, gain 1 each; the first of them is the oracle's query.
 
-    The documents are dealt into folds of about as many queries each, in an order that is drawn from their ids. One fold is
-    test, the next one val and the others train, so that no document is in two splits.
+    The documents are dealt into folds of about as many queries each: those with most queries first, and otherwise in an
+    order that is drawn from their ids. One fold is test, the next one val and the others train, so that no document is in
+    two splits.
 
     Args:
         data_dir: the folder of the repository, or one that holds it unpacked.
@@ -194,7 +195,9 @@ def _targets(record: dict, layout: _Domain, size: int, where: str) -> list[int]:
 
 
 def _split_documents(queries: Mapping[str, int], domain: str, folds: int, fold: int, folder: Path) -> dict[str, str]:
-    """The split of each document: in a drawn order, each goes to the fold with the fewest queries so far.
+    """The split of each document: those with most queries first, each goes to the fold with the fewest queries so far.
+
+    Documents with as many queries are in a drawn order.
 
     Args:
         queries: how many each document has, at least one.
@@ -211,7 +214,7 @@ def _split_documents(queries: Mapping[str, int], domain: str, folds: int, fold: 
     order = seeded_order(len(names), "documents of backtracing", domain, *names)
     splits = {fold: TEST, (fold + 1) % folds: VAL}
     sizes, split_of = [0] * folds, {}
-    for name in (names[place] for place in order):
+    for name in sorted((names[place] for place in order), key=lambda name: -queries[name]):
         smallest = sizes.index(min(sizes))
         sizes[smallest] += queries[name]
         split_of[name] = splits.get(smallest, TRAIN)
