@@ -106,12 +106,25 @@ class FilterRanges:
         Returns:
             The shape of `items`, or [items] for the whole catalogue.
         """
-        shape = self.codes.shape[1:] if items is None else np.shape(items)
-        passing = np.ones(shape, bool)
+        passing = np.ones(self.codes.shape[1:] if items is None else np.shape(items), bool)
         for place in range(int(self.offsets[query]), int(self.offsets[query + 1])):
             codes = self.codes[self.columns[place]]
             codes = codes if items is None else codes[items]
-            passing &= (codes >= self.low[place]) & (codes <= self.high[place])
+            passing &= codes >= self.low[place]
+            passing &= codes <= self.high[place]
+        return passing
+
+    def passes_each(self, items: np.ndarray) -> np.ndarray:
+        """Which items of each query pass its filter, bool [queries, m].
+
+        Args:
+            items: item positions, [queries, m].
+        """
+        row_of = np.repeat(np.arange(len(self)), np.diff(self.offsets))
+        codes = self.codes[self.columns[:, np.newaxis], items[row_of]]
+        inside = (codes >= self.low[:, np.newaxis]) & (codes <= self.high[:, np.newaxis])
+        passing = np.ones(items.shape, bool)
+        np.logical_and.at(passing, row_of, inside)
         return passing
 
     def take(self, queries: np.ndarray) -> FilterRanges:
