@@ -250,7 +250,7 @@ class _Pool:
                 self._loads[place] -= size
 
     def _replace(self, place: int, dead: Any) -> None:
-        """Another replica in the place of a dead one, unless another thread has been here before."""
+        """Another replica instead of a dead one, unless another thread has been here before."""
         with self._lock:
             if place < len(self._replicas) and self._replicas[place] is dead:
                 self._replicas[place], self._loads[place] = self._make(), 0
