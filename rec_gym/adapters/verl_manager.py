@@ -15,6 +15,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from rec_gym.adapters.verl import compute_score_async
 
 try:
@@ -71,9 +73,9 @@ class GatherRewardManager(RewardManagerBase):
         Raises:
             Exception: what the reward function raises.
         """
-        # Of NumPy's views: every call into torch costs more than the sum itself.
+        # Of NumPy's views: every call into torch costs more than the count itself.
         responses, mask = (data.batch[key].numpy()[-1] for key in ("responses", "attention_mask"))
-        length = int(mask[-len(responses) :].sum())
+        length = int(np.count_nonzero(mask[-len(responses) :]))
         text = self.tokenizer.decode(responses[:length].tolist(), skip_special_tokens=True)
         rows = data.non_tensor_batch
         extra_info = _last(rows, "extra_info") or {}
