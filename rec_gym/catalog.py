@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from rec_gym.cache import reading
 from rec_gym.columns import IdIndex, first_few, hash_column, is_number, is_text
 
 ID_COLUMN = "item_id"
@@ -26,7 +29,12 @@ class Catalog:
     Raises:
         ValueError: there is no item, no `item_id` column, no text column, a column that holds neither text nor numbers,
             or an id is missing or repeated.
+
+    Attributes:
+        source: the file that it was opened from, and the hash of its content; None if it is in memory only.
     """
+
+    source: tuple[Path, str] | None = None
 
     def __init__(self, table: pa.Table) -> None:
         if ID_COLUMN not in table.column_names:
@@ -61,12 +69,18 @@ class Catalog:
         return cls.from_columns({name: [row.get(name) for row in rows] for name in names or [ID_COLUMN]})
 
     @classmethod
-    def from_stored(cls, table: pa.Table) -> Catalog:
-        """The catalogue of an unchanged table from `stored_table`: its hash is not recomputed."""
+    def from_stored(cls, table: pa.Table, path: Path | None = None) -> Catalog:
+        """The catalogue of an unchanged table from `stored_table`: its hash is not recomputed.
+
+        Args:
+            table: the table.
+            path: the file that it was read from by `read_table`, which pickles may name instead of holding the table.
+        """
         catalog = cls(table)
-        known = (table.schema.metadata or {}).get(HASH_KEY)
+        known = stored_hash(table)
         if known:
-            catalog.__dict__["content_hash"] = known.decode()
+            catalog.__dict__["content_hash"] = known
+            catalog.source = None if path is None else (path, known)
         return catalog
 
     def __len__(self) -> int:
@@ -161,6 +175,29 @@ class Catalog:
             values = chunks[number].take(pa.array(positions[here] - starts[number])).to_pylist()
             taken[here] = [value or "" for value in values]
         return taken.tolist()
+
+
+def stored_hash(table: pa.Table) -> str | None:
+    """The catalogue's hash that a table from `stored_table` holds; None if there is none."""
+    known = (table.schema.metadata or {}).get(HASH_KEY)
+    return known.decode() if known else None
+
+
+def read_table(path: Path) -> pa.Table:
+    """A memory-mapped table.
+
+    Raises:
+        DamagedError: the file is missing or cannot be read.
+    """
+    with reading(path):
+        table = pa.ipc.open_file(pa.memory_map(arrow_path(path))).read_all()
+        table.validate(full=True)  # offsets of a damaged file could point outside its memory
+        return table
+
+
+def arrow_path(path: Path) -> str | bytes:
+    """A path as Arrow takes it: bytes on POSIX, since Arrow encodes str as UTF-8, which a path need not be."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def _as_column(name: str, values: Sequence) -> pa.Array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rec_gym.cache import MANIFEST, check_folder, reading
-from rec_gym.catalog import Catalog
+from rec_gym.catalog import Catalog, arrow_path, read_table
 from rec_gym.columns import IdIndex, Ragged, first_few
 from rec_gym.disk import save_array
 from rec_gym.draws import share
@@ -263,9 +262,9 @@ class Dataset:
         ragged = {name: Ragged(*(_map_array(folder / f"{name}.{part}.npy") for part in parts)) for name in names}
         with reading(folder / "notes.json"):
             notes = json.loads((folder / "notes.json").read_text(encoding="utf-8"))
-        items, requests = (_read_table(folder / f"{name}.arrow") for name in ("catalog", "requests"))
+        items, requests = (read_table(folder / f"{name}.arrow") for name in ("catalog", "requests"))
         with reading(folder / "catalog.arrow"):
-            catalog = Catalog.from_stored(items)
+            catalog = Catalog.from_stored(items, folder / "catalog.arrow")
         with reading(folder / "requests.arrow"):
             dataset = cls(catalog, requests, **ragged, notes=notes)
         dataset._folder = folder
@@ -351,20 +350,8 @@ def _names(dataset: Dataset, rows: np.ndarray) -> str:
 
 
 def _write_table(path: Path, table: pa.Table) -> None:
-    with pa.OSFile(_arrow_path(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+    with pa.OSFile(arrow_path(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table, max_chunksize=1 << 16)
-
-
-def _read_table(path: Path) -> pa.Table:
-    with reading(path):
-        table = pa.ipc.open_file(pa.memory_map(_arrow_path(path))).read_all()
-        table.validate(full=True)  # offsets of a damaged file could point outside its memory
-        return table
-
-
-def _arrow_path(path: Path) -> str | bytes:
-    """Bytes on POSIX: Arrow encodes str as UTF-8, which a path need not be."""
-    return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def _map_array(path: Path) -> np.ndarray:

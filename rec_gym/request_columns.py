@@ -12,11 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from rec_gym.catalog import Catalog
-from rec_gym.columns import Ragged, first_few, is_text
-from rec_gym.tables import checked, unknown
+from rec_gym.columns import Ragged, first_few
+from rec_gym.filters import check_condition
 
 TEXT_COLUMNS = ("id", "text", "split", "domain", "user", "oracle", "constraints")
-CONSTRAINT_OPERATORS = ("<=", ">=", "==")
 
 LEAST_GAIN, MOST_GAIN = 1e-12, 1e12
 """Bounds of a gain above 0. Sums over 2 ** 31 items then stay well within the range and precision of 64-bit floats, so that
@@ -61,16 +60,7 @@ def check_constraint(triple: object, columns: Mapping[str, pa.DataType]) -> None
         ValueError: it is not `[column, operator, value]`, the column or the operator is unknown, or the value is not of
             the column's type: text for text, true or false for booleans, a finite number for numbers.
     """
-    if not isinstance(triple, list | tuple) or len(triple) != 3:
-        raise ValueError(f"a constraint is [column, operator, value], not {triple!r:.200}")
-    column, sign, value = triple
-    if not isinstance(column, str) or column not in columns:
-        raise ValueError(f"in the constraint {triple!r:.200}: {unknown('column', column, columns)}")
-    if sign not in CONSTRAINT_OPERATORS:
-        raise ValueError(f"in the constraint {triple!r:.200}: {unknown('operator', sign, CONSTRAINT_OPERATORS)}")
-    kind = columns[column]
-    wanted = str if is_text(kind) else bool if pa.types.is_boolean(kind) else float
-    checked(value, wanted, f"the value of a constraint on {column!r}, which holds {kind},")
+    check_condition(triple, columns, "constraint")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from rec_gym.catalog import Catalog
 from rec_gym.columns import Ragged
+from rec_gym.filters import Filter, check_filters
 from rec_gym.ranking import Rankings
 
 T = TypeVar("T")
@@ -31,6 +32,7 @@ class Recommender(Protocol):
     * `rank_of(queries, items, k, exclude) -> Ragged`, exact ranks without a list (`RanksItems`);
     * `searched(queries) -> list[str]`, the words that were actually searched for (`SaysWhatItSearched`);
     * `clips(queries) -> bool [n]`, which queries are longer than it can read (`SaysWhatItClips`);
+    * `filters_items` and a keyword `filters` of `rank`, which items may be ranked (`FiltersItems`);
     * `fitted_to`, the catalogue that it was fitted to (`FittedTo`).
 
     Attributes:
@@ -90,6 +92,42 @@ class RanksItems(Protocol):
         self, queries: Sequence[str], items: Ragged, k: int, exclude: Sequence[np.ndarray] | None = None
     ) -> Ragged:
         """Ranks (from 0, int32) that `rank` with the same `k` would give to `items`; -1 where an item is not ranked."""
+        ...
+
+
+@runtime_checkable
+class FiltersItems(Protocol):
+    """A recommender that ranks only the items that pass a filter, exactly.
+
+    A filter is a tuple of conditions `(column, operator, value)` on the catalogue's columns, operator `<=`, `>=` or `==`;
+    an item must meet all of them, and one without a value meets none. What it ranks is what it would rank if the other
+    items were excluded. If it has `rank_of`, that takes `filters` too.
+
+    Attributes:
+        filters_items: whether it does so with its settings; a hybrid does if all of its parts do.
+    """
+
+    @property
+    def filters_items(self) -> bool: ...  # noqa: D102
+
+    def rank(
+        self,
+        queries: Sequence[str],
+        k: int,
+        exclude: Sequence[np.ndarray] | None = None,
+        filters: Sequence[Filter | None] | None = None,
+    ) -> Rankings:
+        """Ranks the items that pass; see `Recommender.rank`.
+
+        Args:
+            queries: n texts.
+            k: places in each ranking.
+            exclude: as for `Recommender.rank`.
+            filters: for each query the conditions that a ranked item must meet, or None; None for no filter at all.
+
+        Raises:
+            ValueError: a condition names an unknown column or operator, or its value is not of the column's type.
+        """
         ...
 
 
@@ -165,6 +203,32 @@ def check_fitted(recommender: object, catalog: Catalog | None = None) -> None:
 def reads_histories(recommender: object) -> bool:
     """Whether a recommender, or one inside it, learns from histories and reads each request's history."""
     return isinstance(recommender, FitsHistories) and recommender.uses_histories
+
+
+def honours_filters(recommender: object) -> bool:
+    """Whether a recommender, and all that it asks, ranks only the items that pass a filter."""
+    return isinstance(recommender, FiltersItems) and bool(recommender.filters_items)
+
+
+def ranked(
+    recommender: Recommender,
+    queries: Sequence[str],
+    k: int,
+    exclude: Sequence[np.ndarray] | None,
+    filters: Sequence[Filter | None] | None,
+) -> Rankings:
+    """What a recommender that another one asks ranks; `filters` is passed on only where a query has a condition.
+
+    Raises:
+        ValueError: a query has a condition, and the recommender does not take filters.
+    """
+    if filters is None or not any(check_filters(filters, len(queries))):
+        return recommender.rank(queries, k, exclude)
+    if not (isinstance(recommender, FiltersItems) and recommender.filters_items):
+        raise ValueError(
+            f"{type(recommender).__name__} does not take filters; choose one whose filters_items is true, or ask without"
+        )
+    return recommender.rank(queries, k, exclude, filters=filters)
 
 
 def with_clipped(rankings: Rankings, recommender: object, queries: Sequence[str]) -> Rankings:

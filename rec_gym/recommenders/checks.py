@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rec_gym.columns import first_few
+from rec_gym.filters import Filter, FilterRanges, FilterTable
 
 
 def check_queries(queries: Sequence[str], k: int) -> None:
@@ -72,3 +73,24 @@ def excluded_rows(exclude: Sequence[np.ndarray], count: int) -> list[np.ndarray]
             )
         rows.append(positions.astype(np.int64))
     return rows
+
+
+def filter_ranges(
+    table: FilterTable | None, filters: Sequence[Filter | None] | None, count: int
+) -> FilterRanges | None:
+    """The filters of `count` queries as ranges; None if no query has a condition.
+
+    Args:
+        table: of the catalogue that the recommender was fitted to.
+        filters: the argument of `rank`.
+        count: how many queries there are.
+
+    Raises:
+        ValueError: `filters` does not fit the queries, or a condition does not fit the catalogue.
+    """
+    if filters is None:
+        return None
+    if table is None:
+        raise RuntimeError("a recommender that takes filters needs FilterTable.of(catalog) when it is fitted")
+    ranges = table.ranges(filters, count)
+    return ranges if len(ranges.low) else None

@@ -9,6 +9,7 @@ import numpy as np
 
 from rec_gym.catalog import Catalog
 from rec_gym.columns import Ragged
+from rec_gym.filters import Filter
 from rec_gym.fusion import NORMALISATIONS, RRF_CONSTANT, check_weights, convex_combination, reciprocal_rank_fusion
 from rec_gym.ranking import Rankings
 from rec_gym.recommenders.base import (
@@ -16,6 +17,8 @@ from rec_gym.recommenders.base import (
     check_fitted,
     clips_of,
     fitted_copy,
+    honours_filters,
+    ranked,
     reads_histories,
     with_clipped,
 )
@@ -29,7 +32,8 @@ METHODS = ("rrf", "convex")
 class Hybrid:
     """Ranks by fusing the lists of several recommenders.
 
-    Each part ranks the catalogue to `depth`, without the excluded items; the lists are fused. An item that no part
+    Each part ranks the catalogue to `depth`, without the excluded items and those that do not pass a filter; the lists
+    are fused. An item that no part
     lists within its depth is not ranked.
 
     Args:
@@ -85,6 +89,11 @@ class Hybrid:
         """Whether a part learns from histories."""
         return any(map(reads_histories, self.fitted or self._unfitted()))
 
+    @property
+    def filters_items(self) -> bool:
+        """Whether all parts take filters."""
+        return all(map(honours_filters, self.fitted or self._unfitted()))
+
     def fit(self, catalog: Catalog) -> Hybrid:
         """Fits the parts that are given by name; parts with the same name and settings are shared within the process.
 
@@ -98,17 +107,24 @@ class Hybrid:
         """As `fit`, with histories for the parts that learn from them."""
         return self._fit(catalog, histories)
 
-    def rank(self, queries: Sequence[str], k: int, exclude: Sequence[np.ndarray] | None = None) -> Rankings:
+    def rank(
+        self,
+        queries: Sequence[str],
+        k: int,
+        exclude: Sequence[np.ndarray] | None = None,
+        filters: Sequence[Filter | None] | None = None,
+    ) -> Rankings:
         """Ranks the catalogue for each query; see `Recommender.rank`.
 
         Raises:
             NotFittedError: the hybrid is not fitted.
+            ValueError: a query has a filter, and a part does not take filters; or as for `FiltersItems.rank`.
         """
         check_fitted(self)
         check_queries(queries, k)
         hidden = check_excluded(exclude, len(queries), self._size)
         depth = min(self.depth, self._size)
-        lists = [with_clipped(part.rank(queries, depth, hidden), part, queries) for part in self.fitted]
+        lists = [with_clipped(ranked(part, queries, depth, hidden, filters), part, queries) for part in self.fitted]
         if self.method == "rrf":
             return reciprocal_rank_fusion(lists, k, weights=self.weights, constant=self.constant)
         return convex_combination(lists, k, weights=self.weights, normalise=self.normalise)

@@ -9,10 +9,11 @@ from scipy import sparse
 
 from rec_gym.catalog import Catalog
 from rec_gym.columns import Ragged
+from rec_gym.filters import Filter, FilterTable
 from rec_gym.fusion import best_first
 from rec_gym.ranking import NOT_RANKED, Rankings
 from rec_gym.recommenders.base import check_fitted, fitted_copy
-from rec_gym.recommenders.checks import check_excluded, check_queries
+from rec_gym.recommenders.checks import check_excluded, check_queries, filter_ranges
 
 _CELLS_AT_ONCE = 1 << 24  # scores of requests by items that are held at a time
 
@@ -39,6 +40,7 @@ class ItemKNN:
 
     query_language = "any"
     uses_histories = True
+    filters_items = True
     fitted_to: str | None = None
 
     def __init__(self, neighbours: int = 200, shrink: float = 0.0, decay: float = 1.0) -> None:
@@ -48,6 +50,7 @@ class ItemKNN:
             )
         self.neighbours, self.shrink, self.decay = neighbours, shrink, decay
         self._similar: sparse.csr_matrix | None = None
+        self._columns: FilterTable | None = None
 
     def __repr__(self) -> str:
         return f"ItemKNN(neighbours={self.neighbours}, shrink={self.shrink}, decay={self.decay})"
@@ -67,25 +70,35 @@ class ItemKNN:
                 "item-knn learns from purchase histories, and this data set has none in train; "
                 "choose another recommender, or a data set of histories"
             )
-        return fitted_copy(self, catalog, _similar=self._similarities(histories, len(catalog)))
+        similar = self._similarities(histories, len(catalog))
+        return fitted_copy(self, catalog, _similar=similar, _columns=FilterTable.of(catalog))
 
-    def rank(self, queries: Sequence[str], k: int, exclude: Sequence[np.ndarray] | None = None) -> Rankings:
+    def rank(
+        self,
+        queries: Sequence[str],
+        k: int,
+        exclude: Sequence[np.ndarray] | None = None,
+        filters: Sequence[Filter | None] | None = None,
+    ) -> Rankings:
         """Ranks what goes with the excluded items, which are the request's history, oldest first.
 
         Args:
             queries: n texts; they are ignored.
             k: places in each ranking, >= 1.
             exclude: for each query the item positions of the history; they are not ranked.
+            filters: for each query the conditions that a ranked item must meet, or None; a history is read whole.
 
         Returns:
             Rankings [n, min(k, items)]: items without any similarity are not ranked.
 
         Raises:
             NotFittedError: it is not fitted.
+            ValueError: an argument does not fit the queries or the catalogue; see `FiltersItems.rank`.
         """
         check_fitted(self)
         assert self._similar is not None
         check_queries(queries, k)
+        passing = filter_ranges(self._columns, filters, len(queries))
         size = self._similar.shape[0]
         histories = check_excluded(exclude, len(queries), size) or [np.empty(0, np.int64)] * len(queries)
         items = np.full((len(queries), min(k, size)), NOT_RANKED, np.int32)
@@ -96,6 +109,8 @@ class ItemKNN:
             summed = (self._bought(rows, size) @ self._similar).toarray().astype(np.float32)
             for row, bought in enumerate(rows):
                 summed[row, bought] = 0
+                if passing is not None:
+                    summed[row, ~passing.passes(start + row)] = 0
             listed = np.where(summed > 0, np.arange(size), NOT_RANKED)
             best = best_first(listed, summed, items.shape[1])
             items[start : start + step], scores[start : start + step] = best.items, best.scores

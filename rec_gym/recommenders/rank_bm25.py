@@ -10,8 +10,10 @@ import numpy as np
 import rank_bm25
 
 from rec_gym.catalog import Catalog
+from rec_gym.filters import Filter, FilterTable
 from rec_gym.ranking import NOT_RANKED, Rankings
 from rec_gym.recommenders.base import check_fitted, fitted_copy
+from rec_gym.recommenders.checks import filter_ranges
 
 _WORD = re.compile(r"\w+")
 _COMMON = 8  # a word is common if at least one in 8 items contains it
@@ -38,11 +40,13 @@ class RankBM25:
     """
 
     query_language = "bag of words"
+    filters_items = True
     fitted_to: str | None = None
 
     def __init__(self, fields: Sequence[str] = (), k1: float = 1.5, b: float = 0.75, epsilon: float = 0.25) -> None:
         self.fields, self.k1, self.b, self.epsilon = tuple(fields), k1, b, epsilon
         self._engine: rank_bm25.BM25Okapi | None = None
+        self._columns: FilterTable | None = None
         self._shares: dict[str, _Shares] = {}  # at most one entry per word of the catalogue
 
     def fit(self, catalog: Catalog) -> RankBM25:
@@ -55,12 +59,19 @@ class RankBM25:
         if not any(texts):
             raise ValueError("no item has a word to search for; check the fields of the recommender")
         engine = rank_bm25.BM25Okapi(texts, k1=self.k1, b=self.b, epsilon=self.epsilon)
-        return fitted_copy(self, catalog, _engine=engine)
+        return fitted_copy(self, catalog, _engine=engine, _columns=FilterTable.of(catalog))
 
-    def rank(self, queries: Sequence[str], k: int, exclude: Sequence[np.ndarray] | None = None) -> Rankings:
+    def rank(
+        self,
+        queries: Sequence[str],
+        k: int,
+        exclude: Sequence[np.ndarray] | None = None,
+        filters: Sequence[Filter | None] | None = None,
+    ) -> Rankings:
         """Ranks the catalogue for each query; see `Recommender.rank`."""
         check_fitted(self)
         assert self._engine is not None
+        passing = filter_ranges(self._columns, filters, len(queries))
         k = min(k, self._engine.corpus_size)
         items = np.full((len(queries), k), NOT_RANKED, np.int32)
         scores = np.zeros((len(queries), k), np.float32)
@@ -77,6 +88,8 @@ class RankBM25:
             matches = np.flatnonzero(matched)
             if exclude is not None:
                 matches = np.setdiff1d(matches, exclude[row]).astype(np.int64)
+            if passing is not None:
+                matches = matches[passing.passes(row, matches)]
             order = matches[np.argsort(-values[matches], kind="stable")[:k]]
             items[row, : len(order)], scores[row, : len(order)] = order, values[order]
         return Rankings(items, scores)

@@ -10,6 +10,7 @@ import numpy as np
 
 from rec_gym.catalog import Catalog
 from rec_gym.columns import Ragged
+from rec_gym.filters import Filter
 from rec_gym.fusion import best_first
 from rec_gym.ranking import NOT_RANKED, Rankings
 from rec_gym.recommenders.base import (
@@ -17,6 +18,8 @@ from rec_gym.recommenders.base import (
     check_fitted,
     clips_of,
     fitted_copy,
+    honours_filters,
+    ranked,
     reads_histories,
     with_clipped,
 )
@@ -96,10 +99,12 @@ class Rerank:
     @property
     def uses_histories(self) -> bool:
         """Whether the first stage learns from histories."""
-        if self._stage is not None:
-            return reads_histories(self._stage)
-        named = isinstance(self.first, str | Mapping)
-        return reads_histories(new_recommender(*recommender_name(self.first)) if named else self.first)  # type: ignore[arg-type]
+        return reads_histories(self._first_stage())
+
+    @property
+    def filters_items(self) -> bool:
+        """Whether the first stage takes filters: what it ranks is then reordered."""
+        return honours_filters(self._first_stage())
 
     def fit(self, catalog: Catalog) -> Rerank:
         """Fits the first stage and loads the scorer.
@@ -116,12 +121,19 @@ class Rerank:
         """As `fit`, with histories for a first stage that learns from them."""
         return self._fit(catalog, histories)
 
-    def rank(self, queries: Sequence[str], k: int, exclude: Sequence[np.ndarray] | None = None) -> Rankings:
+    def rank(
+        self,
+        queries: Sequence[str],
+        k: int,
+        exclude: Sequence[np.ndarray] | None = None,
+        filters: Sequence[Filter | None] | None = None,
+    ) -> Rankings:
         """Ranks the catalogue for each query; see `Recommender.rank`.
 
         Raises:
             NotFittedError: it is not fitted.
-            ValueError: the scorer did not return one finite number per text.
+            ValueError: the scorer did not return one finite number per text; a query has a filter, and the first stage
+                does not take filters; or as for `FiltersItems.rank`.
         """
         check_fitted(self)
         assert self._stage is not None
@@ -129,7 +141,7 @@ class Rerank:
         check_queries(queries, k)
         hidden = check_excluded(exclude, len(queries), len(self._catalog))
         depth = min(len(self._catalog), max(k, self.top))
-        first = with_clipped(self._stage.rank(queries, depth, hidden), self._stage, queries)
+        first = with_clipped(ranked(self._stage, queries, depth, hidden, filters), self._stage, queries)
         head = first.items[:, : self.top]
         ordered = best_first(head, self._scores(queries, head), head.shape[1])
         items = np.concatenate([ordered.items, first.items[:, self.top :]], axis=1)
@@ -176,6 +188,12 @@ class Rerank:
         chosen = Catalog(self._catalog.table.take(distinct.astype(np.int64)))
         texts = [text for batch in chosen.texts(self.fields) for text in batch]
         return [texts[place] for place in places.tolist()]
+
+    def _first_stage(self) -> object:
+        """The first stage, fitted or not."""
+        if self._stage is None and isinstance(self.first, str | Mapping):
+            return new_recommender(*recommender_name(self.first))
+        return self._stage or self.first
 
     def _fit(self, catalog: Catalog, histories: Ragged | None) -> Rerank:
         next(catalog.texts(self.fields, batch_size=1))  # a wrong field is an error now

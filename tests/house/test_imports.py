@@ -15,7 +15,7 @@ HEAVY = {"torch", "faiss", "numba", "pyarrow", "scipy", "pandas", "matplotlib", 
 # Floors from the ground up: a module imports from its own floor or from those below it.
 FLOORS = [
     {"_version", "tables", "resolving", "registry", "words", "draws", "progress", "disk", "cache", "overrides"},
-    {"columns", "catalog", "request_columns", "dataset", "ranking", "fusion"},
+    {"columns", "catalog", "request_columns", "filters", "dataset", "ranking", "fusion"},
     {"measures", "fetching"},
     {"recommenders", "datasets"},
     {"loop"},

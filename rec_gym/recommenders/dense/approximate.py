@@ -16,10 +16,11 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from rec_gym.cache import check_folder, file_checksum, prepared, reading
+from rec_gym.filters import FilterRanges
 from rec_gym.fusion import best_first
 from rec_gym.progress import Bar
 from rec_gym.ranking import NOT_RANKED, Rankings
-from rec_gym.recommenders.dense.exact import exact_scores
+from rec_gym.recommenders.dense.exact import ExactSearch, exact_scores
 from rec_gym.tables import check_keys, checked, named, unknown
 
 FLAT = "flat"
@@ -66,7 +67,8 @@ class ApproximateSearch:
     """Ranks the items that a faiss index finds.
 
     The index is built once and cached next to the vectors. It proposes items, which are ordered by their exact scores, ties
-    by lower position: a ranked item has the score of exact search, but items may be missing.
+    by lower position: a ranked item has the score of exact search, but items may be missing. With a filter, the search is
+    exact.
 
     Args:
         vectors: unit vectors of the items, float32 [items, d].
@@ -82,14 +84,35 @@ class ApproximateSearch:
 
     def __init__(self, vectors: np.ndarray, folder: Path, name: str, settings: Mapping[str, int]) -> None:
         self.vectors, self.name = vectors, name
+        self._exact = ExactSearch(vectors)
         self.settings = dict(settings)
         searching = {key: self.settings.pop(key) for key in ("ef_search", "probes") if key in self.settings}
         self._effort = next(iter(searching.values()), 0)
         self._faiss = _import_faiss()
         self._index = self._open(folder)
 
-    def rank(self, queries: np.ndarray, k: int, exclude: Sequence[np.ndarray] | None) -> Rankings:
-        """At most k items for each query; see `ExactSearch.rank`."""
+    def rank(
+        self,
+        queries: np.ndarray,
+        k: int,
+        exclude: Sequence[np.ndarray] | None,
+        passing: FilterRanges | None = None,
+    ) -> Rankings:
+        """At most k items for each query; see `ExactSearch.rank`. A query with a filter is searched exactly."""
+        if passing is None:
+            return self._approximate(queries, k, exclude)
+        has_filter = np.diff(passing.offsets) > 0
+        filtered, others = np.flatnonzero(has_filter), np.flatnonzero(~has_filter)
+        hidden = [None if exclude is None else [exclude[row] for row in rows.tolist()] for rows in (filtered, others)]
+        exact = self._exact.rank(queries[filtered], k, hidden[0], passing.take(filtered))
+        rest = self._approximate(queries[others], k, hidden[1])
+        back = np.argsort(np.concatenate([filtered, others]), kind="stable")
+        return Rankings(
+            np.concatenate([exact.items, rest.items])[back], np.concatenate([exact.scores, rest.scores])[back]
+        )
+
+    def _approximate(self, queries: np.ndarray, k: int, exclude: Sequence[np.ndarray] | None) -> Rankings:
+        """At most k of the items that the index proposes, for each query."""
         size = len(self.vectors)
         k = min(k, size)
         hidden = max((len(row) for row in exclude), default=0) if exclude is not None else 0

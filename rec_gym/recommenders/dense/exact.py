@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from rec_gym.columns import Ragged
+from rec_gym.filters import FilterRanges
 from rec_gym.fusion import best_first
 from rec_gym.ranking import NOT_RANKED, Rankings
 
@@ -36,18 +37,25 @@ class ExactSearch:
         # gamma_d = d * u / (1 - d * u), u = 2**-24; the rest is for rounding the lengths and the score itself.
         self.margin = 1.1 * (vectors.shape[1] + 8) * 2.0**-24
 
-    def rank(self, queries: np.ndarray, k: int, exclude: Sequence[np.ndarray] | None) -> Rankings:
+    def rank(
+        self,
+        queries: np.ndarray,
+        k: int,
+        exclude: Sequence[np.ndarray] | None,
+        passing: FilterRanges | None = None,
+    ) -> Rankings:
         """The k items with the highest scores for each query; see `Recommender.rank`.
 
         Args:
             queries: unit vectors, float32 [n, d]; one of zeros ranks nothing.
             k: places.
             exclude: for each query the item positions that must not be ranked.
+            passing: which items pass the filter of each query; None if all do.
         """
         size = len(self.vectors)
         items = np.full((len(queries), min(k, size)), NOT_RANKED, np.int32)
         scores = np.zeros(items.shape, np.float32)
-        for row, near in self._near_scores(queries, exclude):
+        for row, near in self._near_scores(queries, exclude, passing):
             place = size - items.shape[1]
             least = np.partition(near, place)[place] if place else -np.inf
             possible = np.flatnonzero((near >= least - 2 * self.margin) & (near > -np.inf))
@@ -56,7 +64,14 @@ class ExactSearch:
             items[row, : best.depth], scores[row, : best.depth] = best.items[0], best.scores[0]
         return Rankings(items, scores)
 
-    def ranks(self, queries: np.ndarray, wanted: Ragged, k: int, exclude: Sequence[np.ndarray] | None) -> Ragged:
+    def ranks(
+        self,
+        queries: np.ndarray,
+        wanted: Ragged,
+        k: int,
+        exclude: Sequence[np.ndarray] | None,
+        passing: FilterRanges | None = None,
+    ) -> Ragged:
         """Ranks (from 0, int32) of the wanted items, by counting the items before them; -1 from place k on.
 
         Args:
@@ -64,9 +79,10 @@ class ExactSearch:
             wanted: for each query item positions.
             k: places.
             exclude: for each query the item positions that must not be ranked; wanted ones among them get -1.
+            passing: which items pass the filter of each query; wanted ones that do not get -1. None if all do.
         """
         ranks = np.full(len(wanted.values), NOT_RANKED, np.int32)
-        for row, near in self._near_scores(queries, exclude):
+        for row, near in self._near_scores(queries, exclude, passing):
             begin, end = wanted.offsets[row], wanted.offsets[row + 1]
             ranks[begin:end] = self._ranks(near, queries[row], wanted.values[begin:end], k)
         return wanted.with_values(ranks)
@@ -105,15 +121,17 @@ class ExactSearch:
         return place[np.searchsorted(unsure, positions)] - counted
 
     def _near_scores(
-        self, queries: np.ndarray, exclude: Sequence[np.ndarray] | None
+        self, queries: np.ndarray, exclude: Sequence[np.ndarray] | None, passing: FilterRanges | None
     ) -> Iterator[tuple[int, np.ndarray]]:
-        """Row and float32 scores of all items, -inf for excluded ones, of each query that is not zero."""
+        """Row and float32 scores of all items, -inf for those that must not be ranked, of each query that is not zero."""
         step = max(1, _SCORES_AT_ONCE // len(self.vectors))
         for start in range(0, len(queries), step):
             block = queries[start : start + step]
             for row, near in enumerate(block @ self.vectors.T, start):
                 if exclude is not None:
                     near[exclude[row]] = -np.inf
+                if passing is not None:
+                    near[~passing.passes(row)] = -np.inf
                 if queries[row].any():
                     yield row, near
 

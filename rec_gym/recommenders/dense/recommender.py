@@ -14,9 +14,10 @@ import numpy as np
 
 from rec_gym.catalog import Catalog
 from rec_gym.columns import Ragged
+from rec_gym.filters import Filter, FilterTable
 from rec_gym.ranking import Rankings
 from rec_gym.recommenders.base import check_fitted, fitted_copy
-from rec_gym.recommenders.checks import check_excluded, check_items, check_queries
+from rec_gym.recommenders.checks import check_excluded, check_items, check_queries, filter_ranges
 from rec_gym.recommenders.dense.approximate import FLAT, ApproximateSearch, index_settings
 from rec_gym.recommenders.dense.encoder import (
     DTYPES,
@@ -65,6 +66,7 @@ class Dense:
     """
 
     query_language = "natural language"
+    filters_items = True
     fitted_to: str | None = None
 
     def __init__(
@@ -88,6 +90,7 @@ class Dense:
         self.device, self.dtype, self.batch_size = device, dtype, batch_size
         self.query_prefix, self.item_prefix, self.kept_queries = query_prefix, item_prefix, kept_queries
         self._stored: ItemVectors | None = None
+        self._columns: FilterTable | None = None
         self._forget()
 
     def __repr__(self) -> str:
@@ -120,7 +123,7 @@ class Dense:
             KeyError: a field is not a text column of the catalogue.
             ValueError: the encoder cannot be loaded, or does not return vectors.
         """
-        fitted = fitted_copy(self, catalog)
+        fitted = fitted_copy(self, catalog, _columns=FilterTable.of(catalog))
         model = fitted._opened_encoder()
         made_from = {
             "recommender": "dense",
@@ -134,13 +137,21 @@ class Dense:
         fitted._opened_search()
         return fitted
 
-    def rank(self, queries: Sequence[str], k: int, exclude: Sequence[np.ndarray] | None = None) -> Rankings:
+    def rank(
+        self,
+        queries: Sequence[str],
+        k: int,
+        exclude: Sequence[np.ndarray] | None = None,
+        filters: Sequence[Filter | None] | None = None,
+    ) -> Rankings:
         """Ranks the catalogue for each query.
 
         Args:
             queries: n texts, any Unicode.
             k: places in each ranking, >= 1.
             exclude: for each query the item positions that must not be ranked.
+            filters: for each query the conditions that a ranked item must meet, or None. With a filter, every index
+                searches exactly, since an approximate one proposes items that do not pass.
 
         Returns:
             Rankings [n, min(k, items)]: scores are cosines; ties go to the lower item position. A query whose vector is
@@ -148,18 +159,25 @@ class Dense:
             model can read.
 
         Raises:
-            ValueError: k is below 1, `exclude` does not fit the queries, or an excluded item is not in the catalogue.
+            ValueError: k is below 1; `exclude` or `filters` does not fit the queries; an excluded item is not in the
+                catalogue, or a condition does not fit its columns.
             TypeError: a query is not a text.
         """
         check_queries(queries, k)
         search = self._opened_search()
         hidden = check_excluded(exclude, len(queries), len(search.vectors))
+        passing = filter_ranges(self._columns, filters, len(queries))
         vectors, clipped = self._encoded(queries)
-        rankings = search.rank(vectors, k, hidden)
+        rankings = search.rank(vectors, k, hidden, passing)
         return Rankings(rankings.items, rankings.scores, clipped)
 
     def rank_of(
-        self, queries: Sequence[str], items: Ragged, k: int, exclude: Sequence[np.ndarray] | None = None
+        self,
+        queries: Sequence[str],
+        items: Ragged,
+        k: int,
+        exclude: Sequence[np.ndarray] | None = None,
+        filters: Sequence[Filter | None] | None = None,
     ) -> Ragged:
         """The ranks that `rank` gives to items: by counting for `flat`, without a list; otherwise from the lists.
 
@@ -168,6 +186,7 @@ class Dense:
             items: for each query the item positions whose ranks are wanted; they may repeat.
             k: an item outside the top k is not ranked.
             exclude: as for `rank`.
+            filters: as for `rank`.
 
         Returns:
             A rank from 0 for each of `items`, int32; -1 for an item that `rank` with the same arguments does not list.
@@ -182,10 +201,11 @@ class Dense:
         if len(items) != len(queries):
             raise ValueError(f"{len(items)} rows of items were given for {len(queries)} queries")
         check_items(items.values, len(search.vectors), "items")
+        passing = filter_ranges(self._columns, filters, len(queries))
         vectors, _ = self._encoded(queries)
         if isinstance(search, ExactSearch):
-            return search.ranks(vectors, items, k, hidden)
-        return search.rank(vectors, k, hidden).ranks_of(items)
+            return search.ranks(vectors, items, k, hidden, passing)
+        return search.rank(vectors, k, hidden, passing).ranks_of(items)
 
     def _encoded(self, queries: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Unit vectors of the queries, float32 [n, d], and which of them were too long, bool [n].
