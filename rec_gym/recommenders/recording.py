@@ -102,7 +102,9 @@ class Stored(Wrapper):
         hidden = check_excluded(exclude, len(queries), self._size)
         conditions = None if filters is None else check_filters(filters, len(queries))
         keys = question_keys(queries, depth, hidden, conditions, self.uses_histories)
-        first = {key: place for place, key in reversed(list(enumerate(keys)))}
+        first: dict[bytes, int] = {}
+        for place, key in enumerate(keys):
+            first.setdefault(key, place)
         asked = 0
 
         def ask(missing: list[bytes]) -> dict[bytes, Answer]:
