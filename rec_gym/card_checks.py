@@ -20,6 +20,9 @@ INNER: dict[str, dict[str, Any]] = {
     "degraded": {"recommender": "bm25"},
 }
 
+# Settings of recommenders that name files, which need not be there yet.
+FILES: dict[str, tuple[str, ...]] = {"recording": ("record", "replay")}
+
 _Table = Mapping[str, Any]
 
 

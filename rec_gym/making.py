@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rec_gym.card_checks import INNER, task_keywords
+from rec_gym.card_checks import FILES, INNER, task_keywords
 from rec_gym.cards import Card, card_of, find_id
 from rec_gym.resolving import absolute, located
 from rec_gym.tables import unknown
@@ -182,4 +182,7 @@ def _recommender(card: Card, spec: str | Mapping[str, Any], options: Mapping[str
     for key, default in INNER.get(name, {}).items():
         inner = settings.get(key, default)
         settings[key] = [complete(part) for part in inner] if isinstance(inner, list | tuple) else complete(inner)
+    for key in FILES.get(name, ()):
+        if settings.get(key) is not None:  # the task may be rebuilt from its settings in another folder
+            settings[key] = str(Path(settings[key]).expanduser().absolute())
     return name, settings

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
+import shutil
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
-
-from filelock import FileLock
 
 from rec_gym.cache import DamagedError, cache_home
 from rec_gym.catalog import Catalog
@@ -122,13 +124,15 @@ class Cached(Stored):
     def _rebuild(self, error: DamagedError) -> None:
         """Removes the file; the next use makes it again."""
         assert self._file is not None
-        path = self._file.path
-        _logger.warning("%s is made again: %s", path, error.reason)
+        folder = self._file.path.parent
+        _logger.warning("%s is made again: %s", self._file.path, error.reason)
         self._file.close()
         try:
-            with FileLock(path.parent.parent / f".{path.parent.name}.lock"):
-                for name in ("", "-wal", "-shm"):
-                    Path(f"{path}{name}").unlink(missing_ok=True)
+            # File and journal go at once, so that nobody opens the one with the other of another file.
+            aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+            with suppress(FileNotFoundError):  # another process was faster
+                os.replace(folder, aside / folder.name)
+            shutil.rmtree(aside, ignore_errors=True)
         except OSError as failure:
             self._warn(failure)
 

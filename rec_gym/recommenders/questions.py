@@ -127,6 +127,9 @@ def _plain(condition: Sequence) -> tuple[str, str, str]:
     return str(column), str(sign), repr(value)
 
 
+_Look = Callable[[list[bytes]], Mapping[bytes, Answer]]
+
+
 class Once:
     """Asks each question once at a time: a thread that asks what another one is asking waits for that answer.
 
@@ -150,8 +153,8 @@ class Once:
     def answers(
         self,
         keys: Sequence[bytes],
-        known: Callable[[list[bytes]], Mapping[bytes, Answer]],
-        ask: Callable[[list[bytes]], Mapping[bytes, Answer]],
+        known: _Look,
+        ask: _Look,
     ) -> dict[bytes, Answer]:
         """The answers to distinct questions.
 
@@ -172,17 +175,7 @@ class Once:
             with self._lock:
                 flights = {key: self._flights.setdefault(key, flight) for key in waiting}
             mine = [key for key, owner in flights.items() if owner is flight]
-            try:
-                answers |= known(mine)
-                missing = [key for key in mine if key not in answers]
-                if missing:
-                    answers |= ask(missing)
-                flight.answers = {key: answers[key] for key in mine}
-            finally:
-                with self._lock:
-                    for key in mine:
-                        del self._flights[key]
-                flight.done.set()
+            answers |= self._own(flight, mine, known, ask)
             waiting = []
             for key, owner in flights.items():
                 if owner is not flight:
@@ -193,10 +186,35 @@ class Once:
                         waiting.append(key)
         return answers
 
+    def _own(self, flight: _Flight, mine: list[bytes], known: _Look, ask: _Look) -> dict[bytes, Answer]:
+        """Looks up or asks the questions that this thread is to answer for all."""
+        try:
+            stored = known(mine)
+        except BaseException:
+            self._land(flight, mine)
+            raise
+        missing = [key for key in mine if key not in stored]
+        asking = _Flight()
+        with self._lock:
+            self._flights |= dict.fromkeys(missing, asking)
+        flight.answers = stored
+        self._land(flight, [key for key in mine if key in stored])  # they need not wait for the others
+        try:
+            asking.answers = ask(missing) if missing else {}
+        finally:
+            self._land(asking, missing)
+        return {**stored, **asking.answers}
+
+    def _land(self, flight: _Flight, keys: list[bytes]) -> None:
+        with self._lock:
+            for key in keys:
+                del self._flights[key]
+        flight.done.set()
+
 
 class _Flight:
     """The questions that one thread is asking."""
 
     def __init__(self) -> None:
         self.done = threading.Event()
-        self.answers: dict[bytes, Answer] = {}
+        self.answers: Mapping[bytes, Answer] = {}

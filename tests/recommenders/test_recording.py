@@ -260,13 +260,19 @@ class TestRecording:
         check_recommender(make_recommender("recording", {"record": tmp_path / "a"}, catalog), catalog)
         check_recommender(make_recommender("recording", {"replay": tmp_path / "a"}, catalog), catalog)
 
-    def test_a_card_and_settings_of_a_task_take_it(self, tmp_path):
-        recording = {"name": "recording", "recommender": "bm25", "record": str(tmp_path / "a")}
+    def test_a_card_and_settings_of_a_task_take_it(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        recording = {"name": "recording", "recommender": "bm25", "record": "a"}
         task = make_task("RecR1-CornerShop-BM25-v0", split="val", items=600, recommender=recording)
         assert task.recommender.inner.fields == ("title", "brand", "description")  # the card's
         ids, texts = task.request_ids[:5], [row["text"] for row in list(task.rows())[:5]]
+        rewards = task.score(ids, texts).rewards.tolist()
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
         rebuilt = make_task(task.settings)
-        assert rebuilt.score(ids, texts).rewards.tolist() == task.score(ids, texts).rewards.tolist()
+        assert rebuilt.score(ids, texts).rewards.tolist() == rewards
+        assert rebuilt.recommender is task.recommender
+        assert not list(tmp_path.glob("elsewhere/*"))
 
 
 def trained(task):
@@ -280,7 +286,7 @@ def trained(task):
         for reward in outcomes.rewards.tolist():
             value[count] += 0.3 * (reward - value[count])
         rewards += outcomes.rewards.tolist()
-    assert len({reward for reward in rewards}) > 10
+    assert len(set(rewards)) > 10
     return rewards
 
 
@@ -373,6 +379,28 @@ class TestThreads:
         assert sorted(engine.asked) == sorted(["red", "blue", *(f"own {number}" for number in range(8))])
         for result in results[1:]:
             same(result.take(np.array([0, 2])), results[0].take(np.array([0, 2])))
+
+    def test_who_waits_for_a_stored_answer_does_not_wait_for_a_new_one(self):
+        once, asking, go_on = Once(), threading.Event(), threading.Event()
+
+        def slow(keys):
+            asking.set()
+            go_on.wait(10)
+            return dict.fromkeys(keys, "new")
+
+        both = []
+        leader = threading.Thread(
+            target=lambda: both.append(once.answers([b"a", b"b"], lambda keys: {b"a": "stored"}, slow))
+        )
+        leader.start()
+        asking.wait(10)
+        assert once.answers([b"a"], lambda keys: {b"a": "stored"}, slow) == {b"a": "stored"}
+        go_on.set()
+        leader.join(10)
+        assert both == [{b"a": "stored", b"b": "new"}]
+        with pytest.raises(OSError, match="no disk"):
+            once.answers([b"a"], lambda keys: (_ for _ in ()).throw(OSError("no disk")), slow)
+        assert not once._flights
 
     def test_who_waited_in_vain_asks_again(self):
         once, started, fail = Once(), threading.Event(), threading.Event()
