@@ -158,6 +158,9 @@ class AnswerFile:
         """Closes the file in this process; it is opened again when it is used. Its journal is then merged into it."""
         with self._lock:
             if self._opened is not None and self._process == os.getpid():
+                with suppress(sqlite3.Error):  # of a file that is damaged, or cannot be written
+                    if self.writes:
+                        self._opened.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 self._opened.close()
                 self._opened = None
 

@@ -133,7 +133,7 @@ _Look = Callable[[list[bytes]], Mapping[bytes, Answer]]
 class Once:
     """Asks each question once at a time: a thread that asks what another one is asking waits for that answer.
 
-    Locks are made anew in pickles and in forked processes.
+    Pickles and forked processes get new locks.
     """
 
     def __init__(self) -> None:
