@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from rec_gym import Catalog, Dataset, Rankings, RecommenderError, Task, make_task
 from rec_gym.cache import DamagedError
+from rec_gym.cli.cache_entries import entries, remove
 from rec_gym.columns import Ragged
 from rec_gym.recommenders import answers as answer_files
 from rec_gym.recommenders import make_recommender
@@ -707,6 +708,17 @@ class TestCached:
         for _ in range(2):
             same(cached.rank(queries, 40), make_recommender("random", {}, catalog).rank(queries, 40))
         assert [record.message[:21] for record in caplog.records] == ["answers are not kept:"]
+
+    def test_the_cache_lists_it_and_removing_it_harms_nobody(self, catalog):
+        cached = Cached({"name": "random", "seed": 99}).fit(catalog)
+        first = cached.rank(QUERIES, 5)
+        [entry] = [entry for entry in entries() if entry.path == cached.path.parent]
+        assert (entry.kind, entry.name[:7], entry.useless) == ("answers", "random-", "")
+        assert remove(entry)
+        same(cached.rank(["new", *QUERIES], 5).take(np.arange(1, 7)), first)
+        again = pickle.loads(pickle.dumps(cached))
+        same(again.rank(QUERIES, 5), first)
+        assert again.stats.misses == 5
 
     def test_wrong_settings_say_what_is_wrong(self, catalog):
         for options, message in (({"ttl_s": 0}, "ttl_s, the seconds"), ({"max_mb": -1}, "max_mb, the size")):
