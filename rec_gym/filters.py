@@ -114,6 +114,19 @@ class FilterRanges:
             passing &= (codes >= self.low[place]) & (codes <= self.high[place])
         return passing
 
+    def passes_each(self, items: np.ndarray) -> np.ndarray:
+        """Which items of each query pass its filter, bool [queries, m].
+
+        Args:
+            items: item positions, [queries, m].
+        """
+        row_of = np.repeat(np.arange(len(self)), np.diff(self.offsets))
+        codes = self.codes[self.columns[:, np.newaxis], items[row_of]]
+        inside = (codes >= self.low[:, np.newaxis]) & (codes <= self.high[:, np.newaxis])
+        passing = np.ones(items.shape, bool)
+        np.logical_and.at(passing, row_of, inside)
+        return passing
+
     def take(self, queries: np.ndarray) -> FilterRanges:
         """The filters of the named queries, in that order; a query may be named more than once."""
         queries = np.asarray(queries, np.int64)

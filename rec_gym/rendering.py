@@ -13,6 +13,7 @@ def render_request(task: Task, request_id: str) -> str:
     request = task.dataset.request(request_id)
     lines = [f"Request {request.id} ({request.split}{', ' + request.domain if request.domain else ''})", request.text]
     lines += [f"  must have {column} {sign} {value}" for column, sign, value in request.constraints]
+    lines += [f"  searched only where {column} {sign} {value}" for column, sign, value in request.filters]
     if task.candidates is not None:
         [candidates] = task.candidates.of(task.dataset.index.positions([request_id]))
         lines += ["Candidates"]
@@ -31,6 +32,9 @@ def render_outcome(task: Task, outcomes: Outcomes, place: int, shown: int = SHOW
     """
     request = task.dataset.request(outcomes.request_ids[place])
     lines = [f"{task.action.writes.capitalize()}: {outcomes.queries[place]!r} (parse: {outcomes.parse[place]})"]
+    if outcomes.filters is not None:
+        ignored = int(outcomes.text_stats.get("filters_ignored", [0] * (place + 1))[place])
+        lines.append(f"Filters: {outcomes.filters[place] or 'none'}" + (f" ({ignored} ignored)" if ignored else ""))
     if outcomes.searched[place] != outcomes.queries[place]:
         lines.append(f"Searched: {outcomes.searched[place]}")
     items = outcomes.rankings.items[place]

@@ -7,15 +7,17 @@ import math
 from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
 
 from rec_gym.catalog import Catalog
 from rec_gym.columns import Ragged, first_few
-from rec_gym.filters import check_condition
+from rec_gym.filters import Filter
 
-TEXT_COLUMNS = ("id", "text", "split", "domain", "user", "oracle", "constraints")
+CONDITION_COLUMNS = ("constraints", "filters")
+TEXT_COLUMNS = ("id", "text", "split", "domain", "user", "oracle", *CONDITION_COLUMNS)
 
 LEAST_GAIN, MOST_GAIN = 1e-12, 1e12
 """Bounds of a gain above 0. Sums over 2 ** 31 items then stay well within the range and precision of 64-bit floats, so that
@@ -51,16 +53,6 @@ def check_list(value: object, what: str, instead: str) -> list:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise ValueError(f"{what} must be a list such as {instead}, not {value!r:.200}")
     return value.tolist() if isinstance(value, np.ndarray) else list(value)
-
-
-def check_constraint(triple: object, columns: Mapping[str, pa.DataType]) -> None:
-    """Checks one hard constraint against the catalogue's columns.
-
-    Raises:
-        ValueError: it is not `[column, operator, value]`, the column or the operator is unknown, or the value is not of
-            the column's type: text for text, true or false for booleans, a finite number for numbers.
-    """
-    check_condition(triple, columns, "constraint")
 
 
 @dataclass(frozen=True)
@@ -99,8 +91,8 @@ class ParsedRequest:
         items = check_list(targets, f"{name}: targets", "['a1']") if gains is None else list(gains)
         history = request.get("history")
         history = [] if history is None else check_list(history, f"{name}: history", "['a1', 'a2']")
-        texts = {column: _text(request, column, name) for column in TEXT_COLUMNS if column != "constraints"}
-        texts["constraints"] = _constraints_text(request.get("constraints"), name)
+        texts = {column: _text(request, column, name) for column in TEXT_COLUMNS if column not in CONDITION_COLUMNS}
+        texts |= {column: _conditions_text(request.get(column), column, name) for column in CONDITION_COLUMNS}
         if not texts["text"] and not history:
             raise ValueError(f"{name} has neither a text nor a history")
         others = request.keys() - {*TEXT_COLUMNS, "gains", "targets", "history"}
@@ -135,15 +127,21 @@ def _gains(gains: Mapping[object, object], name: str) -> np.ndarray:
     return values.astype(np.float64)
 
 
-def _constraints_text(constraints: object, name: str) -> str:
-    """The hard constraints as JSON; the dataset checks what they say."""
-    if constraints is None:
+def _conditions_text(conditions: object, column: str, name: str) -> str:
+    """The constraints or filters of a request as JSON; the dataset checks what they say."""
+    if conditions is None:
         return ""
-    triples = check_list(constraints, f"{name}: constraints", "[['price', '<=', 50]]")
+    triples = check_list(conditions, f"{name}: {column}", "[['price', '<=', 50]]")
     try:
         return json.dumps(triples, default=_plain) if triples else ""
     except TypeError as error:
-        raise ValueError(f"{name}: a constraint may hold only texts, numbers and booleans ({error})") from error
+        raise ValueError(f"{name}: each of the {column} may hold only texts, numbers and booleans ({error})") from error
+
+
+@lru_cache(1 << 14)
+def read_conditions(text: str) -> Filter:
+    """The conditions that a column of a dataset holds as JSON; empty for an empty text."""
+    return tuple((column, operator, value) for column, operator, value in json.loads(text)) if text else ()
 
 
 def _plain(value: object) -> object:

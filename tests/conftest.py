@@ -69,7 +69,7 @@ def registered_ids() -> Iterator[None]:
     before = set(cards())
     yield
     if "rec_gym.adapters.rows" in sys.modules:
-        sys.modules["rec_gym.adapters.rows"]._tasks.clear()
+        sys.modules["rec_gym.adapters.rows"]._gatherers.clear()
     for name in cards().keys() - before:
         del _registered[name], gymnasium.registry[name]
 

@@ -21,7 +21,17 @@ from rec_gym.loop.task import Task
 from rec_gym.policies import make_policy
 from rec_gym.vector_env import RecommenderVectorEnv
 
-WORDS = ["a lamp for the desk", "warm blue wool", "<stop>", "", "<think>x</think>bag", "steel " * 30, "[3] > [1]\n[99]"]
+FILTERED = '<answer>{"query": "lamp", "filters": {"price": {"<=": 50}, "size": "A3", "x": NaN}}</answer>'
+WORDS = [
+    FILTERED,
+    "a lamp for the desk",
+    "warm blue wool",
+    "<stop>",
+    "",
+    "<think>x</think>bag",
+    "steel " * 30,
+    "[3] > [1]\n[99]",
+]
 
 
 def run(env, texts, request_ids=None):
@@ -142,8 +152,9 @@ def test_groups_share_their_request_and_read_an_epoch_before_any_comes_again(emb
 def test_same_step_reset_describes_the_ended_episode_in_final_info(embedded_id):
     env = gym.make_vec(embedded_id, num_envs=3, turns=1)
     _, before = env.reset(seed=5)
-    orders = env.unwrapped.task.candidates is not None
-    observations, rewards, done, _, infos = env.step(["[2] > [1]", "2, 1", ""] if orders else ["lamp", "wool", ""])
+    orders, compose = env.unwrapped.task.candidates is not None, env.unwrapped.task.action.compose
+    written = ["[2] > [1]", "2, 1"] if orders else [compose("lamp", ""), compose("wool", "")]
+    observations, rewards, done, _, infos = env.step([*written, ""])
     assert done.all()
     assert infos["final_info"]["request_id"].tolist() == before["request_id"].tolist()
     assert infos["request_id"].tolist() != before["request_id"].tolist()
@@ -151,7 +162,8 @@ def test_same_step_reset_describes_the_ended_episode_in_final_info(embedded_id):
     assert infos["_final_info"].all()
     assert observations == tuple(env.unwrapped.task.observe(env.unwrapped.task.start(infos["request_id"].tolist())))
     understood = "incomplete" if orders else "ok"
-    assert infos["final_info"]["parse"].tolist() == [understood, understood, "empty"]
+    assert infos["final_info"]["parse"].tolist()[:2] == [understood] * 2
+    assert infos["final_info"]["parse_ok"].tolist() == [True, True, False]
     assert rewards.dtype == np.float64
 
 

@@ -74,6 +74,8 @@ def test_items_pass_as_python_compares(catalog, filters, data):
     asked = np.array(data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=5)), np.int32)
     again = data.draw(st.lists(st.integers(0, len(filters) - 1), max_size=5)) if filters else []
     taken = ranges.take(np.array(again, np.int64))
+    each = np.tile(asked, (len(again), 1))
+    assert taken.passes_each(each).tolist() == [[expected[query][item] for item in asked] for query in again]
     for place, query in enumerate(again):
         assert taken.passes(place, asked).tolist() == [expected[query][item] for item in asked]
 

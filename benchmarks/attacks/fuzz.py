@@ -13,7 +13,7 @@ from rec_gym.env import RecommenderEnv
 from rec_gym.loop.outcomes import Outcomes
 from rec_gym.loop.task import Task
 
-QUERIES = ("plain", "append", "answer", {"name": "answer", "strict": True}, "lines", "titles")
+QUERIES = ("plain", "append", "answer", {"name": "answer", "strict": True}, "structured", "lines", "titles")
 ORDERS = ("order", {"name": "order", "strict": True})
 REWARDS: tuple[object, ...] = (
     "ndcg@10",

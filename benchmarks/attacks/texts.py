@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 MEGABYTE = 1_000_000
 FRAGMENTS = (
     "<think>", "</think>", "<answer>", "</answer>", "```json\n", "```", '{"query": "', '"}', '{"query": ["a", "b"]}',
+    '{"query": "lamp", "filters": {"price": {"<=": 50}, "size": "A3"}}', '", "filters": {"price": "<= 9"', '{"size": NaN}}',
     '{"reranked_items": ["Item_1", "Item_2"]}', "[1, 2, 3]", "[2] > [1]", "[1] > [1] > [99]", "1. ", "- ", "\n", "\r\n", " ",
     "red", "lamp", "soft", "oak", "chair", "the", "<stop>", "<search>", "Item_", "0", "12", "999999999", "-1", "1e9",
     "nan", '"', "'", "\\", "\\u00e9", "\x00", "\x1c", "\u2028", "\u0130", "\u00df", "\ud800", "\udfff", "\U0001f600",
@@ -71,6 +72,16 @@ WORST: dict[str, Callable[[random.Random], str]] = {
     "JSON, 100,000 queries": lambda draw: '{"query": ["' + new_words(draw, 100_000, '", "') + '"]}',
     "JSON, 100,000 numbers": lambda draw: f"[{', '.join(str(draw.randint(1, 30)) for _ in range(100_000))}]",
     "JSON, 100,000 keys": lambda draw: '{"' + new_words(draw, 100_000, '": 1, "') + '": 1}',
+    "JSON, 10,000 filters": lambda draw: (
+        '{"query": "lamp", "filters": {"' + new_words(draw, 10_000, '": {"<=": 1}, "') + '": 1}}'
+    ),
+    "JSON, 4,000 filters that are understood": lambda draw: (
+        '{"query": "'
+        + new_words(draw, 1)
+        + '", "filters": ['
+        + '["price", "<=", 50], ' * 4_000
+        + '["price", ">=", 5]]}'
+    ),
     "JSON, 1 MB of escapes": lambda draw: '{"query": "' + "\\u00e9" * (MEGABYTE // 6) + '"}',
     "10,000 numbers": lambda draw: " > ".join(f"[{draw.randint(1, 30)}]" for _ in range(10_000)),
     "100,000 open brackets": lambda draw: "[1" * 100_000 + new_words(draw, 1),

@@ -167,7 +167,7 @@ def _verl_options(file: Path, split: str, turns: int) -> list[str]:
     lines = [
         f"data.{'train' if split == 'train' else 'val'}_files={file}",
         "reward.custom_reward_function.path=pkg://rec_gym.adapters.verl",
-        "reward.custom_reward_function.name=compute_score",
+        "reward.custom_reward_function.name=compute_score_async",
     ]
     if turns > 1:
         multi_turn = "actor_rollout_ref.rollout.multi_turn"

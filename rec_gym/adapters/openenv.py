@@ -7,6 +7,7 @@ Only requests and texts are sent; relevance judgements stay on the server. `rec_
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 import uuid
@@ -16,14 +17,19 @@ from functools import partial
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.utils import seeding
 
 from rec_gym._version import __version__
 from rec_gym.adapters.openenv_client import RecommenderAction, RecommenderObservation, RecommenderState
 from rec_gym.adapters.openenv_guard import Limits, SessionGuard
 from rec_gym.dataset import ALL, TRAIN, VAL
-from rec_gym.env import RecommenderEnv
+from rec_gym.env import make_sampler
+from rec_gym.loop.episode import Episode
+from rec_gym.loop.sampling import RequestSampler
 from rec_gym.loop.task import Task
 from rec_gym.making import make_task
+from rec_gym.serving.gather import Gather
+from rec_gym.serving.outcome import Turn
 from rec_gym.tables import unknown
 
 try:
@@ -57,7 +63,7 @@ class SharedTasks:
         self.default, self.scores_each_turn = task.split, scores_each_turn
         self.splits = task.dataset.splits + ((ALL,) if task.split == ALL else ())
         self._task = task
-        self._tasks = {task.split: task}
+        self._gatherers = {task.split: Gather(task)}
         self._blanks: dict[str, dict[str, dict[str, float]]] = {}
 
     def __repr__(self) -> str:
@@ -69,12 +75,21 @@ class SharedTasks:
         Raises:
             ClientError: unknown split.
         """
+        return self.gather(split).task
+
+    def gather(self, split: str | None) -> Gather:
+        """What gathers the steps of all sessions that play a split; None is the default split.
+
+        Raises:
+            ClientError: unknown split.
+        """
         split = self.default if split is None else split
         if split not in self.splits:
             raise ClientError(unknown("split", split, self.splits))
-        if split not in self._tasks:  # two sessions may make it at once; either will do
-            self._tasks[split] = self._task.replace(split=split)
-        return self._tasks[split]
+        if split not in self._gatherers:
+            # Two sessions may get here at once, and must then share one.
+            self._gatherers.setdefault(split, Gather(self._task.replace(split=split)))
+        return self._gatherers[split]
 
     def groups(self, columns: Mapping[str, Any], done: bool) -> dict[str, dict[str, float]]:
         """The measures, terms and text statistics of an observation.
@@ -84,6 +99,10 @@ class SharedTasks:
         """
         groups = _groups(columns)
         return groups if done or self.scores_each_turn else groups | {field: {} for field in _SCORES}
+
+    def is_ready(self, split: str) -> bool:
+        """Whether the task of a split has been made and has searched once."""
+        return split in self._blanks
 
     def blank(self, split: str) -> dict[str, dict[str, float]]:
         """The value of `groups` for an episode that has just begun: every number is 0."""
@@ -96,7 +115,10 @@ class SharedTasks:
 
 
 class RecommenderEnvironment(Environment):
-    """One session: a `RecommenderEnv` for each split that it plays, over the tasks that all sessions share.
+    """One session: an episode, and for each split that it plays the order of its requests.
+
+    All sessions share the tasks, and those that wait for a reset or a step at the same time are served by one call. The
+    coroutines are for OpenEnv's sessions, the methods without `async` for its plain HTTP routes; they do the same.
 
     It also lists the tasks (OpenEnv's word for requests) of each split.
 
@@ -109,8 +131,9 @@ class RecommenderEnvironment(Environment):
     def __init__(self, tasks: SharedTasks) -> None:
         super().__init__()
         self._tasks = tasks
-        self._envs: dict[str, RecommenderEnv] = {}
-        self._env: RecommenderEnv | None = None  # None if no episode is running
+        self._orders: dict[str, _Order] = {}
+        self._gather = tasks.gather(None)
+        self._episode: Episode | None = None  # None if no episode is running
         self._state = RecommenderState()
 
     def reset(
@@ -136,27 +159,25 @@ class RecommenderEnvironment(Environment):
         Raises:
             ClientError: an unknown keyword, split, request or index, or an invalid seed.
         """
-        if others:
-            names = "seed, episode_id, request_id, split, index"
-            raise ClientError(f"reset takes {names}; not {next(iter(others))!r}")
-        if not isinstance(episode_id, str | None):
-            raise ClientError(f"episode_id is a text, not {episode_id!r}")
-        # Whatever can fail comes before the environment's own reset: a refused reset changes nothing.
-        task = self._tasks.of(split)
-        named = _named(task, request_id, index)
-        blank = self._tasks.blank(task.split)
-        env = self._envs.setdefault(task.split, RecommenderEnv(task))
-        try:
-            text, info = env.reset(seed=seed, options=None if named is None else {"request_id": named})
-        except gym.error.Error as error:
-            raise ClientError(str(error)) from error
-        self._env = env
-        self._state = RecommenderState(
-            episode_id=str(uuid.uuid4()) if episode_id is None else episode_id,
-            request_id=info["request_id"],
-            split=task.split,
-        )
-        return RecommenderObservation(text=text, split=task.split, **info, **blank)
+        gather, named = self._asked_for(seed, episode_id, request_id, split, index, others)
+        started = gather.start_one(named)
+        return self._begin(gather, episode_id, *started)
+
+    async def reset_async(
+        self,
+        seed: int | None = None,
+        episode_id: str | None = None,
+        request_id: str | None = None,
+        split: str | None = None,
+        index: int | None = None,
+        **others: Any,
+    ) -> RecommenderObservation:
+        """`reset` as a coroutine; its arguments and errors are the same."""
+        if split in self._tasks.splits and not self._tasks.is_ready(split):
+            await asyncio.to_thread(self._tasks.blank, split)  # makes the task of the split
+        gather, named = self._asked_for(seed, episode_id, request_id, split, index, others)
+        started = await gather.start_one_async(named)
+        return self._begin(gather, episode_id, *started)
 
     def step(self, action: RecommenderAction, timeout_s: float | None = None, **unused: Any) -> RecommenderObservation:
         """Scores what the policy wrote.
@@ -170,17 +191,64 @@ class RecommenderEnvironment(Environment):
             ClientError: no episode is running.
             RecommenderError: the recommender failed; the step may be retried.
         """
-        if self._env is None:
+        return self._go_on(self._gather.advance_one(self._running(), action.text))
+
+    async def step_async(
+        self, action: RecommenderAction, timeout_s: float | None = None, **unused: Any
+    ) -> RecommenderObservation:
+        """`step` as a coroutine; its arguments and errors are the same."""
+        return self._go_on(await self._gather.advance_one_async(self._running(), action.text))
+
+    def _asked_for(
+        self, seed: Any, episode_id: Any, request_id: Any, split: Any, index: Any, others: Mapping[str, Any]
+    ) -> tuple[Gather, str]:
+        """The request of a reset. Whatever can fail comes before the order goes on: a refused reset changes nothing."""
+        if others:
+            names = "seed, episode_id, request_id, split, index"
+            raise ClientError(f"reset takes {names}; not {next(iter(others))!r}")
+        if not isinstance(episode_id, str | None):
+            raise ClientError(f"episode_id is a text, not {episode_id!r}")
+        gather = self._tasks.gather(split)
+        named = _named(gather.task, request_id, index)
+        try:
+            order = self._orders.setdefault(gather.task.split, _Order(gather.task))
+            order.start_over(seed)
+        except gym.error.Error as error:
+            raise ClientError(str(error)) from error
+        return gather, order.next() if named is None else named
+
+    def _begin(self, gather: Gather, episode_id: str | None, episode: Episode, text: str) -> RecommenderObservation:
+        split = gather.task.split
+        self._gather, self._episode = gather, episode
+        self._state = RecommenderState(
+            episode_id=str(uuid.uuid4()) if episode_id is None else episode_id,
+            request_id=episode.request_id,
+            split=split,
+        )
+        return RecommenderObservation(
+            text=text, split=split, request_id=episode.request_id, turn=0, **self._tasks.blank(split)
+        )
+
+    def _running(self) -> Episode:
+        if self._episode is None:
             raise ClientError(
                 "there is no running episode; call reset first, over a session (/ws) rather than plain HTTP"
             )
-        text, reward, done, _, info = self._env.step(action.text)
-        self._state.step_count = info["turn"]
-        if done:
-            self._env = None
-        flags = {key: value for key, value in info.items() if "/" not in key}
+        return self._episode
+
+    def _go_on(self, turn: Turn) -> RecommenderObservation:
+        after, info = turn.episode, turn.outcome.columns()
+        self._state.step_count = after.turn
+        self._episode = None if after.done else after
         return RecommenderObservation(
-            text=text, split=self._state.split, reward=reward, done=done, **flags, **self._tasks.groups(info, done)
+            text=turn.observation,
+            split=self._state.split,
+            request_id=after.request_id,
+            turn=after.turn,
+            reward=turn.outcome.reward,
+            done=after.done,
+            **{key: value for key, value in info.items() if "/" not in key},
+            **self._tasks.groups(info, after.done),
         )
 
     @property
@@ -273,10 +341,10 @@ def serving(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> Iterator[st
     Raises:
         RuntimeError: the server did not start.
     """
-    longest = _longest_message(app)
-    server = uvicorn.Server(
-        uvicorn.Config(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=5, ws_max_size=longest)
+    config = uvicorn.Config(
+        app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=5, **_socket_settings(app)
     )
+    server = uvicorn.Server(config)
 
     def work() -> None:
         with suppress(SystemExit):  # how uvicorn says that it could not start; it has logged why
@@ -301,12 +369,40 @@ def run(app: FastAPI, host: str = "127.0.0.1", port: int = 8000) -> None:
     Raises:
         SystemExit: the server did not start; it has logged why.
     """
-    uvicorn.run(app, host=host, port=port, ws_max_size=_longest_message(app))
+    uvicorn.run(app, host=host, port=port, **_socket_settings(app))
 
 
-def _longest_message(app: FastAPI) -> int:
-    """Bytes at which uvicorn stops reading a message, before it holds the whole of it."""
-    return app.state.limits.max_message_bytes
+def _socket_settings(app: FastAPI) -> dict[str, Any]:
+    """How uvicorn reads and writes messages.
+
+    A longer message is not read to its end. Messages of a kilobyte are not compressed: that took a tenth of a step.
+    """
+    return {"ws_max_size": app.state.limits.max_message_bytes, "ws_per_message_deflate": False}
+
+
+class _Order:
+    """The requests of a split one after another, in the order of `RecommenderEnv`."""
+
+    def __init__(self, task: Task) -> None:
+        self._task, self._count = task, 0
+        self._sampler: RequestSampler | None = None
+
+    def start_over(self, seed: int | None) -> None:
+        """Begins the order of a seed; without one, a random order if there is none yet.
+
+        Raises:
+            gymnasium.error.Error: the seed is invalid.
+        """
+        if seed is not None or self._sampler is None:
+            _, drawn = seeding.np_random(seed)
+            self._sampler, self._count = make_sampler(self._task, drawn), 0
+
+    def next(self) -> str:
+        """The id of the next request."""
+        assert self._sampler is not None
+        place = self._sampler.at(0, self._count)
+        self._count += 1
+        return self._task.request_ids[place]
 
 
 def _named(task: Task, request_id: Any, index: Any) -> str | None:

@@ -49,6 +49,7 @@ class RecommenderObservation(Observation):
         split: its split.
         turn: completions so far in the episode.
         query: what was asked; empty after a reset, and if nothing was asked.
+        filters: the filters in the completion, as a JSON list of `[column, operator, value]`; empty without any.
         parse: what the action format did, one word; empty after a reset.
         parse_ok: whether the completion parsed.
         clipped: whether the query was clipped.
@@ -66,6 +67,7 @@ class RecommenderObservation(Observation):
     split: str = Field(description="the split of the request")
     turn: int = Field(ge=0, description="completions so far")
     query: Text = Field(default="", description="what was asked")
+    filters: Text = Field(default="", description="the filters in the completion, as a JSON list of triples")
     parse: str = Field(default="", description="what the action format did, one word")
     parse_ok: bool = Field(default=False, description="whether the completion parsed")
     clipped: bool = Field(default=False, description="whether the query was clipped")

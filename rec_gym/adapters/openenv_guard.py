@@ -26,6 +26,7 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 MAX_DEPTH = 16  # a reset or a step is three levels deep
 ENDED_IDLE, ENDED_LARGE = 1000, 1009  # close codes of RFC 6455: a normal end, and a message that is too big
 _PLAYS = ("reset", "step")
+_ESCAPED_SURROGATE = "\\ud"  # how JSON writes what UTF-8 cannot hold
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ class _Session:
             self._is_playing, self._played_at = False, time.monotonic()
         while True:
             try:
-                message = await asyncio.wait_for(self._receive(), self._seconds_left())
+                async with asyncio.timeout(self._seconds_left()):
+                    message = await self._receive()
             except TimeoutError:
                 return await self._end(
                     ENDED_IDLE, f"no reset or step for {self._limits.idle_timeout:g} s; connect again and call reset"
@@ -111,8 +113,10 @@ class _Session:
                 await self._refuse(str(error))
                 continue
             self._is_playing = content.get("type") in _PLAYS
-            # OpenEnv could not send an answer that quotes lone surrogates, which would end the session.
-            return {"type": "websocket.receive", "text": sayable(json.dumps(content, ensure_ascii=False))}
+            if text is None or _ESCAPED_SURROGATE in text.lower():
+                # OpenEnv could not send an answer that quotes a lone one, which would end the session.
+                text = sayable(json.dumps(content, ensure_ascii=False))
+            return {"type": "websocket.receive", "text": text}
 
     async def send(self, message: Message) -> None:
         """Passes a message on; messages after the end of the session are dropped."""

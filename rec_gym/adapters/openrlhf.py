@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rec_gym.adapters.rows import columns_of, task_of
+from rec_gym.adapters.rows import score_rows, task_of
 from rec_gym.loop.actions.tags import THINK
 from rec_gym.loop.task import Task
 
@@ -32,7 +32,7 @@ _TAIL = 64
 def reward_func(
     queries: Sequence[str], prompts: Sequence[str], labels: Sequence[str], **_openrlhf: Any
 ) -> dict[str, Any]:
-    """Called by OpenRLHF for each sample, from threads, in batches of one.
+    """Called by OpenRLHF for each sample, from threads, in batches of one; what waits at the same time is scored together.
 
     Args:
         queries: prompts and completions in one text, special tokens included.
@@ -72,16 +72,16 @@ def score(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[str])
     Raises:
         ValueError, KeyError: see `reward_func`.
     """
-    columns = []
-    for query, prompt, label in zip(queries, prompts, labels, strict=True):
-        task, request_id = read_label(label)
+    read = [read_description(label) for label in labels]
+    completions = [completion_in(*texts) for texts in zip(queries, prompts, strict=True)]
+    for description, _ in read:
+        task = task_of(description)
         if task.turns.limit > 1:
             raise ValueError(
                 f"{task!r} has {task.turns.limit} turns, which need --train.agent_func_path (rec_gym.adapters.openrlhf "
                 "says how); for single completions export it with turns=1"
             )
-        columns += columns_of(task, task.score([request_id], [completion_in(query, prompt)]))
-    return columns
+    return score_rows([description for description, _ in read], [name for _, name in read], completions)
 
 
 def read_label(label: str) -> tuple[Task, str]:
@@ -90,15 +90,24 @@ def read_label(label: str) -> tuple[Task, str]:
     Raises:
         ValueError: the label is not one that rec_gym's export wrote.
     """
+    description, request_id = read_description(label)
+    return task_of(description), request_id
+
+
+def read_description(label: str) -> tuple[str, str]:
+    """The description of the task and the request id that a label names.
+
+    Raises:
+        ValueError: see `read_label`.
+    """
     try:
         content = json.loads(label)
-        description, request_id = content["task"], content["request_id"]
+        return content["task"], str(content["request_id"])
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
             f"the label {str(label)[:200]!r} does not name a request; write the rows with `rec-gym export --format openrlhf` and "
             "pass --data.label_key label"
         ) from error
-    return task_of(description), str(request_id)
 
 
 def completion_in(query: str, prompt: str) -> str:

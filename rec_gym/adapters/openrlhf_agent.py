@@ -8,7 +8,6 @@ or it says `<stop>`.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from copy import deepcopy
 from dataclasses import replace
@@ -17,8 +16,8 @@ from typing import Any
 
 import torch
 
-from rec_gym.adapters.openrlhf import as_completion, read_label
-from rec_gym.adapters.rows import columns_of
+from rec_gym.adapters.openrlhf import as_completion, read_description
+from rec_gym.adapters.rows import columns_of_one, gather_of_async
 from rec_gym.loop.episode import Episode
 
 try:
@@ -48,7 +47,9 @@ class AgentInstance(AgentInstanceBase):
 
     async def reset(self, states: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Starts the episode that the label names; the prompt stays as in the row."""
-        self.task, request_id = await asyncio.to_thread(read_label, states["label"])
+        description, request_id = read_description(states["label"])
+        self.gather = await gather_of_async(description)
+        self.task = self.gather.task
         (self.episode,) = self.task.start([request_id])
         self.is_chat = is_chat(self.tokenizer, states["observation"])
         return states
@@ -56,12 +57,11 @@ class AgentInstance(AgentInstanceBase):
     async def step(self, state_dict: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """One turn: its reward, and what the model is shown next. A failure ends the training; it never becomes a reward."""
         completion = as_completion(state_dict["action_text"], state_dict["observation_text"])
-        return await asyncio.to_thread(self._step, completion)
-
-    def _step(self, completion: str) -> dict[str, Any]:
         before = self.episode
-        (self.episode,), outcomes, _ = self.task.advance([before], [completion])
-        (columns,) = columns_of(self.task, outcomes)
+        # The turns of all episodes that wait at the same time are one call of the recommender.
+        turn = await self.gather.advance_one_async(before, completion)
+        self.episode = turn.episode
+        columns = columns_of_one(self.task, turn.outcome)
         self.measures.append(float(columns["measure"]))
         self.parsed.append(float(columns["parse_ok"]))
         best = max(self.measures)

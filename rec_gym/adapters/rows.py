@@ -1,14 +1,13 @@
-"""Shared by adapters: a task as text in rows, the task made from it, and the columns of its outcomes."""
+"""Shared by adapters: a task as text in rows, the task made from it and what gathers its calls, the columns of outcomes."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from rec_gym.cards import card_of, find_id
 from rec_gym.loop.outcomes import Outcomes
@@ -17,10 +16,12 @@ from rec_gym.loop.task import Task
 from rec_gym.loop.text_stats import TEXT_STATS
 from rec_gym.making import make_task
 from rec_gym.resolving import located
+from rec_gym.serving.gather import Gather
+from rec_gym.serving.outcome import Outcome, split_outcomes
 
 _PATHS = ("data_dir", "card")
 
-_tasks: dict[str, Task] = {}
+_gatherers: dict[str, Gather] = {}
 _making = threading.Lock()
 
 
@@ -60,11 +61,20 @@ def task_of(description: str) -> Task:
         ValueError: the text is not from `describe_task`, or see `make_task`.
         TypeError, FetchError: see `make_task`.
     """
-    task = _tasks.get(description)
-    if task is not None:
-        return task
+    return gather_of(description).task
+
+
+def gather_of(description: str) -> Gather:
+    """What gathers the completions that this process scores with the task of `task_of`; one for each description.
+
+    Raises:
+        ValueError, TypeError, FetchError: see `task_of`.
+    """
+    gather = _gatherers.get(description)
+    if gather is not None:
+        return gather
     with _making:  # callers wait while any task is being made
-        if description not in _tasks:
+        if description not in _gatherers:
             try:
                 content = json.loads(description)
                 task_id, settings = content["id"], dict(content["settings"])
@@ -75,8 +85,18 @@ def task_of(description: str) -> Task:
                 ) from error
             task = make_task(task_id, **settings)
             _check_card(task_id, card_hash)
-            _tasks[description] = task
-        return _tasks[description]
+            _gatherers[description] = Gather(task)
+        return _gatherers[description]
+
+
+async def gather_of_async(description: str) -> Gather:
+    """`gather_of` from an event loop, which goes on while a task is made.
+
+    Raises:
+        ValueError, TypeError, FetchError: see `task_of`.
+    """
+    gather = _gatherers.get(description)
+    return await asyncio.to_thread(gather_of, description) if gather is None else gather
 
 
 def _check_card(task_id: str, card_hash: str) -> None:
@@ -89,11 +109,42 @@ def _check_card(task_id: str, card_hash: str) -> None:
         )
 
 
+def score_rows(
+    descriptions: Sequence[str], request_ids: Sequence[str], completions: Sequence[str]
+) -> list[dict[str, float | str]]:
+    """The columns of completions for tasks of one turn, with one call per task.
+
+    A completion that is alone is gathered with what other threads ask at the same time.
+
+    Args:
+        descriptions: n texts of `describe_task`.
+        request_ids: n ids.
+        completions: n texts.
+
+    Raises:
+        ValueError, KeyError, TypeError, RecommenderError: see `task_of` and `Task.score`.
+    """
+    columns: list[dict[str, float | str]] = [{}] * len(descriptions)
+    for description in dict.fromkeys(descriptions):
+        places = [place for place, other in enumerate(descriptions) if other == description]
+        ids, texts = [request_ids[place] for place in places], [completions[place] for place in places]
+        gather = gather_of(description)
+        if len(places) == 1:
+            scored = [columns_of_one(gather.task, gather.score_one(ids[0], texts[0]))]
+        else:
+            scored = columns_of(gather.task, gather.task.score(ids, texts))
+        for place, row in zip(places, scored, strict=True):
+            columns[place] = row
+    return columns
+
+
 # verl takes the columns of a batch from its first sample, so every task has the same ones.
 TERMS = (MEASURE_TERM, UNPARSED_TERM, FORMAT, *TEXT_STATS)
 
 
 OTHER_TERMS = "term/other"
+_TERM_KEYS = tuple((name, f"term/{name}") for name in TERMS)
+_TEXT_KEYS = tuple((name, f"text/{name}") for name in TEXT_STATS)
 
 
 def columns_of(task: Task, outcomes: Outcomes) -> list[dict[str, float | str]]:
@@ -102,16 +153,18 @@ def columns_of(task: Task, outcomes: Outcomes) -> list[dict[str, float | str]]:
     `measure` is the reward's measure, `term/...` sum to the score (`term/other` holds those that pay
     further measures or are custom), and `measure/...` are the other measures that the task reports.
     """
-    zeros = np.zeros(len(outcomes))
-    columns = {"score": outcomes.rewards, "measure": outcomes.measures[str(task.reward.measure)]}
-    columns |= outcomes.flags
-    columns |= {f"term/{name}": outcomes.terms.get(name, zeros) for name in TERMS}
-    others = [values for name, values in outcomes.terms.items() if name not in TERMS]
-    columns[OTHER_TERMS] = np.sum(others, axis=0) if others else zeros
-    columns |= {f"text/{name}": outcomes.text_stats[name] for name in TEXT_STATS}
+    return [columns_of_one(task, outcome) for outcome in split_outcomes(outcomes)]
+
+
+def columns_of_one(task: Task, outcome: Outcome) -> dict[str, float | str]:
+    """The columns of one completion, see `columns_of`."""
+    measures, terms, stats = outcome.measures, outcome.terms, outcome.text_stats
+    columns: dict[str, float | str] = {"score": outcome.reward, "measure": measures[str(task.reward.measure)]}
+    columns |= {flag: float(getattr(outcome, flag)) for flag in Outcomes.FLAGS}
+    columns |= {key: terms.get(name, 0.0) for name, key in _TERM_KEYS}
+    columns[OTHER_TERMS] = sum((value for name, value in terms.items() if name not in TERMS), start=0.0)
+    columns |= {key: stats[name] for name, key in _TEXT_KEYS}
     asked_for = [str(measure) for measure in task.measures if measure not in task.reward.measures]
-    columns |= {f"measure/{name}": outcomes.measures[name] for name in asked_for}
-    return [
-        {key: float(values[i]) for key, values in columns.items()} | {"parse": outcomes.parse[i]}
-        for i in range(len(outcomes))
-    ]
+    columns |= {f"measure/{name}": measures[name] for name in asked_for}
+    columns["parse"] = outcome.parse
+    return columns

@@ -16,9 +16,11 @@ import numpy as np
 from rec_gym.loop.actions.base import STOPPED
 from rec_gym.loop.actions.tags import THINK
 from rec_gym.loop.episode import Episode
+from rec_gym.loop.outcomes import Outcomes
 from rec_gym.loop.prompts import Prompt
 from rec_gym.loop.task import Task
 from rec_gym.loop.turns import STOP
+from rec_gym.serving.gather import Gather
 
 # Older versions of TRL do not know `get_reward` and would offer it to the model as a tool; checked with this one.
 LEAST_TRL = (1, 16)
@@ -38,6 +40,9 @@ class SearchEnvironment:
     A call of the tool is a turn of the task's episode. A reply without a call ends the episode as `<stop>` does; if
     nothing was ever searched, the rollout counts as a completion that does not parse. Created by `environment_factory`.
 
+    Args:
+        task: the task, or what gathers the searches of all environments that share it.
+
     Attributes:
         episode: what has happened so far; None before the first reset.
         turns: the outcome of each of `completions`, see `Outcomes.columns`.
@@ -45,8 +50,9 @@ class SearchEnvironment:
         completions: each turn as a completion in the task's action format, including `<stop>`.
     """
 
-    def __init__(self, task: Task) -> None:
-        self._task = task
+    def __init__(self, task: Task | Gather) -> None:
+        self._gather = task if isinstance(task, Gather) else Gather(task)
+        self._task = self._gather.task
         self.episode: Episode | None = None
         self.turns: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {}
@@ -110,11 +116,11 @@ class SearchEnvironment:
     def _advance(self, completion: str) -> dict[str, Any]:
         before = self.episode
         assert before is not None
-        [after], outcomes, _ = self._task.advance([before], [completion])
+        advanced = self._gather.advance_one(before, completion)
         self.completions.append(completion)
-        turn = {key: values[0] for key, values in outcomes.columns().items()}
-        self.episode, self._paid = after, self._paid + float(outcomes.rewards[0])
-        if after.last > before.best:
+        turn: dict[str, Any] = advanced.outcome.columns()
+        self.episode, self._paid = advanced.episode, self._paid + advanced.outcome.reward
+        if self.episode.last > before.best:
             self.best = turn
         self.turns.append(turn)
         return turn
@@ -134,6 +140,9 @@ class SearchEnvironment:
 def environment_factory(task: Task) -> partial[SearchEnvironment]:
     """A factory for `GRPOTrainer(environment_factory=...)`; picklable, and every environment has its own episode.
 
+    Where a trainer calls tools from threads, as `AsyncGRPOTrainer` does, searches at the same time are one call of the
+    recommender.
+
     Raises:
         ImportError: TRL is missing or too old.
         ValueError: the task orders candidates, so there is nothing to search.
@@ -147,7 +156,7 @@ def environment_factory(task: Task) -> partial[SearchEnvironment]:
         raise ImportError(f"environments need TRL: {install}") from None
     if tuple(int(part) for part in installed.split(".")[:2]) < LEAST_TRL:
         raise ImportError(f"environments need a newer TRL than {installed}: {install}")
-    return partial(SearchEnvironment, task)
+    return partial(SearchEnvironment, Gather(task))
 
 
 def log_episodes(
@@ -319,8 +328,8 @@ def log_outcomes(
     log_metric: LogMetric | None,
     log_extra: LogExtra | None,
 ) -> None:
-    """Means of all numbers through `log_metric`; request id, query and parse word through `log_extra`."""
-    texts = ("query", "parse")
+    """Means of all numbers through `log_metric`; request id, query, filters and parse word through `log_extra`."""
+    texts = [key for key in Outcomes.TEXTS if key in outcomes]
     if log_metric is not None:
         for key, values in outcomes.items():
             if key not in texts:

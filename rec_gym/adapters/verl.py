@@ -1,9 +1,11 @@
 """verl: the reward function.
 
-    reward.custom_reward_function.path=pkg://rec_gym.adapters.verl reward.custom_reward_function.name=compute_score
+    reward.custom_reward_function.path=pkg://rec_gym.adapters.verl reward.custom_reward_function.name=compute_score_async
 
-`rec-gym export ID --format verl` writes the rows. verl may also load this file by its path and send the function to other
-processes: everything that a process caches is in `rec_gym.adapters.rows`, so that the function alone can be pickled.
+`rec-gym export ID --format verl` writes the rows. verl asks for one sample at a time; what it asks for at the same time is
+scored in one call. verl may also load this file by its path and send the function to other processes: everything that a
+process caches is in `rec_gym.adapters.rows`, so that the function alone can be pickled. `rec_gym.adapters.verl_manager` is
+a faster reward manager around it.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import Any
 
-from rec_gym.adapters.rows import columns_of, task_of
+from rec_gym.adapters.rows import columns_of_one, gather_of, gather_of_async, score_rows, task_of
 from rec_gym.loop.task import Task
 
 # Modules of verl whose reward managers catch every exception and timeout, and pay 0.
@@ -36,7 +38,7 @@ def compute_score(
     extra_info: Mapping[str, Any] | None = None,
     **_verl: Any,
 ) -> dict[str, float | str]:
-    """Called by verl for each sample, from threads.
+    """Called by verl for each sample, from a few threads; `compute_score_async` makes larger batches, and is faster.
 
     Args:
         data_source: the id of the task; ignored if `extra_info` holds the task.
@@ -54,7 +56,40 @@ def compute_score(
         RuntimeError: a search failed in the tool; no reward is invented for it.
         RewardManagerRefused: called from verl's reward manager `rate_limited`.
     """
-    return compute_scores([data_source], [solution_str], [ground_truth], [extra_info])[0]
+    _check_manager()
+    gather = gather_of(_description(data_source, extra_info))
+    if gather.task.turns.limit > 1:
+        return _of_searches(gather.task, extra_info)
+    return columns_of_one(gather.task, gather.score_one(str(ground_truth), solution_str))
+
+
+async def compute_score_async(
+    data_source: str,
+    solution_str: str,
+    ground_truth: str,
+    extra_info: Mapping[str, Any] | None = None,
+    **_verl: Any,
+) -> dict[str, float | str]:
+    """`compute_score` as a coroutine, which verl awaits for all samples of a batch at once: they are scored together.
+
+    Args:
+        data_source: the id of the task; ignored if `extra_info` holds the task.
+        solution_str: the completion, without special tokens.
+        ground_truth: the request id.
+        extra_info: see `compute_score`.
+        _verl: further arguments of verl.
+
+    Returns:
+        See `compute_score`.
+
+    Raises:
+        ValueError, KeyError, RuntimeError, RewardManagerRefused: see `compute_score`.
+    """
+    _check_manager()
+    gather = await gather_of_async(_description(data_source, extra_info))
+    if gather.task.turns.limit > 1:
+        return _of_searches(gather.task, extra_info)
+    return columns_of_one(gather.task, await gather.score_one_async(str(ground_truth), solution_str))
 
 
 def compute_scores(
@@ -68,16 +103,17 @@ def compute_scores(
     _check_manager()
     described = [_description(*row) for row in zip(data_sources, extra_infos, strict=True)]
     scores: list[dict[str, float | str]] = [{}] * len(described)
-    for description in dict.fromkeys(described):
-        places = [place for place, other in enumerate(described) if other == description]
+    one_turn = []
+    for place, description in enumerate(described):
         task = task_of(description)
         if task.turns.limit > 1:
-            columns = [_of_searches(task, extra_infos[place]) for place in places]
+            scores[place] = _of_searches(task, extra_infos[place])
         else:
-            ids = [str(ground_truths[place]) for place in places]
-            columns = columns_of(task, task.score(ids, [solution_strs[place] for place in places]))
-        for place, score in zip(places, columns, strict=True):
-            scores[place] = score
+            one_turn.append(place)
+    ids, texts = [str(ground_truths[place]) for place in one_turn], [solution_strs[place] for place in one_turn]
+    columns = score_rows([described[place] for place in one_turn], ids, texts)
+    for place, row in zip(one_turn, columns, strict=True):
+        scores[place] = row
     return scores
 
 

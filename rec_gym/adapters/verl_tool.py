@@ -22,10 +22,12 @@ from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 from rec_gym.adapters.export import SEARCH_TOOL
-from rec_gym.adapters.rows import task_of
+from rec_gym.adapters.rows import gather_of_async
 from rec_gym.loop.actions.base import STOPPED
 from rec_gym.loop.actions.tags import THINK
 from rec_gym.loop.episode import Episode
+from rec_gym.loop.task import Task
+from rec_gym.serving.outcome import Turn
 
 try:
     from verl.tools.base_tool import BaseTool
@@ -127,17 +129,22 @@ class SearchTool(BaseTool):
         query = parameters.get("query") if isinstance(parameters, dict) else None
         try:
             description, request_id = _row(search.row)
+            gather = await gather_of_async(description)
             progress = self._progress.setdefault(search.trajectory, _Progress(Episode(request_id)))
             async with progress.turn:
-                if progress.episode.done:
+                before = progress.episode
+                if before.done:
                     return ToolResponse(text=ENDED), 0.0, {}
-                turn = await asyncio.to_thread(_turn, description, progress.episode, query, self.max_chars)
-                progress.episode, text, reward, parse = turn
+                # The searches of all trajectories that wait at the same time are one call of the recommender.
+                turn = await gather.advance_one_async(before, _completion(gather.task, before, query))
+                progress.episode = turn.episode
+                text = _response(gather.task, turn, self.max_chars)
+                reward = turn.outcome.reward - (0.0 if before.turn else gather.task.reward.unparsed)
                 progress.paid += reward
         except Exception:
             _log.exception("the search failed; the row of the request: %s", search.row)
             return ToolResponse(text=FAILED), math.nan, {}
-        return ToolResponse(text=text), reward, {"parse": parse}
+        return ToolResponse(text=text), reward, {"parse": turn.outcome.parse}
 
     async def calc_reward(self, instance_id: str, **kwargs: Any) -> float:
         """What the searches of the instance's trajectory have paid so far."""
@@ -158,21 +165,20 @@ def _row(row: Mapping[str, Any]) -> tuple[str, str]:
     return row["task"], row["request_id"]
 
 
-def _turn(description: str, episode: Episode, query: object, max_chars: int) -> tuple[Episode, str, float, str]:
-    """One turn: the episode after it, the response, what the tool pays, and what the action format did."""
-    task = task_of(description)
-    text = task.dataset.texts(task.dataset.index.positions([episode.request_id]))[0]
-    # No action format parses unclosed reasoning.
-    completion = task.action.compose(query, text) if isinstance(query, str) else THINK
-    (after,), outcomes, _ = task.advance([episode], [completion])
-    if outcomes.parse[0] == STOPPED.parse:
-        response = ENDED
-    elif not task.turns.feedback_k:
-        response = NOT_SHOWN
-    else:
-        response = _list(task.dataset.catalog.titles(after.shown[-1]), max_chars)
-    base = 0.0 if episode.turn else task.reward.unparsed
-    return after, response, float(outcomes.rewards[0]) - base, outcomes.parse[0]
+def _completion(task: Task, episode: Episode, query: object) -> str:
+    """The completion that asks for the query; where it is not a text, one that no action format parses."""
+    if not isinstance(query, str):
+        return THINK
+    return task.action.compose(query, task.dataset.texts(task.dataset.index.positions([episode.request_id]))[0])
+
+
+def _response(task: Task, turn: Turn, max_chars: int) -> str:
+    """What the model is told of its search."""
+    if turn.outcome.parse == STOPPED.parse:
+        return ENDED
+    if not task.turns.feedback_k:
+        return NOT_SHOWN
+    return _list(task.dataset.catalog.titles(turn.episode.shown[-1]), max_chars)
 
 
 def _list(titles: list[str], max_chars: int) -> str:

@@ -144,7 +144,7 @@ def _leaks(dataset: Dataset) -> tuple[str, str]:
         for (first, second), count in shared.items()
     )
     trained_on = any(first == TRAIN for first, _ in shared)
-    return FAIL if trained_on else WARN, f"same text and history: {counted}; remove them from one of the two"
+    return FAIL if trained_on else WARN, f"same text, history and filters: {counted}; remove them from one of the two"
 
 
 def _oracle(task: Task) -> tuple[str, str]:

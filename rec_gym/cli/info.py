@@ -78,11 +78,12 @@ def _print_sizes(task_id: str, overrides: Mapping[str, Any]) -> None:
     judged = dataset.relevant.lengths
     _line("relevant items", f"{judged.mean():.2f} per request, at most {judged.max()}")
     _line("dropped", _flat(dataset.notes))
-    _line("measures", ", ".join(map(str, task.measures)))
+    _line("measures", ", ".join(f"{m} (lower is better)" if m.lower_is_better else str(m) for m in task.measures))
     low, high = task.reward_range
     _line("reward range", f"{low:g} to {high:g}")
     _line("query language", task.recommender.query_language)
     _line("constraints", "yes: constraints@k is known" if dataset.has_constraints else None)
+    _line("filters", "yes: every ranking is filtered as its request says" if dataset.has_filters else None)
     _line("policies", ", ".join(_policies(task)))
 
 

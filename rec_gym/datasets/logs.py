@@ -23,7 +23,7 @@ HOLDS = (
 )
 GET_DATA = f"Write the folder from your own log: {HOLDS}."
 
-_REQUEST_KEYS = ("id", "time", "query", "engagement", "history", "user", "domain")
+_REQUEST_KEYS = ("id", "time", "query", "engagement", "history", "user", "domain", "constraints", "filters")
 _ITEMS_AT_ONCE = 1 << 16
 
 
@@ -35,6 +35,8 @@ class _Request(NamedTuple):
     domain: str
     gains: dict[int, float]
     history: list[int]
+    constraints: object
+    filters: object
 
 
 def load(
@@ -54,7 +56,8 @@ def load(
     * `id` (text, unique) and `time` (ISO 8601, in UTC unless a zone is named, or seconds since 1970);
     * `query` (text), or `history` (ids of the items bought before, oldest first), or both;
     * `engagement`: `{item id: event or list of events}`, an event one of `impression`, `click`, `purchase`;
-    * optional `user` and `domain` (texts).
+    * optional `user` and `domain` (texts), and `constraints` and `filters`: lists of `[column, operator, value]`, see
+      `Dataset.from_requests`.
 
     A line of items holds `item_id` and any columns of text or numbers (the same in every line, null where missing);
     `title` is the name that people see.
@@ -187,6 +190,8 @@ def _request(
         domain=text_field(record, "domain", where, default=""),
         gains={item: gain for item, gain in zip(shown, gains, strict=True) if item >= 0},
         history=[item for item in before if item >= 0],
+        constraints=record.get("constraints"),
+        filters=record.get("filters"),
     )
 
 

@@ -52,6 +52,7 @@ class Evaluation:
         notes: what the loader of the data dropped or repaired, `{reason: count}`.
         spreads: in a task with shuffled candidates, `{measure or reward: float64 [n]}`: the standard deviation over the
             shuffles of a request, which is the policy's position bias; otherwise empty.
+        lower_is_better: names of the measures of which a lower value is better.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Evaluation:
     strata: dict[str, np.ndarray] = field(default_factory=dict)
     notes: dict[str, int] = field(default_factory=dict)
     spreads: dict[str, np.ndarray] = field(default_factory=dict)
+    lower_is_better: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.request_ids)
@@ -184,6 +186,7 @@ def evaluate(
         notes=dict(task.dataset.notes),
         strata={f.name: task.dataset.column(f.name, rows).astype(float) for f in table.schema if is_number(f.type)},
         spreads=_spreads(played, wanted),
+        lower_is_better=tuple(str(measure) for measure in measured.measures if measure.lower_is_better),
     )
 
 

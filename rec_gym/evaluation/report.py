@@ -27,7 +27,7 @@ _TEXT_COLUMNS = {"words": LENGTH, "repeated": REPETITION, "copied": COPY}
 _CSV_COLUMNS = (
     "id", "card_sha256", "version", "split", "policy", "reference", "n", "samples", "seed", "measure", "mean", "low",
     "high", "difference", "difference_low", "difference_high", "p", "p_holm", "words", "repeated", "copied", "parse_ok",
-    "clipped", "turns", "spread", "no_interval", "difference_no_interval",
+    "clipped", "turns", "spread", "no_interval", "difference_no_interval", "lower_is_better",
 )  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def make_table(comparison: Comparison) -> Table:
     """The comparison as a rich table.
 
     A policy's cell holds the mean and its interval and, below, the difference to the first policy and its corrected p
-    value. References are marked with `*`.
+    value. References are marked with `*`, and a column whose lower values are better says so.
     """
     return _table(_columns(comparison, narrow=False))
 
@@ -78,13 +78,18 @@ def _columns(comparison: Comparison, narrow: bool) -> list[_Column]:
     summaries = [text_summary(evaluation) for evaluation in evaluations]
     shown = [*_TEXT_COLUMNS, "parse_ok", *(["clipped"] if any(s["clipped"] for s in summaries) else [])]
     names = [e.name + ("*" if e.reference else "") for e in evaluations]
+    lower = evaluations[0].lower_is_better
     if narrow:
         names = ["\n".join(textwrap.wrap(name, _NAME_WIDTH)) for name in names]
     return [
         _Column("policy", names, right=False),
         _Column("n", [f"{len(e):,}" for e in evaluations]),
         *(
-            _Column(name, [_cell(comparison, e.name, name, "\n" if narrow else " ") for e in evaluations], right=False)
+            _Column(
+                f"{name}\nlower is better" if name in lower else name,
+                [_cell(comparison, e.name, name, "\n" if narrow else " ") for e in evaluations],
+                right=False,
+            )
             for name in comparison.measures
         ),
         *(
@@ -241,6 +246,7 @@ def save_csv(path: Path | str, comparison: Comparison) -> None:
             writer.writerow(
                 {**evaluation.origin, **policy, "measure": name, **interval, **_difference_csv(difference), **summary}
                 | _spread_json(evaluation, name)
+                | {"lower_is_better": name in evaluation.lower_is_better}
             )
     with atomic_path(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
@@ -262,6 +268,7 @@ def _policy_json(comparison: Comparison, evaluation: Evaluation) -> dict[str, An
         name: {
             **_interval_json(interval),
             **_spread_json(evaluation, name),
+            **({"lower_is_better": True} if name in evaluation.lower_is_better else {}),
             **({"difference": _difference_json(differences[name])} if name in differences else {}),
         }
         for name, interval in comparison.means[evaluation.name].items()

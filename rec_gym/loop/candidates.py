@@ -143,9 +143,9 @@ class Candidates:
         """Judged items, drawn by the request's id alone, then those of the recommender that nobody has judged."""
         dataset = self.engine.dataset
         judged, gains = dataset.judged_items[row], dataset.judged_gains[row]
-        if self.engine.excludes:
-            open_to_all = ~np.isin(judged, dataset.history[row])
-            judged, gains = judged[open_to_all], gains[open_to_all]
+        if self.engine.by_request:
+            shown = self.engine.open_to(row, judged)
+            judged, gains = judged[shown], gains[shown]
         drawn = seeded_order(len(judged), "judged", name)
         best = drawn[np.argmax(gains[drawn])] if len(drawn) else -1
         drawn = np.concatenate([drawn[drawn == best], drawn[drawn != best]])

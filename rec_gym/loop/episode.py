@@ -23,6 +23,7 @@ class Episode:
         best: the best reward of a turn so far; -inf before the first.
         last: the reward of the last turn.
         done: whether the episode has ended.
+        filters: the filters of each turn, as in `Outcomes.filters`; empty where completions of the task hold none.
     """
 
     request_id: str
@@ -32,3 +33,4 @@ class Episode:
     best: float = -np.inf
     last: float = 0.0
     done: bool = False
+    filters: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
@@ -30,13 +31,16 @@ class Outcomes:
         clipped: whether the query was cut, by the format or by the recommender, bool [n].
         scored: whether there was something to rank by, a query or an order, bool [n].
         rewards: float64 [n].
-        measures: `{name: float64 [n]}`, 0 where nothing was asked.
+        measures: `{name: float64 [n]}`; 0 where nothing was asked, or what an empty ranking has where lower is better.
         terms: `{name: float64 [n]}`; their sum is the one-turn reward.
         text_stats: `{name: float64 [n]}`, of what the policy wrote.
         ranks: ranks (from 0) of each request's relevant items within the task's depth, -1 elsewhere.
+        filters: the filters in each completion that asked, as a JSON list of `[column, operator, value]`, sorted; an empty
+            text for none, and None where completions of the task hold no filters.
     """
 
-    TEXTS: ClassVar[tuple[str, ...]] = ("query", "parse")  # info columns of text
+    # Info columns of text; `filters` is there only where completions of the task hold filters.
+    TEXTS: ClassVar[tuple[str, ...]] = ("query", "parse", "filters")
     FLAGS: ClassVar[tuple[str, ...]] = ("parse_ok", "clipped", "scored")  # info columns of truth values
 
     request_ids: list[str]
@@ -50,6 +54,7 @@ class Outcomes:
     terms: dict[str, np.ndarray]
     text_stats: dict[str, np.ndarray]
     ranks: Ragged
+    filters: list[str] | None = None
     _lists: Lists | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
@@ -92,8 +97,10 @@ class Outcomes:
 
     def columns(self) -> dict[str, np.ndarray]:
         """What an environment's info says of each completion; always the same keys for one task."""
-        texts = dict(zip(self.TEXTS, (self.queries, self.parse), strict=True))
-        columns = {key: np.array(values, dtype=object) for key, values in texts.items()} | self.flags
+        texts = dict(zip(self.TEXTS, (self.queries, self.parse, self.filters), strict=True))
+        columns = {
+            key: np.array(values, dtype=object) for key, values in texts.items() if values is not None
+        } | self.flags
         for kind, named in (("measure", self.measures), ("term", self.terms), ("text", self.text_stats)):
             columns |= {f"{kind}/{name}": values for name, values in named.items()}
         return columns
@@ -119,19 +126,26 @@ class Outcomes:
             raise ValueError(f"term {name!r} needs one finite number for each of {len(self)} completions")
         return replace(self, rewards=self.rewards + values, terms={**self.terms, name: values})
 
-    def with_stops(self, request_ids: list[str], stops: np.ndarray, relevant: Ragged) -> Outcomes:
+    def with_stops(
+        self,
+        request_ids: list[str],
+        stops: np.ndarray,
+        relevant: Ragged,
+        unscored: Mapping[str, np.ndarray] | None = None,
+    ) -> Outcomes:
         """The outcomes of a whole turn, where these are of the completions that did not end their episode.
 
         Args:
             request_ids: of every episode of the turn, m ids.
             stops: which of them were ended, bool [m]; their columns are 0, and they count as parsed.
             relevant: relevant items of each request.
+            unscored: measures of the completions that were ended, by name, where they are not 0.
         """
         places, size = np.flatnonzero(~stops), len(stops)
 
-        def spread(column: np.ndarray) -> np.ndarray:
+        def spread(column: np.ndarray, otherwise: np.ndarray | float = 0) -> np.ndarray:
             whole = np.zeros(size, column.dtype)
-            whole[places] = column
+            whole[places], whole[stops] = column, otherwise
             return whole
 
         def texts(column: list[str], otherwise: str) -> list[str]:
@@ -146,10 +160,11 @@ class Outcomes:
             clipped=spread(self.clipped),
             scored=spread(self.scored),
             rewards=spread(self.rewards),
-            measures={name: spread(values) for name, values in self.measures.items()},
+            measures={name: spread(values, (unscored or {}).get(name, 0)) for name, values in self.measures.items()},
             terms={name: spread(values) for name, values in self.terms.items()},
             text_stats={name: spread(values) for name, values in self.text_stats.items()},
             ranks=spread_ranks(self.ranks, places, relevant),
+            filters=None if self.filters is None else texts(self.filters, ""),
             _lists=None if self._lists is None else self._lists.among(places, size),
         )
 

@@ -81,14 +81,19 @@ class Reward:
         return tuple(dict.fromkeys([self.measure, *read, *terms]))
 
     def check_ranges(self) -> None:
-        """Checks that all measures lie in [0, 1], as `range`, gates and terms take for granted.
+        """Checks that all measures lie in [0, 1] and are greater for better rankings, as `range`, gates and terms assume.
 
         Custom code that a measure names is imported here.
 
         Raises:
-            ValueError: a measure's range is wider.
+            ValueError: a measure's range is wider, or lower values of it are better.
         """
         for measure in self.measures:
+            if measure.lower_is_better:
+                raise ValueError(
+                    f"a reward is made of measures of which more is better, and lower values of {measure} are better: report "
+                    "it with measures=, or define a measure in [0, 1] that is greater for better rankings"
+                )
             low, high = measure.range
             if not 0.0 <= low <= high <= 1.0:
                 raise ValueError(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from rec_gym.columns import Ragged
+from rec_gym.filters import Filter
 from rec_gym.loop.actions.base import Action, ActionFormat
 from rec_gym.loop.candidates import Candidates
 from rec_gym.loop.engine import Engine
@@ -49,9 +50,11 @@ class Search:
         if self.needs_list:
             rankings = self.rankings()
             return rankings.ranks_of(relevant.take(self.rows)), rankings
-        queries, rows, places = self._questions(by_row=True)  # ranks are those of a request's own relevant items
+        queries, rows, written, places = self._questions(
+            by_row=True
+        )  # ranks are those of a request's own relevant items
         inverse = places[0]
-        return self.engine.rank_of(queries, rows, relevant.take(rows), self.depth).take(inverse), None
+        return self.engine.rank_of(queries, rows, relevant.take(rows), self.depth, written).take(inverse), None
 
     @property
     def most(self) -> int:
@@ -88,7 +91,7 @@ class Search:
             rankings: those of the actions; None where ranks were had without them, and the recommender is asked.
         """
         if rankings is None:
-            queries, _, places = self._questions(by_row=False)
+            queries, _, _, places = self._questions(by_row=False)
             return self.engine.clips(queries)[places[0]]
         return np.zeros(len(self.actions), bool) if rankings.clipped is None else rankings.clipped
 
@@ -100,33 +103,35 @@ class Search:
             for action in self.actions
         ]
 
-    def _questions(self, by_row: bool) -> tuple[list[str], np.ndarray, list[np.ndarray]]:
-        """The distinct questions of the batch.
+    def _questions(self, by_row: bool) -> tuple[list[str], np.ndarray, list[Filter], list[np.ndarray]]:
+        """The distinct questions of the batch: a query with other filters is another question.
 
         Args:
             by_row: whether the same query of another request is another question.
 
         Returns:
-            Their texts; the request at whose row each is asked; and as many arrays as any action has questions, which
-            hold for each action the place of its first, second, ... question among them, or -1 for none.
+            Their texts; the request at whose row each is asked; the filters in its action; and as many arrays as any action
+            has questions, which hold for each action the place of its first, second, ... question among them, or -1 for
+            none.
         """
-        seen: dict[tuple[str, int], int] = {}
+        seen: dict[tuple[str, int, Filter], int] = {}
         rows: list[int] = []
         most = max((len(action.questions) for action in self.actions), default=1)
         places = [np.full(len(self.actions), -1, np.int64) for _ in range(most)]
         for number, (action, row) in enumerate(zip(self.actions, self.rows.tolist(), strict=True)):
             for turn, query in enumerate(action.questions):
-                key = (query, row if by_row else -1)
+                key = (query, row if by_row else -1, action.filters)
                 if key not in seen:
                     seen[key] = len(seen)
                     rows.append(row)
                 places[turn][number] = seen[key]
-        return [query for query, _ in seen], np.array(rows, np.int64), places
+        written = [filters for _, _, filters in seen]
+        return [query for query, _, _ in seen], np.array(rows, np.int64), written, places
 
     def _asked(self, k: int) -> tuple[Rankings, list[np.ndarray]]:
         """The rankings of the distinct questions, and where those of each action are among them."""
-        queries, rows, places = self._questions(by_row=self.engine.excludes)
-        return self.engine.rank(queries, rows, min(k, len(self.engine.dataset.catalog))), places
+        queries, rows, written, places = self._questions(by_row=self.engine.by_request)
+        return self.engine.rank(queries, rows, min(k, len(self.engine.dataset.catalog)), written), places
 
 
 class Lists:

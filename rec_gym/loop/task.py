@@ -12,9 +12,10 @@ import numpy as np
 from rec_gym.columns import Ragged, first_few
 from rec_gym.dataset import ALL, TRAIN, Dataset
 from rec_gym.loop.actions import Action, ActionFormat, make_action
+from rec_gym.loop.actions.conditions import conditions_text
 from rec_gym.loop.candidates import Candidates, CandidateSettings, make_candidates
 from rec_gym.loop.constructors import argument_names, made_again, noting
-from rec_gym.loop.engine import Engine
+from rec_gym.loop.engine import Engine, check_filters_items
 from rec_gym.loop.episode import Episode
 from rec_gym.loop.outcomes import Outcomes, spread_ranks
 from rec_gym.loop.prompts import Prompt, in_a_sentence, make_prompt
@@ -23,6 +24,7 @@ from rec_gym.loop.search import Lists, Search
 from rec_gym.loop.settings import Origin, TaskSettings, settings_of
 from rec_gym.loop.text_stats import text_stats
 from rec_gym.loop.turns import Turns
+from rec_gym.loop.unscored import unscored_values
 from rec_gym.measures import LIST, Judged, Listed, Measure
 from rec_gym.ranking import NOT_RANKED, Rankings
 from rec_gym.recommenders.base import Recommender
@@ -63,8 +65,8 @@ class Task:
 
     Raises:
         ValueError: a setting is of the wrong type, or names something unknown (near names are suggested); or the
-            recommender is not fitted (`NotFittedError`), is fitted to another catalogue, or reads histories that it does
-            not get.
+            recommender is not fitted (`NotFittedError`), is fitted to another catalogue, reads histories that it does
+            not get, or cannot filter although the requests or the action format ask for it.
         TypeError: the recommender has no `rank`.
     """
 
@@ -102,11 +104,13 @@ class Task:
         self.reward.check_ranges()
         for measure in self.measures:
             measure.check(dataset)
-        self.action = make_action(action)
+        self.action = make_action(action).bound_to(dataset.catalog)
         self.prompt = self.action.prompt(dataset.is_history) if prompt is None else make_prompt(prompt)
         self.observation, self.exclude_history = observation, exclude_history
         self.turns = Turns(turns, turn_reward, feedback_k)
         self.engine = Engine(recommender, dataset, exclude_history)
+        if self.action.writes_filters:
+            check_filters_items(recommender, f"completions of the format {self.action.name!r} hold filters")
         self.candidates = None if candidates is None else Candidates(make_candidates(candidates), self.engine)
         self._check_candidates()
 
@@ -279,8 +283,11 @@ class Task:
         asking = np.flatnonzero(~stops).tolist()
         # Called even where all stop, so that the outcomes have the same columns at every turn.
         outcomes = self.score([request_ids[i] for i in asking], [completions[i] for i in asking])
-        relevant = self.dataset.relevant.take(self._rows(request_ids))
-        return self._checked(outcomes, len(asking)).with_stops(request_ids, stops, relevant)
+        rows = self._rows(request_ids)
+        unscored = unscored_values(self.measures, self.dataset, rows[stops])
+        stopped = {str(measure): column for measure, column in unscored.items()}
+        relevant = self.dataset.relevant.take(rows)
+        return self._checked(outcomes, len(asking)).with_stops(request_ids, stops, relevant, stopped)
 
     def _checked(self, outcomes: Outcomes, count: int) -> Outcomes:
         """What `score` returned, which a subclass may have written."""
@@ -324,7 +331,7 @@ class Task:
         rows = self._rows([episode.request_id for episode in episodes])
         values = []
         for episode, text, titles in zip(episodes, self._texts(rows), self._candidate_titles(rows), strict=True):
-            situation = self.turns.describe(self.dataset.catalog, episode, text)
+            situation = self.turns.describe(self.dataset.catalog, episode, text, self.action.filter_columns)
             offered = self.action.list_candidates(titles) or "(no candidates)" if self.action.needs_candidates else ""
             values.append(
                 {
@@ -356,6 +363,9 @@ class Task:
         search = self._search(rows[asked], [actions[i] for i in asked])
         ranks, rankings = search.ranks()
         values = self._measure(rows[asked], ranks, rankings, asked, len(rows))
+        if not scored.all():
+            for measure, column in unscored_values(self.measures, self.dataset, rows[~scored]).items():
+                values[measure][~scored] = column
         parse_ok = np.array([action.ok for action in actions], bool)
         given = self._measure_given(rows) if self.reward.compares else None
         rewards, terms = self.reward(values, stats, parse_ok, scored, given)
@@ -373,6 +383,7 @@ class Task:
             terms=terms,
             text_stats=stats,
             ranks=spread_ranks(ranks, asked, self.dataset.relevant.take(rows)),
+            filters=[conditions_text(a.filters) for a in actions] if self.action.writes_filters else None,
             _lists=Lists(search, rankings, asked, len(rows)),
         )
 

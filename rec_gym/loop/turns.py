@@ -7,14 +7,17 @@ on, the completion `<stop>` ends the episode; under `"gain"` it pays 0.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from rec_gym.catalog import Catalog
+from rec_gym.loop.actions.conditions import as_written
 from rec_gym.loop.actions.tags import ANSWER, ANSWER_END, THINK_END
 from rec_gym.loop.episode import Episode
+from rec_gym.loop.facets import facets
 from rec_gym.loop.outcomes import Outcomes
 from rec_gym.tables import check_fields, unknown
 
@@ -59,15 +62,26 @@ class Turns:
             return one_turn
         return min(low, 0.0), max(high, 0.0, high - low if self.reward == "gain" else 0.0)
 
-    def describe(self, catalog: Catalog, episode: Episode, text: str) -> str:
-        """The request, every earlier query, and the titles of its top items."""
+    def describe(self, catalog: Catalog, episode: Episode, text: str, columns: Sequence[str] = ()) -> str:
+        """The request, every earlier query, and the titles of its top items.
+
+        Args:
+            catalog: the items.
+            episode: where the episode stands.
+            text: of the request.
+            columns: columns that a completion may filter by; the values that the shown items have in them are described.
+        """
         if self.limit == 1 or not episode.turn:
             return text
         parts = [text]
-        for turn, (query, shown) in enumerate(zip(episode.queries, episode.shown, strict=True), 1):
+        filters = episode.filters or ("",) * len(episode.queries)
+        for turn, (query, shown, written) in enumerate(zip(episode.queries, episode.shown, filters, strict=True), 1):
             titles = [f"  {place}. {title}" for place, title in enumerate(catalog.titles(shown), 1)]
             query = query or "(query could not be parsed)"
-            parts.append("\n".join([f"Search {turn}: {query}", *(titles or ["  (no results)"])]))
+            line = f"Search {turn}: {query}" + (f", filters {_as_json(written)}" if written else "")
+            values = facets(catalog, shown, columns) if columns and shown else ""
+            described = [f"  Values of these: {values}"] if values else []
+            parts.append("\n".join([line, *(titles or ["  (no results)"]), *described]))
         if not episode.done:
             parts.append(f"Search again, or reply {STOP} if you cannot find anything better.")
         return "\n\n".join(parts)
@@ -106,6 +120,7 @@ class Turns:
                     best=max(episode.best, turn_reward),
                     last=turn_reward,
                     done=episode.turn + 1 >= self.limit,
+                    filters=() if outcomes.filters is None else (*episode.filters, outcomes.filters[i]),
                 )
             advanced.append(after)
             rewards[i] = self._pays(episode, after)
@@ -130,7 +145,13 @@ def _without_reasoning(completion: str) -> str:
     return text.removeprefix(ANSWER).removesuffix(ANSWER_END).strip()
 
 
+def _as_json(conditions: str) -> str:
+    """Filters as a completion holds them."""
+    return json.dumps(as_written(json.loads(conditions)), ensure_ascii=False)
+
+
 def _ended(episode: Episode, outcomes: Outcomes, place: int) -> Episode:
     """The only turn of an episode; nobody looks at its ranking, so there is none."""
     reward = float(outcomes.rewards[place])
-    return Episode(episode.request_id, 1, (outcomes.queries[place],), ((),), reward, reward, True)
+    filters = () if outcomes.filters is None else (outcomes.filters[place],)
+    return Episode(episode.request_id, 1, (outcomes.queries[place],), ((),), reward, reward, True, filters)

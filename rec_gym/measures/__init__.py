@@ -123,6 +123,11 @@ class Measure:
         """The least and the greatest value."""
         return self.formula.range
 
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether a better ranking has a lower value."""
+        return self.formula.lower_is_better
+
     def check(self, dataset: Dataset) -> None:
         """Checks the measure's preconditions on a dataset.
 

@@ -91,11 +91,14 @@ class Formula:
         needs: `"ranks"` or `"list"`, with a cut-off.
         without_cutoff: the same without one; None if the measure needs a cut-off.
         range: the least and the greatest value.
+        lower_is_better: whether a better ranking has a lower value, as with a distance. Tables say so, and a reward is not
+            made of such a measure.
     """
 
     needs: ClassVar[str]
     without_cutoff: ClassVar[str | None]
     range: tuple[float, float] = (0.0, 1.0)
+    lower_is_better: ClassVar[bool] = False
 
     def check(self, dataset: Dataset) -> None:
         """Checks the measure's preconditions on a dataset.

@@ -16,6 +16,7 @@ from scipy.sparse import csc_matrix
 from rec_gym.catalog import Catalog
 from rec_gym.columns import first_few
 from rec_gym.dataset import Dataset
+from rec_gym.filters import Condition
 from rec_gym.loop.actions.base import ORDER, QUERIES, QUERY, TITLES
 from rec_gym.loop.candidates import request_words
 from rec_gym.loop.task import Task
@@ -34,8 +35,9 @@ _CELLS = 1 << 24  # places of rankings that are held at once
 class Oracle(Baseline):
     """Answers with what the dataset knows to be right, in the form that the action format makes of it.
 
-    That is the oracle query of a request; where completions name titles, those of its relevant items by decreasing gain;
-    and where they order candidates, the order by decreasing gain.
+    That is the oracle query of a request, with its constraints as filters where completions hold filters; where completions
+    name titles, those of its relevant items by decreasing gain; and where they order candidates, the order by decreasing
+    gain.
 
     Raises:
         ValueError: the task asks queries, and the dataset knows no oracle query, or not for every request of the split.
@@ -78,6 +80,10 @@ class _Known:
         best = self.dataset.relevant[self.place]
         best = best[np.argsort(-self.dataset.relevant_gains[self.place], kind="stable")]
         return list(dict.fromkeys(self.dataset.catalog.titles(best)))
+
+    @property
+    def constraints(self) -> Sequence[Condition]:
+        return self.dataset.constraints(self.place)
 
     @property
     def order(self) -> list[int]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from rec_gym.loop.task import Task
 from rec_gym.policies.base import Baseline, Policy
 from rec_gym.policies.candidates import FirstStage, GivenOrder
+from rec_gym.policies.filter_rule import FilterRule
 from rec_gym.policies.learner import SavedWords
 from rec_gym.policies.references import RM3, Oracle
 from rec_gym.policies.request import AppendText, HistoryTitles, RandomWords, Raw
@@ -42,6 +43,11 @@ _BUILT_IN: dict[str, NamedPolicy] = {
         lambda task, arg, seed: RandomWords(task, _count(arg), seed), "[:COUNT]", "random words of the train requests"
     ),
     "append": NamedPolicy(lambda task, arg, seed: AppendText(task, arg), ":TEXT", "the request's text, then TEXT"),
+    "filter-rule": NamedPolicy(
+        lambda task, arg, seed: FilterRule(task),
+        "",
+        "the request's text, with filters that rules read out of its words",
+    ),
     "rm3": NamedPolicy(lambda task, arg, seed: RM3(task), "", "RM3 pseudo-relevance feedback; reads the catalogue"),
     "words": NamedPolicy(
         lambda task, arg, seed: SavedWords(task, arg), ":FILE.npz", "the words of a saved policy of `rec-gym train`"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rec_gym.columns import Ragged
+from rec_gym.filters import Condition, Filter, FilterTable
 from rec_gym.loop.actions import Action, ActionFormat, make_action
 from rec_gym.loop.actions.base import ORDER
 from rec_gym.loop.prompts import Prompt
@@ -27,15 +28,21 @@ class _Known:
     query: str = "blue desk"
     titles: list[str] = field(default_factory=lambda: ["blue desk", "red lamp"])
     order: list[int] = field(default_factory=lambda: [1, 0, 2])
+    constraints: list[Condition] = field(default_factory=lambda: [("price", "<=", 60.0)])
 
 
 class _Ranks(RandomRecommender):
     """A recommender that finds ranks without a list, as BM25 does."""
 
     def rank_of(
-        self, queries: Sequence[str], items: Ragged, k: int, exclude: Sequence[np.ndarray] | None = None
+        self,
+        queries: Sequence[str],
+        items: Ragged,
+        k: int,
+        exclude: Sequence[np.ndarray] | None = None,
+        filters: Sequence[Filter | None] | None = None,
     ) -> Ragged:
-        return self.rank(queries, k, exclude).ranks_of(items)
+        return self.rank(queries, k, exclude, filters).ranks_of(items)
 
 
 def check_action_format(action_format: str | Mapping[str, object] | ActionFormat | type[ActionFormat]) -> None:
@@ -49,6 +56,8 @@ def check_action_format(action_format: str | Mapping[str, object] | ActionFormat
     * A pickled copy is equal and parses the same.
     * In a small task its rankings are valid, and those of a batch are those of each completion alone; rewards
       are those of the rankings.
+    * Filters are in completions only if it `writes_filters`. Bound to a catalogue, it is equal to itself and pickles, its
+      filters fit the catalogue and are sorted, what `best` finds right is parsed with its filters, and they are applied.
 
     Args:
         action_format: as `action=` takes it, or a class whose options all have defaults.
@@ -67,7 +76,8 @@ def check_action_format(action_format: str | Mapping[str, object] | ActionFormat
     _check_prompt(checked)
     copied = pickled(checked, f"the action format {checked.name!r}")
     require(copied == checked, f"a pickled copy of {checked!r} is not equal to it; make it a frozen dataclass")
-    _check_rankings(checked)
+    task = _check_rankings(checked)
+    _check_filters(checked, task)
 
 
 def _parse(action_format: ActionFormat, text: str) -> Action:
@@ -146,7 +156,36 @@ def _check_prompt(action_format: ActionFormat) -> None:
         require(order == (0, 1, 2), f"unchanged(3) must keep the order (0, 1, 2), not {order}")
 
 
-def _check_rankings(action_format: ActionFormat) -> None:
+def _check_filters(action_format: ActionFormat, task: Task) -> None:
+    bound = task.action
+    require(bound == action_format, f"bound_to must keep the options: {bound!r} is not equal to {action_format!r}")
+    best = attempt("best(truth)", bound.best, _Known())
+    texts = [*ODD_TEXTS, attempt(f"compose({best!r})", bound.compose, best, _REQUEST)]
+    if not bound.writes_filters:
+        filtered = [text for text in texts if _parse(bound, text).filters]
+        require(not filtered, f"parse({filtered[:1]!r}) gives filters; say writes_filters = True")
+        return
+    require(bound.filter_columns, "filter_columns names no column of a catalogue with prices; see bound_to")
+    for name in bound.filter_columns:
+        require(name in bound.instruct(), f"instruct() does not name the column {name!r}, which may be filtered by")
+    copied = pickled(bound, f"the action format {bound.name!r}, bound to a catalogue,")
+    ranges = FilterTable.of(task.dataset.catalog).ranges
+    for text in texts:
+        action, what = _parse(bound, text), f"parse({text[:60]!r})"
+        require(action == _parse(copied, text), f"{what} gives another action once the bound format was pickled")
+        attempt(f"the filters {action.filters!r} of {what}", ranges, [action.filters])
+        wanted = sorted(set(action.filters))
+        require(list(action.filters) == wanted, f"{what}: filters must be sorted, each once, not {action.filters!r}")
+    [known] = _Known().constraints
+    filters = _parse(bound, texts[-1]).filters
+    require(known in filters or known[0] not in bound.filter_columns, f"{texts[-1]!r} is parsed without {known}")
+    outcomes = attempt("scoring a completion with filters", task.score, task.request_ids[:1], texts[-1:])
+    ranked = outcomes.rankings.items[0]
+    passing = ranges([filters]).passes(0, ranked[ranked >= 0])
+    require(passing.all(), f"{texts[-1]!r} ranks items that do not pass its filters")
+
+
+def _check_rankings(action_format: ActionFormat) -> Task:
     dataset = small_dataset()
     recommender = _Ranks().fit(dataset.catalog)
     candidates = {"k": 3} if action_format.needs_candidates else None
@@ -170,3 +209,4 @@ def _check_rankings(action_format: ActionFormat) -> None:
         expected, actual = (part[part >= 0].tolist() for part in (alone.rankings.items[0], rankings.items[row]))
         what = f"the completion {completion!r} is ranked {actual} in a batch and {expected} alone"
         require(expected == actual and np.isclose(alone.rewards[0], outcomes.rewards[row]), what)
+    return task

@@ -81,6 +81,8 @@ def small_dataset() -> Dataset:
             "title": titles,
             "price": [number * 10.0 for number in range(12)],
             "popularity": list(range(12)),
+            "document": [f"d{number // 4}" for number in range(12)],
+            "place": [number % 4 for number in range(12)],
         }
     )
     requests = [

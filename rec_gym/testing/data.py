@@ -23,7 +23,7 @@ def check_loader(loader: str | Callable[..., Dataset], **options: object) -> Non
 
     * It is annotated to return a `Dataset`, and returns one; called again, it returns the same.
     * There is a train split and another one to evaluate on.
-    * No request (text and history) is in two splits, but for named shifts, which may repeat those of the test split.
+    * No request (text, history and filters) is in two splits, but for named shifts, which may repeat those of the test split.
     * The dataset is the same after it was saved and opened.
 
     Args:
@@ -61,20 +61,21 @@ def check_splits(dataset: Dataset) -> None:
     require(len(splits) > 1, "all requests are in train; give some of them the split 'test'")
     for (first, second), count in shared_requests(dataset).items():
         raise AssertionError(
-            f"{count} requests of {second!r} are in {first!r} too (same text and history): what is evaluated was trained "
-            "on; remove them from one of the two"
+            f"{count} requests of {second!r} are in {first!r} too (same text, history and filters): what is evaluated was "
+            "trained on; remove them from one of the two"
         )
 
 
 def shared_requests(dataset: Dataset) -> dict[tuple[str, str], int]:
-    """How many requests of a split have the text and the history of one of an earlier split, by pairs of splits.
+    """How many requests of a split have the text, history and filters of one of an earlier split, by pairs of splits.
 
     A named shift is compared with train only: it may ask again what val and test ask.
     """
     texts = [""] * len(dataset) if dataset.is_history else dataset.column("text").tolist()
-    asked: dict[str, Counter[tuple[str, bytes]]] = {split: Counter() for split in dataset.splits}
-    for text, history, split in zip(texts, dataset.history, dataset.column("split"), strict=True):
-        asked[split][" ".join(text.split()), history.tobytes()] += 1
+    asked: dict[str, Counter[tuple[str, bytes, str]]] = {split: Counter() for split in dataset.splits}
+    columns = (dataset.column(name) for name in ("filters", "split"))
+    for text, history, filters, split in zip(texts, dataset.history, *columns, strict=True):
+        asked[split][" ".join(text.split()), history.tobytes(), filters] += 1
     pairs = [pair for pair in combinations(dataset.splits, 2) if pair[0] == TRAIN or pair[1] in (VAL, TEST)]
     counts = {pair: sum(n for key, n in asked[pair[1]].items() if key in asked[pair[0]]) for pair in pairs}
     return {pair: count for pair, count in counts.items() if count}

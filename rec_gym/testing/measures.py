@@ -25,7 +25,7 @@ def check_measure(measure: str | Measure | Callable[..., np.ndarray], dataset: D
     Args:
         measure: as `measures=` takes it, such as `"ndcg@10"`, `"package.module:Name@10"` or a function.
         dataset: requests on which its `check` passes; by default twelve small ones with graded gains up to 1,
-            constraints, and the columns title, price and popularity.
+            constraints, and the columns title, price, popularity, document and place.
 
     Raises:
         AssertionError: it breaks a promise; the message says which.

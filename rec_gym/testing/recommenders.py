@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from typing import Any
 
 import numpy as np
 
-from rec_gym.catalog import Catalog
+from rec_gym.catalog import ID_COLUMN, Catalog
 from rec_gym.columns import Ragged
+from rec_gym.filters import OPERATORS, Filter
 from rec_gym.ranking import NOT_RANKED, Rankings
 from rec_gym.recommenders.base import (
     Fits,
@@ -16,6 +19,7 @@ from rec_gym.recommenders.base import (
     Recommender,
     SaysWhatItClips,
     SaysWhatItSearched,
+    honours_filters,
     reads_histories,
 )
 from rec_gym.testing.base import attempt, pickled, require
@@ -41,6 +45,9 @@ def check_recommender(recommender: Recommender, catalog: Catalog) -> None:
     * A query is ranked the same alone and in any batch, and again when it is repeated.
     * A shallower ranking is the top of a deeper one; ties are ordered by lower item position.
     * What is excluded is not ranked, and what was ranked otherwise still is (unless it reads histories).
+    * With filters, it ranks what it would rank if the items that do not pass were excluded, with the same scores, and
+      `rank_of` agrees; an unknown column is a `ValueError`. This holds if `filters_items` is true; one that reads
+      histories must only rank nothing that does not pass.
     * `rank_of` agrees with `rank`, `searched` returns a text per query, and `clips` agrees with `Rankings.clipped`, where
       it has them.
     * A pickled copy ranks the same.
@@ -67,6 +74,8 @@ def check_recommender(recommender: Recommender, catalog: Catalog) -> None:
     _check_depths(fitted, queries, full, size)
     _check_exclusions(fitted, queries, full, size)
     _check_capabilities(fitted, queries, full, size)
+    if honours_filters(fitted):
+        _check_filters(fitted, queries, full, catalog)
     copied = pickled(fitted, f"the fitted {type(fitted).__name__}")
     _same(full, _rank(copied, queries, size, None, size), queries, "a pickled copy ranks")
 
@@ -93,10 +102,12 @@ def _queries(catalog: Catalog) -> list[str]:
     return [*titles, *words, " ".join(words), *_ODD_QUERIES, titles[0]]
 
 
-def _rank(fitted: Any, queries: list[str], k: int, exclude: list[np.ndarray] | None, size: int) -> Rankings:
+def _rank(
+    fitted: Any, queries: list[str], k: int, exclude: list[np.ndarray] | None, size: int, **filters: Any
+) -> Rankings:
     """Valid rankings: what `rank` returns, checked."""
-    what = f"rank({', '.join(repr(query[:40]) for query in queries[:3])}, ..., k={k})"
-    rankings = attempt(what, fitted.rank, queries, k, exclude)
+    what = f"rank({', '.join(repr(query[:40]) for query in queries[:3])}, ..., k={k}{', filters' if filters else ''})"
+    rankings = attempt(what, fitted.rank, queries, k, exclude, **filters)
     require(isinstance(rankings, Rankings), f"rank must return Rankings, not {type(rankings).__name__}; see from_ids")
     require(len(rankings) == len(queries), f"rank returned {len(rankings)} rankings for {len(queries)} queries")
     require(rankings.depth <= k, f"rank returned {rankings.depth} places, more than k={k}; cut the rankings to k")
@@ -176,3 +187,80 @@ def _check_capabilities(fitted: Any, queries: list[str], full: Rankings, size: i
         clips = np.asarray(attempt("clips(queries)", fitted.clips, queries))
         require(clips.shape == (len(queries),) and clips.dtype == bool, "clips must return one bool per query")
         require(full.clipped is None or (full.clipped == clips).all(), "clips does not agree with Rankings.clipped")
+
+
+def _check_filters(fitted: Any, queries: list[str], full: Rankings, catalog: Catalog) -> None:
+    size, choices = len(catalog), _some_filters(catalog)
+    filters = [choices[row % len(choices)] for row in range(len(queries))]
+    hidden = [_not_passing(catalog, own) for own in filters]
+    for also in ([], [0], list(range(0, size, 2))):
+        exclude = [np.array(also, np.int32) for _ in queries] if also else None
+        expected = [np.union1d(row, also).astype(np.int32) for row in hidden]
+        for k in sorted({1, min(3, size), size}):
+            filtered = _rank(fitted, queries, k, exclude, size, filters=filters)
+            for row, query in enumerate(queries):
+                wrong = sorted(set(_row(filtered, row)) & set(expected[row].tolist()))
+                what = f"items {wrong[:5]} are ranked for {query[:60]!r} and the filter {filters[row]}"
+                require(not wrong, f"{what}, which they do not pass (or were excluded)")
+            if not reads_histories(fitted):
+                excluding = _rank(fitted, queries, k, expected, size)
+                _same(
+                    excluding,
+                    filtered,
+                    queries,
+                    "with a filter, instead of the exclusion of what does not pass, it ranks",
+                )
+            if isinstance(fitted, RanksItems):
+                _check_filtered_ranks(fitted, queries, filtered, k, exclude, filters, size)
+    nothing = _rank(
+        fitted, queries, size, None, size, filters=[None, ()] * (len(queries) // 2) + [None] * (len(queries) % 2)
+    )
+    _same(full, nothing, queries, "without conditions in filters, it ranks")
+    try:
+        fitted.rank(queries[:1], 1, None, filters=[(("no such column", "==", 1),)])
+    except ValueError:
+        return
+    require(False, "a filter on an unknown column must be a ValueError; rec_gym.filters.FilterTable checks it")
+
+
+def _check_filtered_ranks(
+    fitted: Any,
+    queries: list[str],
+    filtered: Rankings,
+    k: int,
+    exclude: list[np.ndarray] | None,
+    filters: list[Filter],
+    size: int,
+) -> None:
+    wanted = Ragged.from_rows([np.arange(size)] * len(queries), np.int32)
+    actual = attempt(f"rank_of(k={k}, filters)", fitted.rank_of, queries, wanted, k, exclude, filters=filters)
+    wrong = np.flatnonzero(filtered.ranks_of(wanted).values != actual.values)
+    names = [queries[wanted.row_of[place]][:60] for place in wrong[:1]]
+    require(not wrong.size, f"rank_of(k={k}) does not agree with rank for {names} with filters")
+
+
+def _some_filters(catalog: Catalog) -> list[Filter]:
+    """One condition on each column, two together, none, and one that no item meets."""
+    single: list[Filter] = []
+    for place, name in enumerate(catalog.table.column_names):
+        values = sorted(value for value in catalog.table[name].to_pylist() if value is not None and value == value)
+        finite = [value for value in values if isinstance(value, str) or math.isfinite(value)]
+        if finite:
+            single.append(((name, OPERATORS[place % len(OPERATORS)], finite[len(finite) // 2]),))
+    ids = sorted(catalog.table[ID_COLUMN].to_pylist())
+    two = single[-1] + single[0]
+    return [*single, two, (), ((ID_COLUMN, ">=", ids[-1]), (ID_COLUMN, "<=", ids[0])) if len(ids) > 1 else two]
+
+
+def _not_passing(catalog: Catalog, filtered: Filter) -> np.ndarray:
+    """Positions of the items that do not pass, compared one by one."""
+    columns = {name: catalog.table[name].to_pylist() for name, _, _ in filtered}
+    compare = {"<=": operator.le, ">=": operator.ge, "==": operator.eq}
+    passes = [
+        all(
+            columns[name][item] is not None and compare[sign](columns[name][item], value)
+            for name, sign, value in filtered
+        )
+        for item in range(len(catalog))
+    ]
+    return np.flatnonzero(np.logical_not(passes)).astype(np.int32)

@@ -54,7 +54,7 @@ def answers(task, rows):
 @pytest.mark.parametrize("format", ["verl", "openrlhf"])
 def test_every_task_comes_back_from_its_rows(embedded_id, format, tmp_path):
     settings = {"reward": REWARD, "turns": 1, "measures": ["ndcg@3"]}
-    if rec_gym.make_task(embedded_id).action.writes == "query":
+    if rec_gym.make_task(embedded_id).action.name == "plain":
         settings["action"] = {"name": "answer", "max_chars": 200}
     file, _ = export(embedded_id, tmp_path / name(format), format=format, split="val", **settings)
     direct = rec_gym.make_task(embedded_id, split="val", **settings)

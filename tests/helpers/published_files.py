@@ -143,3 +143,35 @@ LOG_REQUESTS = [
 def write_log(folder, requests=LOG_REQUESTS, items=LOG_ITEMS):
     files = {"requests.jsonl": requests, "items.jsonl": items}
     return write(folder, {name: rows if isinstance(rows, str) else as_jsonl(rows) for name, rows in files.items()})
+
+
+BACKTRACING_FOLDERS = {
+    "lecture": ("sight/query/annotated", "sight/sources/annotated"),
+    "news": ("inquisitive/query/test", "inquisitive/sources/test"),
+    "conversation": ("reccon/query", "reccon/sources"),
+}
+BACKTRACING_TARGETS = {
+    "lecture": lambda places: {"annotatedSourceSentencesIndices": places, "timestamp": 1.5, "names": ["a"]},
+    "news": lambda places: {"sentence_id": places[0] + 1},
+    "conversation": lambda places: {"source_sentences": places, "emotion": "sadness", "speaker": "B"},
+}
+BACKTRACING_DOCUMENTS = {  # document: its sentences, and its queries as (text, places of the targets)
+    f"d-{k}": (
+        [f"The bell rang {word}." for word in ("once", "twice", "again", "late")],
+        [(f"Who rang it {word}?", [place]) for place, word in enumerate(("once", "twice"))],
+    )
+    for k in range(6)
+}
+
+
+def write_backtracing(folder, domain="lecture", documents=BACKTRACING_DOCUMENTS, root="", indent=None, **replaced):
+    """The repository of Backtracing; `replaced` holds whole texts by `queries` or `sources` of the document d-0."""
+    queries, sources = BACKTRACING_FOLDERS[domain]
+    files = {}
+    for name, (sentences, asked) in documents.items():
+        rows = [{"text": text, **BACKTRACING_TARGETS[domain](places)} for text, places in asked]
+        files[f"{root}data/{queries}/{name}.json"] = json.dumps(rows, indent=indent)
+        files[f"{root}data/{sources}/{name}.json"] = json.dumps([{"text": text} for text in sentences], indent=indent)
+    for part, text in replaced.items():
+        files[f"{root}data/{ {'queries': queries, 'sources': sources}[part] }/d-0.json"] = text
+    return write(folder, files)

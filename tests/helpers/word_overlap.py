@@ -1,5 +1,9 @@
 """A custom recommender whose scores can be counted by hand."""
 
+import operator
+
+import numpy as np
+
 import rec_gym
 
 
@@ -23,3 +27,29 @@ class WordOverlap:
             ids.append(self.catalog.ids([p for _, p in best]))
             scores.append([float(s) for s, _ in best])
         return rec_gym.Rankings.from_ids(self.catalog, ids, scores)
+
+
+class FilteringOverlap(WordOverlap):
+    """One that filters, item by item; it notes the filters that it was called with."""
+
+    filters_items = True
+
+    def __init__(self, catalog: rec_gym.Catalog) -> None:
+        super().__init__(catalog)
+        self.items = catalog.table.to_pylist()
+        self.filters: list[object] = []
+
+    def rank(self, queries, k, exclude=None, filters=None):
+        self.filters.append(filters)
+        if filters is None:
+            return super().rank(queries, k, exclude)
+        exclude = [[]] * len(queries) if exclude is None else exclude
+        hidden = [[p for p, item in enumerate(self.items) if not passes(item, f)] for f in filters]
+        both = [np.array([*one, *other], np.int32) for one, other in zip(exclude, hidden, strict=True)]
+        return super().rank(queries, k, both)
+
+
+def passes(item: dict, conditions) -> bool:
+    """Whether an item meets all conditions; a missing value meets none."""
+    compare = {"<=": operator.le, ">=": operator.ge, "==": operator.eq}
+    return all(item[name] is not None and compare[sign](item[name], value) for name, sign, value in conditions)

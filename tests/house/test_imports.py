@@ -20,7 +20,9 @@ FLOORS = [
     {"recommenders", "datasets"},
     {"loop"},
     {"rendering", "spaces", "card_checks", "cards", "making"},
-    {"env", "vector_env", "adapters", "policies", "evaluation", "testing"},
+    {"env", "vector_env", "policies", "evaluation", "testing"},
+    {"serving"},
+    {"adapters"},
     {"cli", "demo"},
 ]
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}

@@ -3,15 +3,24 @@
 import io
 import zipfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers.esci_files import example, product
-from helpers.published_files import REVIEW_ITEMS, write_c4, write_movielens, write_reviews, write_wands
+from helpers.published_files import (
+    REVIEW_ITEMS,
+    write_backtracing,
+    write_c4,
+    write_movielens,
+    write_reviews,
+    write_wands,
+)
 
 import rec_gym
 from rec_gym.cards import cards
+from rec_gym.datasets.backtracing import sources as backtracing_sources
 from rec_gym.datasets.reading.recr1_esci import DOMAINS
 from rec_gym.fetching.download import mirrored
 
@@ -55,7 +64,16 @@ def wands(folder):
     write_wands(folder)
 
 
+def backtracing(folder):
+    write_backtracing(folder, root="backtracing-0abc/")
+
+
+ARCHIVES = {  # where an archive is served
+    movielens: "/web/datasets/movielens/ml-latest-small.zip",
+    backtracing: "/web" + urlsplit(backtracing_sources()[0].url).path,
+}
 PUBLISHED = {
+    "RecR1-Backtracing": (backtracing, {}, "bell rang once"),
     "RecR1-AmazonC4": (c4, {}, "thing f"),
     "RecR1-AmazonReviews": (reviews, {}, "title b"),
     "RecR1-MovieLens": (movielens, {"size": "latest-small"}, "plain"),
@@ -87,12 +105,12 @@ def test_from_the_publisher_to_a_reward(name, loopback, tmp_path, monkeypatch):
         categories = ", ".join(f'"{c}": "{d}"' for c, d in zip("abcdefghij", [*DOMAINS, *["Books"] * 6], strict=True))
         if publish is esci:
             loopback.add_hub("McAuley-Lab/Amazon-Reviews-2023", {"asin2category.json": f"{{{categories}}}".encode()})
-    elif publish is movielens:
+    elif publish in ARCHIVES:
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
             for path, content in files.items():
                 archive.writestr(path, content)
-        loopback.add("/web/datasets/movielens/ml-latest-small.zip", packed.getvalue())
+        loopback.add(ARCHIVES[publish], packed.getvalue())
     else:
         for path, content in files.items():
             loopback.add(f"/web/wayfair/WANDS/main/dataset/{path}", content)

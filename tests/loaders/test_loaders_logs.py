@@ -130,3 +130,13 @@ def test_columns_of_many_lines_fit_together(tmp_path, monkeypatch):
     folder = write_log(tmp_path, items=[*items, {"item_id": "e", "title": "x", "price": "dear"}])
     with pytest.raises(ValueError, match="a field must hold text only or numbers only"):
         logs.load(folder)
+
+
+def test_constraints_and_filters_of_a_log_are_kept_and_checked(tmp_path):
+    told = {"constraints": [["price", "<=", 2]], "filters": [["title", "==", "lamp a"]]}
+    request = logs.load(write_log(tmp_path, [*LOG_REQUESTS[:-1], LOG_REQUESTS[-1] | told])).request("r19")
+    assert request.constraints == (("price", "<=", 2),)
+    assert request.filters == (("title", "==", "lamp a"),)
+    for wrong in ({"filters": [["prise", "<=", 2]]}, {"filters": "price"}, {"constraints": [["price", "<=", "low"]]}):
+        with pytest.raises(ValueError, match="filter|constraint"):
+            logs.load(write_log(tmp_path, [*LOG_REQUESTS[:-1], LOG_REQUESTS[-1] | wrong]))

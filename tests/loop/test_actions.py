@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rec_gym.loop.actions import ACTIONS, MAX_CHARS, Answer, Append, Plain, make_action, tags
+from rec_gym.loop.actions import ACTIONS, MAX_CHARS, Answer, Append, Plain, Structured, make_action, tags
 
 # Any Unicode with control characters and lone surrogates, and pieces of the formats themselves.
 any_text = st.text(st.characters(exclude_categories=()), max_size=200)
@@ -16,7 +16,10 @@ pieces = st.lists(
     | any_text,
     max_size=8,
 ).map("".join)  # fmt: skip
-FORMATS = [Plain(), Append(), Answer(), Answer(strict=True), Answer(think_opened=True, strict=True), Plain(max_chars=3)]
+FORMATS = [
+    Plain(), Append(), Answer(), Answer(strict=True), Structured(), Structured(strict=True),
+    Answer(think_opened=True, strict=True), Plain(max_chars=3),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("action", FORMATS, ids=repr)
@@ -29,7 +32,7 @@ def test_no_text_raises_and_every_parse_is_reported(action, text, request):
     assert len(parsed.query) <= action.max_chars
 
 
-@pytest.mark.parametrize("action", FORMATS[:4], ids=repr)
+@pytest.mark.parametrize("action", FORMATS[:6], ids=repr)
 @given(query=st.text(min_size=1, max_size=50).map(str.strip).filter(lambda q: q and not q.startswith("<think>")))
 @settings(max_examples=100, deadline=None)
 def test_compose_is_the_inverse_of_parse(action, query):
@@ -138,10 +141,7 @@ def test_a_prompt_that_opens_think_need_not_be_repeated():
 @pytest.mark.parametrize("name", ACTIONS)
 def test_a_megabyte_is_clipped_and_reported(name):
     action = make_action(name)
-    words = "lamp " * 200_000
-    text = f"<answer>{json.dumps({'query': words})}</answer>" if name == "answer" else words
-    if name == "order":
-        text = "[2] > " * 200_000
+    text = action.compose(("[2] > " if name == "order" else "lamp ") * 200_000, "")
     parsed = action.parse(text, "request", ["red lamp", "blue lamp"])
     assert parsed.clipped
     assert len(parsed.query) in ((3,) if name == "order" else (MAX_CHARS - 1, MAX_CHARS))  # blanks at the cut

@@ -203,12 +203,16 @@ def test_equal_parameters_have_one_spelling():
 def test_the_table_of_the_docs_is_the_registry():
     text = (Path(rec_gym.__file__).parents[1] / "docs" / "numbers.md").read_text(encoding="utf-8")
     rows = re.findall(
-        r"^\| `([a-z0-9]+)(?:\((\w+)\))?@k` \| (\w+) \| \[0, 1\] \| (.+?) \| (.+?) \|$", text, re.MULTILINE
+        r"^\| `([a-z0-9]+)(?:\((\w+)\))?@k` \| (\w+) \| (\[0, [^|]+) \| (.+?) \| ([^|]+?) \|$", text, re.MULTILINE
     )
     stated = {name: ([parameter] if parameter else [], needs) for name, parameter, needs, *_ in rows}
+    ranges = {name: written for name, _, _, written, *_ in rows}
     plain = {"rbp": (0.5,), "err": (4,)}
     assert stated == {
         name: (parameter_names(definition), Measure(name, 10, plain.get(name, ())).needs)
         for name, definition in MEASURES.items()
     }
-    assert all(Measure(name, 10, plain.get(name, ())).range == (0.0, 1.0) for name in stated)
+    for name, written in ranges.items():
+        measure = Measure(name, 10, plain.get(name, ()))
+        most = {1.0: "1", 2.0**31 - 1: "2^31 - 1"}[measure.range[1]]
+        assert written == f"[0, {most}]" + (", lower is better" if measure.lower_is_better else ""), name

@@ -197,7 +197,54 @@ def many_windows() -> tuple[BM25, list[str]]:
         for item in items:
             words[item] += [word] * draw.choice([1, 1, 1, 2, 300])
     texts = [" ".join(row) for row in words]
-    return fitted(texts), texts
+    draws = np.random.default_rng(4)
+    columns = {"place": np.arange(size), "draw": draws.random(size), "week": np.arange(size) % 7}
+    catalog = Catalog.from_columns({"item_id": [f"i{n}" for n in range(size)], "text": texts, **columns})
+    return BM25(fields="text").fit(catalog), texts
+
+
+MANY = [
+    [("draw", "<=", 0.1)],
+    [("draw", "<=", 0.01), ("week", "==", 3)],
+    [("draw", ">=", 0.5), ("week", "<=", 4), ("place", ">=", 1000)],
+    [("place", "<=", 33_000)],  # the first window promises three times as many
+    [("place", ">=", 65_000)],  # the first windows hold nothing
+    [("place", "<=", 40_000), ("place", ">=", 30_000)],
+    [("place", "<=", 5), ("place", ">=", 7)],
+    [],
+]
+
+
+WORDS = ["common even", "rare0 rare1 rare2", "ends borders", "even rare3 rare3 rare4", "common"]
+
+
+@pytest.fixture(scope="module")
+def whole_rankings(many_windows) -> dict[str, list[int]]:
+    """All that the oracle ranks for each of `WORDS`."""
+    oracle = Oracle(many_windows[1])
+    return {query: oracle.ranking(query, oracle.size) for query in WORDS}
+
+
+@pytest.mark.parametrize("k", [1, 100, 1000, 70_000])
+def test_filters_over_many_windows(many_windows, whole_rankings, k):
+    recommender, _ = many_windows
+    columns = {name: recommender._columns.table[name].to_numpy() for name in ("draw", "place", "week")}
+    compare = {"<=": np.less_equal, ">=": np.greater_equal, "==": np.equal}
+    passing = [
+        np.logical_and.reduce([compare[s](columns[c], v) for c, s, v in own] or [columns["place"] >= 0]) for own in MANY
+    ]
+    queries, filters = [query for query in WORDS for _ in MANY], MANY * len(WORDS)
+    expected = [[item for item in whole_rankings[query] if own[item]][:k] for query in WORDS for own in passing]
+    for threads in (1, 3):
+        recommender.threads = threads
+        assert rows(recommender.rank(queries, k, filters=filters)) == expected
+    draw = random.Random(k)
+    wanted = [[*draw.sample(row, min(9, len(row))), *row[-1:], 5, 65536, 69_999] for row in expected]
+    places = [{item: rank for rank, item in enumerate(row)} for row in expected]
+    ranks = recommender.rank_of(queries, Ragged.from_rows(wanted, np.int32), k, filters=filters)
+    assert [row.tolist() for row in ranks] == [
+        [place.get(item, -1) for item in row] for place, row in zip(places, wanted, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("k", [1, 10, 100, 1000, 70_000])
@@ -369,7 +416,7 @@ def test_pickles_hold_the_path_and_not_the_index(corpus):
     _, queries, recommender, _ = corpus
     recommender.rank(queries, 5)
     stored = pickle.dumps(recommender)
-    assert len(stored) < 2000
+    assert len(stored) < 2000 + len(pickle.dumps(recommender._columns))  # the columns of a catalogue in memory
     for other in (pickle.loads(stored), copy.deepcopy(recommender)):
         np.testing.assert_array_equal(other.rank(queries, 5).items, recommender.rank(queries, 5).items)
         assert repr(other) == repr(recommender)

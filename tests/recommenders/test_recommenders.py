@@ -1,6 +1,7 @@
 """What every recommender promises; a new one is checked without a new line."""
 
 import inspect
+import operator
 import pickle
 import tempfile
 
@@ -11,11 +12,20 @@ from hypothesis import strategies as st
 
 from rec_gym import Catalog, Dataset, RecommenderError, Task
 from rec_gym.columns import Ragged
+from rec_gym.fusion import reciprocal_rank_fusion
 from rec_gym.recommenders import RECOMMENDERS, Recommender, make_recommender, new_recommender
-from rec_gym.recommenders.base import NotFittedError, RanksItems, SaysWhatItClips, SaysWhatItSearched, reads_histories
+from rec_gym.recommenders.base import (
+    NotFittedError,
+    RanksItems,
+    SaysWhatItClips,
+    SaysWhatItSearched,
+    honours_filters,
+    reads_histories,
+)
 from rec_gym.recommenders.degraded import Degraded
 from rec_gym.recommenders.hybrid import Hybrid
 from rec_gym.recommenders.rank_bm25 import RankBM25
+from rec_gym.recommenders.rerank import Rerank
 
 QUERIES = ["red lamp", "soft seat for a room", "", "zzzz", "lamp lamp lamp", "Ärger \ud800 \0", "red lamp"]
 
@@ -26,7 +36,13 @@ def catalog():
     words = ["red", "blue", "lamp", "chair", "seat", "desk", "room", "soft", "oak", "wool"]
     titles = [" ".join(words[i] for i in rng.integers(0, len(words), 4)) for _ in range(60)]
     return Catalog.from_columns(
-        {"item_id": [f"i{n}" for n in range(60)], "title": titles, "popularity": rng.integers(0, 5, 60)}
+        {
+            "item_id": [f"i{n}" for n in range(60)],
+            "title": titles,
+            "popularity": rng.integers(0, 5, 60),
+            "price": [None if n % 7 == 0 else n / 4 for n in range(60)],
+            "brand": [("Ace", "Bo", "", None)[n % 4] for n in range(60)],
+        }
     )
 
 
@@ -91,6 +107,91 @@ def test_ranks_without_a_list_are_those_of_the_list(recommender):
     rankings = recommender.rank(QUERIES, 10)
     items = Ragged.from_rows([np.arange(60)] * len(QUERIES), np.int32)
     np.testing.assert_array_equal(recommender.rank_of(QUERIES, items, 10).values, rankings.ranks_of(items).values)
+
+
+CONDITIONS = st.one_of(
+    st.tuples(st.just("popularity"), st.sampled_from(["<=", ">=", "=="]), st.integers(-1, 5)),
+    st.tuples(st.just("price"), st.sampled_from(["<=", ">="]), st.sampled_from([0, 2.5, 9, 12.25])),
+    st.tuples(st.just("brand"), st.sampled_from(["<=", ">=", "=="]), st.sampled_from(["Ace", "Bo", "C", "\ud800"])),
+)
+FILTERS = st.lists(
+    st.none() | st.lists(CONDITIONS, max_size=3).map(tuple), min_size=len(QUERIES), max_size=len(QUERIES)
+)
+
+
+def passes(catalog, filtered):
+    """Which items pass, compared one by one."""
+    compare = {"<=": operator.le, ">=": operator.ge, "==": operator.eq}
+    rows = catalog.table.to_pylist()
+    return [all(row[c] is not None and compare[s](row[c], v) for c, s, v in filtered or ()) for row in rows]
+
+
+@given(filters=FILTERS, data=st.data(), k=st.sampled_from([1, 4, 60]))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_filter_leaves_of_the_whole_ranking_what_passes(recommender, catalog, filters, data, k):
+    assert honours_filters(recommender)
+    exclude = data.draw(st.none() | st.just([np.array(history[:2], np.int32) for history in [*HISTORIES] * 2][:7]))
+    ranked = recommender.rank(QUERIES, k, exclude, filters=filters)
+    whole = recommender.rank(QUERIES, 60, exclude)
+    for row, own in enumerate(filters):
+        listed = whole.items[row] >= 0
+        listed[listed] = np.array(passes(catalog, own), bool)[whole.items[row][listed]]
+        items, there = whole.items[row][listed], ranked.items[row] >= 0
+        if isinstance(recommender, Hybrid | Rerank):  # the parts rank fewer items, which may pass one another
+            assert set(ranked.items[row][there]) <= set(np.flatnonzero(passes(catalog, own)))
+            assert there.sum() == min(k, len(items))
+        else:
+            assert ranked.items[row][there].tolist() == items[:k].tolist()
+            np.testing.assert_array_equal(ranked.scores[row][there], whole.scores[row][listed][:k])
+    if isinstance(recommender, RanksItems):
+        items = Ragged.from_rows([np.arange(60)] * len(QUERIES), np.int32)
+        ranks = recommender.rank_of(QUERIES, items, k, exclude, filters=filters)
+        np.testing.assert_array_equal(ranks.values, ranked.ranks_of(items).values)
+
+
+def test_a_hybrid_fuses_what_its_parts_rank_of_the_items_that_pass(catalog):
+    hybrid = make_recommender("hybrid", {"parts": ["bm25", "dense"], "depth": 10}, catalog)
+    filters = [(("popularity", "==", 3),)] * len(QUERIES)
+    lists = [make_recommender(name, {}, catalog).rank(QUERIES, 10, filters=filters) for name in ("bm25", "dense")]
+    fused = reciprocal_rank_fusion(lists, 5)
+    np.testing.assert_array_equal(hybrid.rank(QUERIES, 5, filters=filters).items, fused.items)
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        ([(("popularty", "<=", 5),)], "unknown column 'popularty'; did you mean 'popularity'"),
+        ([(("popularity", "<", 5),)], "unknown operator '<'"),
+        ([(("popularity", "<=", "5"),)], "must be a finite number, not '5'"),
+        ([(("brand", "==", 5),)], "must be text, not 5"),
+        ([], "filters are for 0 queries, but there are 1 queries"),
+        ([(), ()], "filters are for 2 queries, but there are 1 queries"),
+        (["brand"], "the filter of a query is a tuple of conditions"),
+    ],
+)
+def test_a_filter_that_does_not_fit_is_refused(recommender, filters, message):
+    with pytest.raises(ValueError, match=message):
+        recommender.rank(["red lamp"], 3, None, filters=filters)
+    if isinstance(recommender, RanksItems):
+        with pytest.raises(ValueError, match=message):
+            recommender.rank_of(["red lamp"], Ragged.from_rows([[1]], np.int32), 3, None, filters=filters)
+
+
+def test_what_a_recommender_asks_has_to_take_filters_too(catalog):
+    inner = WithoutRanks(make_recommender("bm25", {}, catalog))
+    assert not honours_filters(inner)
+    for outer in (Hybrid([inner, "random"]).fit(catalog), Rerank(**NEEDED["rerank"], first=inner).fit(catalog)):
+        assert not honours_filters(outer)
+        outer.rank(["red"], 3, None, filters=[None])
+        with pytest.raises(
+            ValueError, match="WithoutRanks does not take filters; choose one whose filters_items is true"
+        ):
+            outer.rank(["red"], 3, None, filters=[(("popularity", "<=", 3),)])
+
+
+@pytest.mark.parametrize("name", sorted(RECOMMENDERS))
+def test_whether_it_takes_filters_is_known_before_it_is_fitted(name):
+    assert honours_filters(new_recommender(name, NEEDED.get(name, {})))
 
 
 def test_it_pickles(recommender):

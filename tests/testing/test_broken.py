@@ -9,6 +9,7 @@ from helpers.word_overlap import WordOverlap
 
 import rec_gym
 from rec_gym.columns import Ragged
+from rec_gym.filters import FilterTable
 from rec_gym.loop.actions import Action, Append, Lines, Plain, asked, failed
 from rec_gym.recommenders.item_knn import ItemKNN
 from rec_gym.testing import (
@@ -90,6 +91,73 @@ class Unpicklable(WordOverlap):
     def __init__(self, catalog):
         super().__init__(catalog)
         self.function = lambda: None
+
+
+class Filters(WordOverlap):
+    """One that filters as it should."""
+
+    filters_items = True
+
+    def rank(self, queries, k, exclude=None, filters=None):
+        return super().rank(queries, k, self.hidden(len(queries), exclude, filters))
+
+    def hidden(self, count, exclude, filters):
+        ranges = FilterTable.of(self.catalog).ranges(filters or [None] * count)
+        hidden = [np.flatnonzero(~ranges.passes(query)) for query in range(count)]
+        return [np.union1d(*rows) for rows in zip(hidden, exclude or [[]] * count, strict=True)]
+
+
+class FiltersNothing(Filters):
+    def rank(self, queries, k, exclude=None, filters=None):
+        return super().rank(queries, k, exclude)
+
+
+class FiltersAfterwards(Filters):
+    """It cuts its lists before it filters them."""
+
+    def rank(self, queries, k, exclude=None, filters=None):
+        ranked = super().rank(queries, k, exclude)
+        hidden = self.hidden(len(queries), None, filters)
+        ids = [self.catalog.ids(np.setdiff1d(row, [-1, *out])) for row, out in zip(ranked.items, hidden, strict=True)]
+        return rec_gym.Rankings.from_ids(self.catalog, ids) if filters and any(filters) else ranked
+
+
+class FiltersOrExcludes(Filters):
+    """It forgets the exclusions where it filters."""
+
+    def rank(self, queries, k, exclude=None, filters=None):
+        return super().rank(queries, k, None if filters else exclude, filters)
+
+
+class FiltersUnknownColumns(Filters):
+    def rank(self, queries, k, exclude=None, filters=None):
+        known = FilterTable.of(self.catalog).columns
+        kept = [tuple(c for c in own or () if c[0] in known) for own in filters or [None] * len(queries)]
+        return super().rank(queries, k, exclude, kept)
+
+
+class RanksWithoutFilters(Filters):
+    def rank_of(self, queries, items, k, exclude=None, filters=None):
+        return self.rank(queries, k, exclude).ranks_of(items)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (FiltersNothing, r"are ranked for .* and the filter \(\('item_id', '<=', .*which they do not pass"),
+        (
+            FiltersAfterwards,
+            "with a filter, instead of the exclusion of what does not pass, it ranks the query .* differently",
+        ),
+        (FiltersOrExcludes, r"are ranked .* which they do not pass \(or were excluded\)"),
+        (FiltersUnknownColumns, "a filter on an unknown column must be a ValueError"),
+        (RanksWithoutFilters, r"rank_of\(k=1\) does not agree with rank for .* with filters"),
+    ],
+)
+def test_recommenders_that_filter_wrongly(kind, message, catalog):
+    check_recommender(Filters(catalog), catalog)
+    with pytest.raises(AssertionError, match=message):
+        check_recommender(kind(catalog), catalog)
 
 
 @pytest.mark.parametrize(

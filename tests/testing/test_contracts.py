@@ -33,7 +33,12 @@ def items():
     draws = np.random.Generator(np.random.PCG64(0))
     titles = [" ".join(words[i] for i in draws.integers(0, len(words), 3)) for _ in range(30)]
     return rec_gym.Catalog.from_columns(
-        {"item_id": [f"i{n}" for n in range(30)], "title": titles, "popularity": draws.integers(0, 5, 30)}
+        {
+            "item_id": [f"i{n}" for n in range(30)],
+            "title": titles,
+            "popularity": draws.integers(0, 5, 30),
+            "price": [None if n % 4 == 0 else n / 8 for n in range(30)],
+        }
     )
 
 
@@ -55,7 +60,7 @@ def test_action_formats(name):
 def test_measures(name, cutoff):
     parameters = ",".join(PARAMETERS[parameter] for parameter in parameter_names(MEASURES[name]))
     text = f"{name}({parameters}){cutoff}" if parameters else f"{name}{cutoff}"
-    if not cutoff and name == "constraints":
+    if not cutoff and name in ("constraints", "distance"):
         with pytest.raises(ValueError, match="needs a cut-off"):
             check_measure(text)
         return
@@ -67,6 +72,7 @@ def test_policies(name):
     tasks = [
         rec_gym.make_task(SHOP),
         rec_gym.make_task(SHOP, action="order", candidates={"k": 10}),
+        rec_gym.make_task(SHOP, action="structured"),
         rec_gym.make_task("RecR1-CornerShopHistory-BM25-v0"),
     ]
     fitting = [task for task in tasks if name in fitting_policies(task)]

@@ -102,11 +102,12 @@ def read_jsonl(path: Path, notes: Counter[str], encoding: str = "utf-8") -> Iter
         if not isinstance(record, dict):
             raise ValueError(f"{path}, line {number}: expected a JSON object, found {type(record).__name__}")
         if "\\ud" in line or "\\uD" in line:
-            record = {key: _repaired(value, notes) for key, value in record.items()}
+            record = {key: repaired(value, notes) for key, value in record.items()}
         yield number, record
 
 
-def _repaired(value: object, notes: Counter[str]) -> object:
+def repaired(value: object, notes: Counter[str]) -> object:
+    """The value; if it is a text with half a surrogate pair, with U+FFFD in its place, which is counted."""
     if isinstance(value, str):
         try:
             value.encode()
@@ -288,11 +289,11 @@ class TableBuilder:
     """Collects rows into an Arrow table; at most one chunk is held as Python objects.
 
     Args:
-        columns: `{name: type}`, the type `str` or `float`.
+        columns: `{name: type}`, the type `str`, `int` or `float`.
     """
 
     def __init__(self, columns: dict[str, type]) -> None:
-        kinds = {str: pa.large_string(), float: pa.float64()}
+        kinds = {str: pa.large_string(), int: pa.int64(), float: pa.float64()}
         self._schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
         self._batches: list[pa.RecordBatch] = []
         self._rows: list[Sequence[object]] = []

@@ -23,10 +23,11 @@ from rec_gym.loop.actions.base import (
 from rec_gym.loop.actions.lists import Lines, Titles
 from rec_gym.loop.actions.order import Order
 from rec_gym.loop.actions.query import Answer, Append, Plain
+from rec_gym.loop.actions.structured import Structured
 from rec_gym.registry import Registry
 
 ACTIONS: Registry[type[ActionFormat]] = Registry(
-    ACTION_FORMAT, {format_.name: format_ for format_ in (Plain, Append, Answer, Lines, Titles, Order)}
+    ACTION_FORMAT, {format_.name: format_ for format_ in (Plain, Append, Answer, Structured, Lines, Titles, Order)}
 )
 
 
@@ -61,6 +62,7 @@ __all__ = [
     "Lines",
     "Order",
     "Plain",
+    "Structured",
     "Titles",
     "Truth",
     "asked",

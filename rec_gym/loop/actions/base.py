@@ -10,6 +10,8 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
+from rec_gym.catalog import Catalog
+from rec_gym.filters import Condition
 from rec_gym.loop.prompts import HISTORY, SEARCH, Prompt
 from rec_gym.ranking import Rankings
 from rec_gym.resolving import Interface
@@ -38,6 +40,7 @@ class Action:
         queries: what the recommender is asked, where a format may ask several; its rankings are merged into one.
         order: places of the candidates (from 0), best first, every one of them once; nothing is asked then.
         counts: a number for each name in the format's `counted`.
+        filters: conditions that ranked items must meet, sorted and without repetitions, each `(column, operator, value)`.
     """
 
     query: str
@@ -48,6 +51,7 @@ class Action:
     queries: tuple[str, ...] = ()
     order: tuple[int, ...] = ()
     counts: tuple[int, ...] = ()
+    filters: tuple[Condition, ...] = ()
 
     @property
     def asks(self) -> bool:
@@ -106,6 +110,11 @@ class Truth(Protocol):
         """Places of the candidates by decreasing gain; equals stay in the given order."""
         ...
 
+    @property
+    def constraints(self) -> Sequence[Condition]:
+        """What the shopper insists on, as `(column, operator, value)`."""
+        ...
+
 
 @dataclass(frozen=True)
 class ActionFormat(ABC):
@@ -128,6 +137,7 @@ class ActionFormat(ABC):
     # Whether the ranks of items are known only once the whole ranking is made: by default, if the class has its own rank().
     needs_list: ClassVar[bool] = False
     needs_oracle_query: ClassVar[bool] = True  # whether `best` reads `Truth.query`
+    writes_filters: ClassVar[bool] = False  # whether a completion may hold filters (`Action.filters`)
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -140,6 +150,22 @@ class ActionFormat(ABC):
         check_fields(self, f"action format {self.name!r}")
         if not 1 <= self.max_chars <= MAX_CHARS_LIMIT:
             raise ValueError(f"max_chars must lie in [1, {MAX_CHARS_LIMIT}], not {self.max_chars}")
+
+    def bound_to(self, catalog: Catalog) -> ActionFormat:
+        """The format as a task on this catalogue uses it: one that names its columns learns them here.
+
+        What it learns goes into fields with `init=False`, so that the settings of a task hold only the options, and
+        `compare=False`. The format itself is not changed.
+
+        Raises:
+            ValueError: an option does not fit the catalogue.
+        """
+        return self
+
+    @property
+    def filter_columns(self) -> tuple[str, ...]:
+        """Columns that a completion may filter by; over several turns the policy sees which values its results have."""
+        return ()
 
     # Texts
 
@@ -156,6 +182,18 @@ class ActionFormat(ABC):
     @abstractmethod
     def compose(self, query: str, request: str) -> str:
         """The completion that asks `query`: the inverse of `parse`, for baselines and tests."""
+
+    def with_filters(self, query: str, conditions: Sequence[Condition]) -> str:
+        """A query with filters, as `compose` takes them; only for a format that `writes_filters`.
+
+        Args:
+            query: the query.
+            conditions: `(column, operator, value)`.
+
+        Raises:
+            ValueError: completions of this format hold no filters.
+        """
+        raise ValueError(f"completions of the action format {self.name!r} hold no filters")
 
     def instruct(self) -> str:
         """What a prompt says about the form of the answer."""

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rec_gym.loop.actions.base import Action, ActionFormat, asked, failed
 from rec_gym.loop.actions.tags import (
@@ -145,6 +145,10 @@ class Answer(ActionFormat):
             word = "trailing" if word == "ok" else word
         if not isinstance(value, dict) or "query" not in value:
             return failed("no_query")
+        return self._understood(value, word)
+
+    def _understood(self, value: dict[str, Any], word: str) -> Action:
+        """What a JSON object with a query says."""
         return self._query(value["query"], word)
 
     def _cut_query(self, cut: str) -> str | None:

@@ -27,6 +27,7 @@ from rec_gym.disk import is_open_to_others
 # LLVM's vectorisation of straight-line code, which numba leaves off, makes the kernels 1.3 to 1.8 times faster.
 _SLP_VECTORIZE = 1
 
+_SOURCES = ("kernels.py", "keys.py", "passing.py", "index.py")
 _MODULE = "rec_gym.recommenders.bm25.kernels"
 
 _logger = logging.getLogger(__name__)
@@ -102,13 +103,13 @@ def _places() -> Iterator[Any]:
 
 
 def _made_from() -> dict[str, object]:
-    """What the machine code depends on: the sources (the compiler watches only one of the two), versions and processor."""
+    """What the machine code depends on: the sources (the compiler watches only one of them), versions and processor."""
     import llvmlite
     import numba
 
     config: Any = numba.config
     here = Path(__file__).parent
-    sources = b"".join((here / name).read_bytes() for name in ("kernels.py", "index.py"))
+    sources = b"".join((here / name).read_bytes() for name in _SOURCES)
     features = config.CPU_FEATURES or llvmlite.binding.get_host_cpu_features().flatten()
     return {
         "sources": hashlib.sha256(sources + os.fsencode(here)).hexdigest(),

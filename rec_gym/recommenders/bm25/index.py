@@ -59,6 +59,24 @@ class Postings(NamedTuple):
     kth_impact: np.ndarray
 
 
+class Ranges(NamedTuple):
+    """The filters of some queries as the kernels read them; see `rec_gym.filters.FilterRanges`. C columns, m ranges.
+
+    Attributes:
+        codes: code of each item's value in each column, int32 [C, items], [0, 0] without filters.
+        offsets: the ranges of query i are those from offsets[i] to offsets[i + 1], int64 [queries + 1].
+        column: int32 [m].
+        low: int32 [m].
+        high: int32 [m].
+    """
+
+    codes: np.ndarray
+    offsets: np.ndarray
+    column: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
 DTYPES = dict(zip(Postings._fields, ("<u2", "<u2", "<i8", "<i8", "<u2", "<u2", "<u2"), strict=True))
 
 

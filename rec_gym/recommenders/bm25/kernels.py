@@ -5,8 +5,6 @@ Do not import this module directly: `compilation.load_kernels` imports it with t
 For every window, the impacts of each query term are added to one small array of sums, which stays in the processor's
 nearest cache. Then the sums above a limit are collected as keys, and the limit rises as keys are found. Sums are
 integers: they are the same in any order, so that results depend neither on the order of terms nor on threads.
-
-A key is `(MAX_SUM - sum) << 32 | item`: a lower key is a better item, and ties go to the lower position.
 """
 
 from __future__ import annotations
@@ -16,19 +14,28 @@ from typing import Any
 import numpy as np
 from numba import config, from_dtype, int64, njit, types
 
-from rec_gym.recommenders.bm25.index import DTYPES, WINDOW, WINDOW_BITS, Postings
+from rec_gym.recommenders.bm25.index import DTYPES, WINDOW, WINDOW_BITS, Postings, Ranges
+from rec_gym.recommenders.bm25.keys import (
+    MAX_SUM,
+    NO_KEY,
+    first_above,
+    keep_lowest,
+    key_of,
+    likely_limit,
+    settle,
+    sort,
+    sum_of,
+)
+from rec_gym.recommenders.bm25.keys import SETTINGS as _settings
+from rec_gym.recommenders.bm25.passing import SPARSE, candidates, collect_passing, passes, ranges_of
 
-MAX_SUM = (1 << 31) - 1
-NO_KEY = np.int64((1 << 63) - 1)
+__all__ = ["MAX_SUM", "NOT_RANKED", "NO_KEY", "find_terms", "rank_items", "rank_keys"]
+
 NOT_RANKED = -1
 
-_SPARSE = WINDOW >> 2  # a window with fewer postings is collected by walking its postings again
 _BLOCK = 64  # sums that are compared with the limit at once
 _LOOK_UP = 32  # postings that are added up in the time in which one item is looked up among a term's postings
 _COUNT_AT_ONCE = 4096  # keys that are gathered before they are counted
-
-_ITEM_BITS = np.int64(32)
-_ITEM_MASK = np.int64((1 << 32) - 1)
 
 
 def _read_only(dtype: Any, dimensions: int = 1) -> types.Array:
@@ -40,114 +47,11 @@ _postings_type = types.NamedTuple(
     [_read_only(from_dtype(np.dtype(dtype)), 2 if name == "kth_impact" else 1) for name, dtype in DTYPES.items()],
     Postings,
 )
-# postings, size, offsets, terms, weights, excluded offsets, excluded items
-_query_types = (_postings_type, int64, _int64s, _int32s, _int32s, _int64s, _int32s)
+_ranges_type = types.NamedTuple([_read_only(types.int32, 2), _int64s, _int32s, _int32s, _int32s], Ranges)
+# postings, size, offsets, terms, weights, excluded offsets, excluded items, ranges
+_query_types = (_postings_type, int64, _int64s, _int32s, _int32s, _int64s, _int32s, _ranges_type)
 # Without a folder the compiler would choose one itself, and load what others may have put there.
 _KEEP = bool(vars(config)["CACHE_DIR"])
-_settings: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
-
-
-@njit(**_settings)
-def _key(total, item):
-    return ((np.int64(MAX_SUM) - np.int64(total)) << _ITEM_BITS) | np.int64(item)
-
-
-@njit(**_settings)
-def _sum_of(key):
-    return np.int64(MAX_SUM) - (key >> _ITEM_BITS)
-
-
-@njit(**_settings)
-def _keep_lowest(keys, filled, k):
-    """Moves the k lowest of keys[:filled] to the front, and the highest of them to keys[k - 1].
-
-    A quickselect over distinct keys whose partition has no branch that a processor could mispredict.
-    """
-    low, high = 0, filled
-    while high - low > 2:
-        first, middle, last = keys[low], keys[(low + high) >> 1], keys[high - 1]
-        pivot = max(min(first, last), min(max(first, last), middle))
-        place = low
-        for i in range(low, high):
-            key = keys[i]
-            keys[i] = keys[place]
-            keys[place] = key
-            place += key <= pivot
-        if k <= place:
-            high = place
-        else:
-            low = place
-    if high - low == 2 and keys[low] > keys[low + 1]:
-        keys[low], keys[low + 1] = keys[low + 1], keys[low]
-
-
-@njit(**_settings)
-def _first_above(rising, key, count):
-    """The index of the first of rising[:count] that is above `key`; `count` if there is none."""
-    low, high = 0, count
-    while low < high:
-        middle = (low + high) >> 1
-        if rising[middle] > key:
-            high = middle
-        else:
-            low = middle + 1
-    return low
-
-
-@njit(**_settings)
-def _sort(keys):
-    """Shell sort: these lists are short, and numba's own sort takes seconds to compile."""
-    gap = len(keys) // 2
-    while gap > 0:
-        for i in range(gap, len(keys)):
-            key, j = keys[i], i
-            while j >= gap and keys[j - gap] > key:
-                keys[j] = keys[j - gap]
-                j -= gap
-            keys[j] = key
-        gap //= 2
-
-
-@njit(**_settings)
-def _count_above(keys, filled, wanted, above, standing, k):
-    """Counts each gathered key at the first wanted key that it ranks above.
-
-    Args:
-        keys: keys that were gathered.
-        filled: how many.
-        wanted: keys of the wanted items, increasing (best first).
-        above: above[j] counts items between wanted[j - 1] (inclusive) and wanted[j] (exclusive).
-        standing: [how many wanted items may still be in the top k, items counted above the last of them]; changed.
-        k: length of the list.
-    """
-    for i in range(filled):
-        place = _first_above(wanted, keys[i], standing[0])
-        if place < standing[0]:
-            above[place] += 1
-            standing[1] += 1
-            while standing[0] > 0 and standing[1] >= k:
-                standing[0] -= 1
-                standing[1] -= above[standing[0]]
-
-
-@njit(**_settings)
-def _settle(keys, filled, k, limit, wanted, above, standing):
-    """Makes room among the gathered keys.
-
-    Returns:
-        How many keys remain, and the limit: an item at a higher position than all gathered ones matters only if its
-        sum is higher.
-    """
-    if len(above) == 0:  # a list is wanted: keep the best k
-        if filled < k:
-            return filled, limit
-        _keep_lowest(keys, filled, k)
-        return k, max(limit, _sum_of(keys[k - 1]))
-    _count_above(keys, filled, wanted, above, standing, k)
-    if standing[0] == 0:
-        return 0, np.int64(MAX_SUM)
-    # An item with the same sum as the last wanted one may still rank above it, by a lower position.
-    return 0, max(limit, _sum_of(wanted[standing[0] - 1]) - 1)
 
 
 @njit(**_settings)
@@ -191,10 +95,10 @@ def _collect_sparse(postings, base, begin, end, sums, keys, filled, k, limit, wa
             total = sums[place]
             sums[place] = 0
             if total > bar:
-                keys[filled] = _key(total, base + np.int64(place))
+                keys[filled] = key_of(total, base + np.int64(place))
                 filled += 1
                 if filled == len(keys):
-                    filled, limit = _settle(keys, filled, k, limit, wanted, above, standing)
+                    filled, limit = settle(keys, filled, k, limit, wanted, above, standing)
                     bar = max(bar, limit - 1)
     return filled, limit
 
@@ -210,21 +114,31 @@ def _collect_dense(base, sums, keys, filled, k, limit, wanted, above, standing):
         if highest > limit:
             for i in range(_BLOCK):
                 if block[i] > limit:
-                    keys[filled] = _key(block[i], base + start + i)
+                    keys[filled] = key_of(block[i], base + start + i)
                     filled += 1
                     if filled == len(keys):
-                        filled, limit = _settle(keys, filled, k, limit, wanted, above, standing)
+                        filled, limit = settle(keys, filled, k, limit, wanted, above, standing)
         for i in range(_BLOCK):  # now, while the block is in cache
             block[i] = 0
     return filled, limit
 
 
 @njit(**_settings)
-def _scan(postings, size, terms, weights, excluded, k, limit, sums, keys, wanted, above, standing):
-    """Scores all windows and gathers what is above the rising limit; returns how many keys there are at the end."""
+def _scan(postings, size, query, k, limit, may_guess, room, sums, keys, wanted, above, standing):
+    """Scores all windows and gathers what is above the rising limit.
+
+    `query` holds its terms, their weights, the excluded items and the ranges of its filter. `room` is for the keys of a
+    window; it is empty without a filter. With `may_guess`, the limit is raised to what the k-th item that passes a filter
+    probably reaches. If fewer than k keys come out then, items may be missing.
+
+    Returns:
+        How many keys there are at the end, and whether the limit was raised by a guess.
+    """
+    terms, weights, excluded, ranges = query
     run, begin, end = _cursors(postings, terms)
-    filled, passed = np.int64(0), 0
-    for window in range((size + WINDOW - 1) >> WINDOW_BITS):
+    filled, passed, guessed = np.int64(0), 0, False
+    windows = (size + WINDOW - 1) >> WINDOW_BITS
+    for window in range(windows):
         if limit >= MAX_SUM:
             break
         touched = _add_window(postings, window, terms, weights, run, begin, end, sums)
@@ -235,15 +149,21 @@ def _scan(postings, size, terms, weights, excluded, k, limit, sums, keys, wanted
             if excluded[passed] >= base:
                 sums[excluded[passed] - base] = 0
             passed += 1
-        if touched < _SPARSE:
+        if len(room) > 0:
+            count = candidates(postings, base, begin, end, touched, ranges, sums, limit, room)
+            filled, limit = collect_passing(ranges, room, count, keys, filled, k, limit, wanted, above, standing)
+        elif touched < SPARSE:
             filled, limit = _collect_sparse(
                 postings, base, begin, end, sums, keys, filled, k, limit, wanted, above, standing
             )
         else:
             filled, limit = _collect_dense(base, sums, keys, filled, k, limit, wanted, above, standing)
         if len(above) > 0:
-            filled, limit = _settle(keys, filled, k, limit, wanted, above, standing)
-    return filled
+            filled, limit = settle(keys, filled, k, limit, wanted, above, standing)
+        elif may_guess and window & (window + 1) == 0:  # after 1, 2, 4, 8, ... windows
+            filled, guess = likely_limit(keys, filled, k, (window + 1) / windows)
+            limit, guessed = max(limit, guess), guessed or guess > 0
+    return filled, guessed
 
 
 @njit(**_settings)
@@ -257,7 +177,7 @@ def _first_limit(postings, terms, weights, level):
 
 
 @njit(types.void(*_query_types, _int64s, int64, types.Array(types.int64, 2, "C")), cache=_KEEP, **_settings)
-def rank_keys(postings, size, offsets, terms, weights, excluded_offsets, excluded, levels, k, result):
+def rank_keys(postings, size, offsets, terms, weights, excluded_offsets, excluded, ranges, levels, k, result):
     """The keys of the k best items of each query, unordered, padded with `NO_KEY`.
 
     Args:
@@ -268,19 +188,29 @@ def rank_keys(postings, size, offsets, terms, weights, excluded_offsets, exclude
         weights: how often each term stands in the query; at most 32,767 in all, so that sums stay below 2**31.
         excluded_offsets: the items that must not be ranked for query i, likewise.
         excluded: item positions, rising within a query.
-        levels: for each query the column of the k-th impacts that bounds its list, or their number if none does.
+        ranges: which items may be ranked for each query.
+        levels: for each query the column of the k-th impacts that bounds its list, or their number if none does, as with a
+            filter.
         k: length of the lists, from 1 to `size`.
         result: is filled, [queries, k].
     """
     sums, keys = np.zeros(WINDOW, np.int32), np.empty(4 * k + 64, np.int64)
     no_keys, standing = np.empty(0, np.int64), np.zeros(2, np.int64)
+    room = np.empty(WINDOW + 1 if len(ranges.column) > 0 else 0, np.int64)
     for i in range(len(offsets) - 1):
         own, own_weights = terms[offsets[i] : offsets[i + 1]], weights[offsets[i] : offsets[i + 1]]
         out = excluded[excluded_offsets[i] : excluded_offsets[i + 1]]
         limit = _first_limit(postings, own, own_weights, levels[i])
-        filled = _scan(postings, size, own, own_weights, out, k, limit, sums, keys, no_keys, no_keys, standing)
+        own_ranges = ranges_of(ranges, i)
+        own_room = room if len(own_ranges.column) > 0 else no_keys
+        query, may_guess = (own, own_weights, out, own_ranges), len(own_room) > 0
+        filled, guessed = _scan(
+            postings, size, query, k, limit, may_guess, own_room, sums, keys, no_keys, no_keys, standing
+        )
+        if filled < k and guessed:
+            filled, _ = _scan(postings, size, query, k, limit, False, own_room, sums, keys, no_keys, no_keys, standing)
         if filled > k:
-            _keep_lowest(keys, filled, k)
+            keep_lowest(keys, filled, k)
             filled = k
         for j in range(k):
             result[i, j] = keys[j] if j < filled else NO_KEY
@@ -357,7 +287,7 @@ def _drop_excluded(items, excluded, totals):
     **_settings,
 )
 def rank_items(
-    postings, size, offsets, terms, weights, excluded_offsets, excluded, levels, k, item_offsets, items, ranks
+    postings, size, offsets, terms, weights, excluded_offsets, excluded, ranges, levels, k, item_offsets, items, ranks
 ):
     """The ranks of given items, without a list.
 
@@ -367,7 +297,8 @@ def rank_items(
     each of `items`. The other arguments are those of `rank_keys`.
     """
     sums, keys = np.zeros(WINDOW, np.int32), np.empty(_COUNT_AT_ONCE, np.int64)
-    standing = np.zeros(2, np.int64)
+    no_keys, standing = np.empty(0, np.int64), np.zeros(2, np.int64)
+    room = np.empty(WINDOW + 1 if len(ranges.column) > 0 else 0, np.int64)
     for i in range(len(offsets) - 1):
         own, own_weights = terms[offsets[i] : offsets[i + 1]], weights[offsets[i] : offsets[i + 1]]
         out = excluded[excluded_offsets[i] : excluded_offsets[i + 1]]
@@ -379,23 +310,29 @@ def rank_items(
         else:
             _add_items(postings, own, own_weights, asked, totals)
         _drop_excluded(asked, out, totals)
+        own_ranges = ranges_of(ranges, i)
+        own_room = room if len(own_ranges.column) > 0 else no_keys
+        for j in range(len(asked)):
+            if not passes(own_ranges, asked[j]):
+                totals[j] = 0
         limit = _first_limit(postings, own, own_weights, levels[i])
         wanted, running = np.empty(len(asked), np.int64), 0
         for j in range(len(asked)):
             if totals[j] > limit:
-                wanted[running] = _key(totals[j], asked[j])
+                wanted[running] = key_of(totals[j], asked[j])
                 running += 1
         wanted = wanted[:running]
-        _sort(wanted)
+        sort(wanted)
         above = np.zeros(running + 1, np.int64)
         standing[0], standing[1] = running, 0
         if running > 0:
-            limit = _sum_of(wanted[running - 1]) - 1  # see `_settle`
-            _scan(postings, size, own, own_weights, out, k, limit, sums, keys, wanted, above, standing)
+            limit = sum_of(wanted[running - 1]) - 1  # see `settle`
+            query = (own, own_weights, out, own_ranges)
+            _scan(postings, size, query, k, limit, False, own_room, sums, keys, wanted, above, standing)
             for j in range(1, running):
                 above[j] += above[j - 1]
         for j in range(len(asked)):
-            place = _first_above(wanted, _key(totals[j], asked[j]) - 1, running)
+            place = first_above(wanted, key_of(totals[j], asked[j]) - 1, running)
             own_ranks[j] = above[place] if totals[j] > 0 and place < standing[0] else NOT_RANKED
 
 

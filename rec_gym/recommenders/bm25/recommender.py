@@ -19,13 +19,14 @@ import numpy as np
 from rec_gym.cache import DamagedError, cache_home, check_folder, prepared
 from rec_gym.catalog import Catalog
 from rec_gym.columns import Ragged
+from rec_gym.filters import Filter, FilterRanges, FilterTable
 from rec_gym.ranking import NOT_RANKED, Rankings
 from rec_gym.recommenders.base import check_fitted, fitted_copy
 from rec_gym.recommenders.bm25.analyzer import NO_TERM, Analyzer, TermIds, slices
 from rec_gym.recommenders.bm25.build import build_index
 from rec_gym.recommenders.bm25.compilation import load_kernels
-from rec_gym.recommenders.bm25.index import FORMAT, LEVELS, Index
-from rec_gym.recommenders.checks import check_items, check_queries, excluded_rows
+from rec_gym.recommenders.bm25.index import FORMAT, LEVELS, Index, Ranges
+from rec_gym.recommenders.checks import check_items, check_queries, excluded_rows, filter_ranges
 
 MAX_QUERY_WEIGHT = (1 << 15) - 1  # times the highest impact it still fits a signed 32-bit sum
 
@@ -47,6 +48,7 @@ class _Batch(NamedTuple):
     weights: np.ndarray
     excluded_offsets: np.ndarray
     excluded: np.ndarray
+    ranges: Ranges
     levels: np.ndarray
     clipped: np.ndarray
 
@@ -78,6 +80,7 @@ class BM25:
     """
 
     query_language = "bag of words"
+    filters_items = True
     fitted_to: str | None = None
 
     def __init__(
@@ -98,6 +101,7 @@ class BM25:
         self.analyzer = Analyzer(language, bool(stop_words))
         self.threads = threads
         self._folder: Path | None = None
+        self._columns: FilterTable | None = None
         self._forget()
 
     def __repr__(self) -> str:
@@ -148,7 +152,7 @@ class BM25:
             build_index(target, catalog.texts(self.fields), len(catalog), self.analyzer, self.k1, self.b)
 
         index = prepared(folder, made_from, build, _logger.warning, _open)
-        return fitted_copy(self, catalog, _folder=folder, _index=index)
+        return fitted_copy(self, catalog, _folder=folder, _index=index, _columns=FilterTable.of(catalog))
 
     @property
     def index(self) -> Index:
@@ -167,7 +171,13 @@ class BM25:
                 raise RuntimeError(f"{error}; call fit(catalog) again") from error
         return self._index
 
-    def rank(self, queries: Sequence[str], k: int, exclude: Sequence[np.ndarray] | None = None) -> Rankings:
+    def rank(
+        self,
+        queries: Sequence[str],
+        k: int,
+        exclude: Sequence[np.ndarray] | None = None,
+        filters: Sequence[Filter | None] | None = None,
+    ) -> Rankings:
         """Ranks the catalogue for each query.
 
         Args:
@@ -175,20 +185,23 @@ class BM25:
                 count.
             k: places in each ranking, >= 1.
             exclude: for each query the item positions that must not be ranked.
+            filters: for each query the conditions that a ranked item must meet, or None.
 
         Returns:
             Rankings [n, k]: scores are float32 in BM25's unit; ties go to the lower item position; items that hold none
             of the words are not ranked; `clipped` names the queries of which only the first words counted.
 
         Raises:
-            ValueError: k is below 1, `exclude` does not fit the queries, or an excluded item is not in the catalogue.
+            ValueError: k is below 1; `exclude` or `filters` does not fit the queries; an excluded item is not in the
+                catalogue, or a condition does not fit its columns.
             TypeError: a query is not a text.
         """
         index = self.index
         check_queries(queries, k)
         excluded = _excluded(exclude, len(queries), index.size)
-        first, copy_of = _distinct(queries, excluded)
-        batch = self._prepare([queries[i] for i in first], excluded.take(first), k)
+        ranges = self._ranges(filters, len(queries))
+        first, copy_of = _distinct(queries, excluded, ranges.rows)
+        batch = self._prepare([queries[i] for i in first], excluded.take(first), ranges.take(first), k)
         depth = min(k, index.size)
         keys = np.empty((len(first), depth), np.int64)
         kernels = load_kernels()
@@ -207,7 +220,12 @@ class BM25:
         return rankings if len(first) == len(queries) else rankings.take(copy_of)
 
     def rank_of(
-        self, queries: Sequence[str], items: Ragged, k: int, exclude: Sequence[np.ndarray] | None = None
+        self,
+        queries: Sequence[str],
+        items: Ragged,
+        k: int,
+        exclude: Sequence[np.ndarray] | None = None,
+        filters: Sequence[Filter | None] | None = None,
     ) -> Ragged:
         """The exact ranks of given items, without building a list.
 
@@ -216,6 +234,7 @@ class BM25:
             items: for each query the item positions whose ranks are wanted; they may repeat.
             k: an item outside the top k is not ranked.
             exclude: as for `rank`.
+            filters: as for `rank`.
 
         Returns:
             A rank from 0 for each of `items`, int32; -1 for an item that `rank` with the same arguments does not list.
@@ -232,8 +251,9 @@ class BM25:
         excluded = _excluded(exclude, len(queries), index.size)
         order = np.lexsort((items.values, items.row_of))
         rising = Ragged(np.asarray(items.offsets, np.int64), items.values[order].astype(np.int32))
-        first, copy_of = _distinct(queries, excluded, rising)
-        batch = self._prepare([queries[i] for i in first], excluded.take(first), k)
+        ranges = self._ranges(filters, len(queries))
+        first, copy_of = _distinct(queries, excluded, ranges.rows, rising)
+        batch = self._prepare([queries[i] for i in first], excluded.take(first), ranges.take(first), k)
         asked = rising.take(first)
         found = np.empty(len(asked.values), np.int32)
         kernels = load_kernels()
@@ -276,7 +296,19 @@ class BM25:
             self._words = TermIds(self.analyzer, self.index.vocabulary.find, _WORDS_KEPT)
         return self._words
 
-    def _prepare(self, queries: Sequence[str], excluded: Ragged, k: int) -> _Batch:
+    def _ranges(self, filters: Sequence[Filter | None] | None, count: int) -> FilterRanges:
+        """The filters of `count` queries; none of them restricts anything without `filters`."""
+        ranges = filter_ranges(self._columns, filters, count)
+        if ranges is None:
+            none = np.empty(0, np.int32)
+            return FilterRanges(np.empty((0, 0), np.int32), np.zeros(count + 1, np.int64), none, none, none)
+        if ranges.codes.shape[1] != self.index.size:  # the kernels look up codes by the index's items
+            raise RuntimeError(
+                f"the index holds {self.index.size} items, but the catalogue {ranges.codes.shape[1]}; fit again"
+            )
+        return ranges
+
+    def _prepare(self, queries: Sequence[str], excluded: Ragged, ranges: FilterRanges, k: int) -> _Batch:
         """Turns texts into weighted terms."""
         words = self._term_ids()
         parts = [words.of(queries[start:stop]) for start, stop in slices(queries, _CHARACTERS_AT_ONCE)]
@@ -295,12 +327,14 @@ class BM25:
         np.cumsum(np.bincount(keys // span, minlength=len(queries)), out=offsets[1:])
         # With items left out, the k-th of the rest is the (k + left out)-th of all at the worst.
         levels = np.searchsorted(LEVELS, k + excluded.lengths)
+        levels[np.diff(ranges.offsets) > 0] = len(LEVELS)  # a filter may leave out any number
         return _Batch(
             offsets,
             (keys % span).astype(np.int32),
             weights.astype(np.int32),
             excluded.offsets,
             excluded.values,
+            _as_ranges(ranges),
             levels.astype(np.int64),
             clipped,
         )
@@ -349,6 +383,14 @@ def _excluded(exclude: Sequence[np.ndarray] | None, count: int, size: int) -> Ra
     return Ragged(offsets, (keys % size).astype(np.int32))
 
 
+def _as_ranges(ranges: FilterRanges) -> Ranges:
+    """Read-only, as the kernels were compiled for."""
+    arrays = [array.view() for array in (ranges.codes, ranges.offsets, ranges.columns, ranges.low, ranges.high)]
+    for array in arrays:
+        array.flags.writeable = False
+    return Ranges(*arrays)
+
+
 def _distinct(queries: Sequence[str], *rows: Ragged) -> tuple[np.ndarray, np.ndarray]:
     """The first of each set of equal queries (with equal rows), and for each query the place of its like among them."""
     seen: dict[Hashable, int] = {}
@@ -359,7 +401,7 @@ def _distinct(queries: Sequence[str], *rows: Ragged) -> tuple[np.ndarray, np.nda
     return first, np.array(copy_of, np.int64)
 
 
-def _part(batch: _Batch, start: int, stop: int) -> tuple[np.ndarray, ...]:
+def _part(batch: _Batch, start: int, stop: int) -> tuple[np.ndarray | Ranges, ...]:
     """The arguments of a kernel for the queries from `start` to `stop`; offsets start at 0 again."""
     begin, end = batch.offsets[start], batch.offsets[stop]
     first, last = batch.excluded_offsets[start], batch.excluded_offsets[stop]
@@ -369,5 +411,6 @@ def _part(batch: _Batch, start: int, stop: int) -> tuple[np.ndarray, ...]:
         batch.weights[begin:end],
         batch.excluded_offsets[start : stop + 1] - first,
         batch.excluded[first:last],
+        batch.ranges._replace(offsets=batch.ranges.offsets[start : stop + 1]),
         batch.levels[start:stop],
     )

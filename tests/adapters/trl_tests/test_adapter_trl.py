@@ -6,6 +6,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from helpers.word_overlap import FilteringOverlap
 from trl_script import KEYS, REWARD, Failing, Log, call, message, settings, the_example, trainer_test
 
 import rec_gym
@@ -270,3 +271,13 @@ def test_completions_are_saved_with_query_and_parse_word(tmp_path, shop):
     assert saved["query"] == [completion_text(completion).strip() for completion in saved["completion"]]
     assert set(saved["parse"]) <= {"ok", "empty", "unclosed_think"}
     assert set(saved["request_id"]) <= set(shop.request_ids)
+
+
+def test_filters_are_logged_as_text(dataset, catalog):
+    task = rec_gym.Task(dataset, FilteringOverlap(catalog), action={"name": "structured", "columns": ["price"]})
+    texts = ['<answer>{"query": "lamp", "filters": {"price": {"<=": 11}}}</answer>', "lamp"]
+    log = Log()
+    TaskReward(task)(texts, request_id=["q1", "q1"], log_metric=log.metric, log_extra=log.column)
+    assert log.extra["filters"] == ['[["price", "<=", 11.0]]', ""]
+    assert log.metrics["text/filters"] == 0.5
+    assert "filters" not in log.metrics
