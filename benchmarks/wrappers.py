@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from rec_gym.evaluation import evaluate
 from rec_gym.loop.task import Task
 from rec_gym.making import make_task
 from rec_gym.policies import make_policy
-from rec_gym.recommenders import Recommender, make_recommender
+from rec_gym.recommenders import make_recommender
 from rec_gym.recommenders.cached import Cached
 from rec_gym.recommenders.degraded import WORST, Degraded
 from rec_gym.recommenders.recording import Recording
@@ -48,10 +49,11 @@ def speed(batches: Sequence[list[str]], catalog: Catalog, folder: Path) -> tuple
         rank()
         times.setdefault(name, []).append(1000 * (time.process_time() - start))
 
-    def turn(name: str, recommender: Recommender, batch: list[str]) -> None:
+    def turn(name: str, recommender: Any, batch: list[str]) -> None:
         timed(name, partial(recommender.rank, batch, DEPTH))
 
-    for recommender in (plain, recording, cached, degraded):
+    warm: list[Any] = [plain, recording, cached, degraded]
+    for recommender in warm:
         recommender.rank(["warm up"], DEPTH)
     for batch in batches:
         turn("`bm25`", plain, batch)

@@ -19,7 +19,7 @@ from rec_gym.columns import Ragged
 from rec_gym.recommenders.answers import AnswerFile
 from rec_gym.recommenders.base import Recommender, fitted_copy
 from rec_gym.recommenders.questions import Answer
-from rec_gym.recommenders.recording import Stored
+from rec_gym.recommenders.stored import Stored
 
 _logger = logging.getLogger(__name__)
 

@@ -435,14 +435,20 @@ class TestThreads:
 
 
 WORKER = """
-import json, sys
+import json, sys, time
 import numpy as np
 sys.path.insert(0, {folder!r})
 from test_recording import Live, SIZE
 from rec_gym import Catalog
 from rec_gym.recommenders.recording import Recording
 catalog = Catalog.from_columns({{"item_id": [f"i{{n}}" for n in range(SIZE)], "title": ["red"] * SIZE}})
-recording = Recording(Live().fit(catalog), record=sys.argv[1], identity="live").fit(catalog)
+class Slow(Live):
+    def rank(self, *arguments):
+        time.sleep(0.005)
+        return super().rank(*arguments)
+recording = Recording(Slow().fit(catalog), record=sys.argv[1], identity="live").fit(catalog)
+print(json.dumps([[], [], []]), flush=True)
+sys.stdin.readline()
 for step in range(int(sys.argv[3])):
     queries = [f"{{sys.argv[2] * (place % 2)}} {{step}} {{place}}" for place in range(16)]
     ranked = recording.rank(queries, 5)
@@ -450,11 +456,17 @@ for step in range(int(sys.argv[3])):
 """
 
 
-def worker(path, name, steps):
+def workers(path, names, steps):
+    """Processes that begin at the same time."""
     code = WORKER.format(folder=os.path.dirname(__file__))
-    return subprocess.Popen(
-        [sys.executable, "-c", code, str(path), name, str(steps)], stdout=subprocess.PIPE, text=True
-    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    started = [subprocess.Popen([sys.executable, "-c", code, str(path), name, str(steps)], **pipes) for name in names]
+    for process in started:
+        assert process.stdout.readline()
+    for process in started:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return started
 
 
 def check_answered(path, lines):
@@ -473,9 +485,9 @@ def check_answered(path, lines):
 
 class TestProcesses:
     def test_two_processes_record_at_once_and_agree(self, tmp_path):
-        workers = [worker(tmp_path / "a", name, 40) for name in ("one", "two")]
-        lines = [line for process in workers for line in process.communicate(timeout=120)[0].splitlines()]
-        assert [process.returncode for process in workers] == [0, 0]
+        both = workers(tmp_path / "a", ["one", "two"], 40)
+        lines = [line for process in both for line in process.communicate(timeout=120)[0].splitlines()]
+        assert [process.returncode for process in both] == [0, 0]
         assert len(lines) == 80
         check_answered(tmp_path / "a", lines)  # half of the questions were common, and the engines did not agree
 
@@ -484,14 +496,40 @@ class TestProcesses:
         draw = random.Random(0)
         lines = []
         for attempt in range(6):
-            process = worker(tmp_path / "a", f"{attempt}", 100_000)
-            lines.append(process.stdout.readline())  # it has begun
+            [process] = workers(tmp_path / "a", [f"{attempt}"], 100_000)
             time.sleep(draw.random() / 4)
             process.send_signal(signal.SIGKILL)
             rest = process.communicate(timeout=60)[0]
             lines += [line for line in rest.splitlines(keepends=True) if line.endswith("\n")]
         assert len(lines) > 12
         check_answered(tmp_path / "a", lines)
+
+    def test_a_kill_while_the_file_is_made_leaves_one_that_can_be_used(self, catalog, tmp_path):
+        plain = make_recommender("random", {}, catalog).rank(["a", "b"], 5)
+        context, draw = multiprocessing.get_context("fork"), random.Random(0)
+
+        def record(path):
+            recording = Recording(RandomRecommender().fit(catalog), record=path, identity="r").fit(catalog)
+            while True:
+                recording.rank([f"{draw.random()}"], 5)
+
+        answered = 0
+        for attempt in range(40):
+            path = tmp_path / f"{attempt}"
+            child = context.Process(target=record, args=(path,))
+            child.start()
+            while attempt % 2 and not path.exists():
+                time.sleep(0)
+            time.sleep(draw.random() / (20 if attempt % 2 else 200))
+            child.kill()
+            child.join(30)
+            recording = Recording(RandomRecommender().fit(catalog), record=path, identity="r").fit(catalog)
+            answered += recording._file.count()
+            same(recording.rank(["a", "b"], 5), plain)
+            recording.close()
+            replay = Recording("random", replay=path, identity="r").fit(catalog)
+            same(replay.rank(["a", "b"], 5), plain)
+        assert answered > 0
 
     def test_a_forked_child_records_too(self, catalog, tmp_path):
         recording = make_recommender("recording", {"recommender": "random", "record": tmp_path / "a"}, catalog)
