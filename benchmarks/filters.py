@@ -35,7 +35,7 @@ QUERIES, DENSE_QUERIES = 256, 8
 DIMENSIONS, DENSE_ITEMS = 128, 300_000
 VERSIONS = ("processor", "python", "date", "numpy", "numba", "pyarrow")
 
-Call = Callable[[list[Filter] | None], object]
+Call = Callable[[str, list[Filter] | None], object]
 
 
 def filters_of(share: float, count: int) -> list[Filter]:
@@ -43,21 +43,25 @@ def filters_of(share: float, count: int) -> list[Filter]:
     return [(("draw", "<=", share),)] * count
 
 
+def choices_of(count: int) -> dict[str, list[Filter] | None]:
+    """What is compared: no filter, and each share."""
+    return {"no filter": None} | {f"{share:.0%}": filters_of(share, count) for share in SHARES}
+
+
 def measure(call: Call, count: int, rounds: int) -> dict[str, Any]:
     """Milliseconds per query without a filter, and with each share as a multiple; medians over rounds.
 
     Args:
-        call: ranks `count` queries, with filters or without.
+        call: ranks `count` queries; gets the name of the choice, and its filters.
         count: how many queries.
         rounds: how many rounds, after one that warms up.
     """
-    choices: dict[str, list[Filter] | None] = {"no filter": None}
-    choices |= {f"{share:.0%}": filters_of(share, count) for share in SHARES}
+    choices = choices_of(count)
     times: dict[str, list[float]] = {name: [] for name in choices}
     for number in range(rounds + 1):
         for name, filters in choices.items():
             start = time.process_time()
-            call(filters)
+            call(name, filters)
             if number:
                 times[name].append(1000 * (time.process_time() - start) / count)
     row: dict[str, Any] = {"no filter, ms": statistics.median(times["no filter"])}
@@ -75,17 +79,27 @@ def bm25_rows(size: int, rewrites: Path, rounds: int) -> Iterator[dict[str, Any]
     recommender = BM25(fields="text", threads=1).fit(catalog)
     for load in ("short", "mid"):
         queries = source.queries(query_shapes(rewrites, *LOADS[load]), QUERIES)
-        best = recommender.rank(queries, 50).items
-        wanted = Ragged.from_rows([row[row >= 0][4::20] for row in best], np.int32)
+        # Three items of each query's first 50, of those that pass.
+        wanted = {}
+        for name, filters in choices_of(len(queries)).items():
+            best = recommender.rank(queries, 50, filters=filters).items
+            wanted[name] = Ragged.from_rows([row[row >= 0][4::20] for row in best], np.int32)
         for k in DEPTHS:
-            calls: dict[str, Call] = {
-                "rank": lambda filters, k=k, queries=queries: recommender.rank(queries, k, filters=filters),
-                "rank_of": lambda filters, k=k, queries=queries, wanted=wanted: recommender.rank_of(
-                    queries, wanted, k, filters=filters
-                ),
-            }
-            for name, call in calls.items():
-                yield {"engine": f"bm25, {name}", "items": f"{size:,}", "load": load, "k": k} | measure(
+
+            def lists(name: str, filters: list[Filter] | None, k: int = k, queries: list[str] = queries) -> object:
+                return recommender.rank(queries, k, filters=filters)
+
+            def ranks(
+                name: str,
+                filters: list[Filter] | None,
+                k: int = k,
+                queries: list[str] = queries,
+                wanted: dict[str, Ragged] = wanted,
+            ) -> object:
+                return recommender.rank_of(queries, wanted[name], k, filters=filters)
+
+            for what, call in (("rank", lists), ("rank_of", ranks)):
+                yield {"engine": f"bm25, {what}", "items": f"{size:,}", "load": load, "k": k} | measure(
                     call, len(queries), rounds
                 )
 
@@ -100,7 +114,7 @@ def dense_rows(size: int, rounds: int) -> Iterator[dict[str, Any]]:
     search, queries = ExactSearch(vectors[DENSE_QUERIES:]), vectors[:DENSE_QUERIES]
     for k in DEPTHS:
 
-        def call(filters: list[Filter] | None, k: int = k) -> object:
+        def call(name: str, filters: list[Filter] | None, k: int = k) -> object:
             return search.rank(queries, k, None, None if filters is None else table.ranges(filters))
 
         yield {"engine": f"dense, flat, {DIMENSIONS}-d", "items": f"{size:,}", "load": "random", "k": k} | measure(

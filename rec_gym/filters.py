@@ -106,12 +106,12 @@ class FilterRanges:
         Returns:
             The shape of `items`, or [items] for the whole catalogue.
         """
-        shape = self.codes.shape[1:] if items is None else np.shape(items)
-        passing = np.ones(shape, bool)
+        passing = np.ones(self.codes.shape[1:] if items is None else np.shape(items), bool)
         for place in range(int(self.offsets[query]), int(self.offsets[query + 1])):
             codes = self.codes[self.columns[place]]
             codes = codes if items is None else codes[items]
-            passing &= (codes >= self.low[place]) & (codes <= self.high[place])
+            passing &= codes >= self.low[place]
+            passing &= codes <= self.high[place]
         return passing
 
     def passes_each(self, items: np.ndarray) -> np.ndarray:

@@ -82,6 +82,7 @@ def advance(task, episode, completion, scores_each_turn=False):
         "split": task.split,
         "turn": episode.turn,
         "query": outcomes.queries[0],
+        "filters": outcomes.filters[0] if outcomes.filters else "",
         "parse": outcomes.parse[0],
         "parse_ok": bool(outcomes.parse_ok[0]),
         "clipped": bool(outcomes.clipped[0]),
@@ -114,13 +115,14 @@ def advance(task, episode, completion, scores_each_turn=False):
         (RERANK, {}),
         (REFINE, {}),
         (REFINE, {"turn_reward": "best"}),
+        ("RecR1-CornerShopFilters-BM25-v0", {"turns": 3}),
     ],
 )
 def test_an_episode_is_that_of_the_task(task_id, overrides):
     task = rec_gym.make_task(task_id, **SMALL, **overrides)
     said = [
         "a warm blanket",
-        '<answer>{"query": "lamp"}</answer>',
+        '<answer>{"query": "lamp", "filters": {"price": {"<=": 50}}}</answer>',
         "[3] > [1]",
         "",
         "<think>",

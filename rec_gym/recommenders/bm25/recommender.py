@@ -8,10 +8,9 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -23,10 +22,11 @@ from rec_gym.filters import Filter, FilterRanges, FilterTable
 from rec_gym.ranking import NOT_RANKED, Rankings
 from rec_gym.recommenders.base import check_fitted, fitted_copy
 from rec_gym.recommenders.bm25.analyzer import NO_TERM, Analyzer, TermIds, slices
+from rec_gym.recommenders.bm25.batch import Batch, as_ranges, distinct, excluded_items, part_of
 from rec_gym.recommenders.bm25.build import build_index
 from rec_gym.recommenders.bm25.compilation import load_kernels
-from rec_gym.recommenders.bm25.index import FORMAT, LEVELS, Index, Ranges
-from rec_gym.recommenders.checks import check_items, check_queries, excluded_rows, filter_ranges
+from rec_gym.recommenders.bm25.index import FORMAT, LEVELS, Index
+from rec_gym.recommenders.checks import check_items, check_queries, filter_ranges
 
 MAX_QUERY_WEIGHT = (1 << 15) - 1  # times the highest impact it still fits a signed 32-bit sum
 
@@ -38,19 +38,6 @@ _logger = logging.getLogger(__name__)
 # One index per process: by its folder and the identity of its files, so that one that was rebuilt is opened again.
 _opened: WeakValueDictionary[tuple[Path, str], Index] = WeakValueDictionary()
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
-
-
-class _Batch(NamedTuple):
-    """A batch as the kernels read it: distinct queries only."""
-
-    offsets: np.ndarray
-    terms: np.ndarray
-    weights: np.ndarray
-    excluded_offsets: np.ndarray
-    excluded: np.ndarray
-    ranges: Ranges
-    levels: np.ndarray
-    clipped: np.ndarray
 
 
 class BM25:
@@ -198,16 +185,16 @@ class BM25:
         """
         index = self.index
         check_queries(queries, k)
-        excluded = _excluded(exclude, len(queries), index.size)
+        excluded = excluded_items(exclude, len(queries), index.size)
         ranges = self._ranges(filters, len(queries))
-        first, copy_of = _distinct(queries, excluded, ranges.rows)
+        first, copy_of = distinct(queries, excluded, ranges.rows)
         batch = self._prepare([queries[i] for i in first], excluded.take(first), ranges.take(first), k)
         depth = min(k, index.size)
         keys = np.empty((len(first), depth), np.int64)
         kernels = load_kernels()
 
         def rank_part(start: int, stop: int) -> None:
-            kernels.rank_keys(index.postings, index.size, *_part(batch, start, stop), depth, keys[start:stop])
+            kernels.rank_keys(index.postings, index.size, *part_of(batch, start, stop), depth, keys[start:stop])
             keys[start:stop].sort(axis=1)
 
         self._share(rank_part, len(first))
@@ -248,11 +235,11 @@ class BM25:
         if len(items) != len(queries):
             raise ValueError(f"{len(items)} rows of items were given for {len(queries)} queries")
         check_items(items.values, index.size, "items")
-        excluded = _excluded(exclude, len(queries), index.size)
+        excluded = excluded_items(exclude, len(queries), index.size)
         order = np.lexsort((items.values, items.row_of))
         rising = Ragged(np.asarray(items.offsets, np.int64), items.values[order].astype(np.int32))
         ranges = self._ranges(filters, len(queries))
-        first, copy_of = _distinct(queries, excluded, ranges.rows, rising)
+        first, copy_of = distinct(queries, excluded, ranges.rows, rising)
         batch = self._prepare([queries[i] for i in first], excluded.take(first), ranges.take(first), k)
         asked = rising.take(first)
         found = np.empty(len(asked.values), np.int32)
@@ -261,7 +248,7 @@ class BM25:
         def rank_part(start: int, stop: int) -> None:
             begin, end = asked.offsets[start], asked.offsets[stop]
             offsets = asked.offsets[start : stop + 1] - begin
-            part = _part(batch, start, stop)
+            part = part_of(batch, start, stop)
             kernels.rank_items(index.postings, index.size, *part, k, offsets, asked.values[begin:end], found[begin:end])
 
         self._share(rank_part, len(first))
@@ -308,7 +295,7 @@ class BM25:
             )
         return ranges
 
-    def _prepare(self, queries: Sequence[str], excluded: Ragged, ranges: FilterRanges, k: int) -> _Batch:
+    def _prepare(self, queries: Sequence[str], excluded: Ragged, ranges: FilterRanges, k: int) -> Batch:
         """Turns texts into weighted terms."""
         words = self._term_ids()
         parts = [words.of(queries[start:stop]) for start, stop in slices(queries, _CHARACTERS_AT_ONCE)]
@@ -328,13 +315,13 @@ class BM25:
         # With items left out, the k-th of the rest is the (k + left out)-th of all at the worst.
         levels = np.searchsorted(LEVELS, k + excluded.lengths)
         levels[np.diff(ranges.offsets) > 0] = len(LEVELS)  # a filter may leave out any number
-        return _Batch(
+        return Batch(
             offsets,
             (keys % span).astype(np.int32),
             weights.astype(np.int32),
             excluded.offsets,
             excluded.values,
-            _as_ranges(ranges),
+            as_ranges(ranges),
             levels.astype(np.int64),
             clipped,
         )
@@ -369,48 +356,3 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     if key not in _pools:
         _pools[key] = ThreadPoolExecutor(threads, thread_name_prefix="bm25")
     return _pools[key]
-
-
-def _excluded(exclude: Sequence[np.ndarray] | None, count: int, size: int) -> Ragged:
-    """The excluded items of each query, rising and without repetitions, int32."""
-    if exclude is None:
-        return Ragged(np.zeros(count + 1, np.int64), np.empty(0, np.int32))
-    given = Ragged.from_rows(excluded_rows(exclude, count), np.int64)
-    check_items(given.values, size, "excluded items")
-    keys = np.unique(given.row_of * size + given.values)
-    offsets = np.zeros(count + 1, np.int64)
-    np.cumsum(np.bincount(keys // size, minlength=count), out=offsets[1:])
-    return Ragged(offsets, (keys % size).astype(np.int32))
-
-
-def _as_ranges(ranges: FilterRanges) -> Ranges:
-    """Read-only, as the kernels were compiled for."""
-    arrays = [array.view() for array in (ranges.codes, ranges.offsets, ranges.columns, ranges.low, ranges.high)]
-    for array in arrays:
-        array.flags.writeable = False
-    return Ranges(*arrays)
-
-
-def _distinct(queries: Sequence[str], *rows: Ragged) -> tuple[np.ndarray, np.ndarray]:
-    """The first of each set of equal queries (with equal rows), and for each query the place of its like among them."""
-    seen: dict[Hashable, int] = {}
-    columns = [[row.tobytes() for row in ragged] for ragged in rows if ragged.values.size]
-    copy_of = [seen.setdefault(key, len(seen)) for key in zip(queries, *columns, strict=True)]
-    first = np.full(len(seen), len(queries), np.int64)
-    np.minimum.at(first, copy_of, np.arange(len(queries)))
-    return first, np.array(copy_of, np.int64)
-
-
-def _part(batch: _Batch, start: int, stop: int) -> tuple[np.ndarray | Ranges, ...]:
-    """The arguments of a kernel for the queries from `start` to `stop`; offsets start at 0 again."""
-    begin, end = batch.offsets[start], batch.offsets[stop]
-    first, last = batch.excluded_offsets[start], batch.excluded_offsets[stop]
-    return (
-        batch.offsets[start : stop + 1] - begin,
-        batch.terms[begin:end],
-        batch.weights[begin:end],
-        batch.excluded_offsets[start : stop + 1] - first,
-        batch.excluded[first:last],
-        batch.ranges._replace(offsets=batch.ranges.offsets[start : stop + 1]),
-        batch.levels[start:stop],
-    )

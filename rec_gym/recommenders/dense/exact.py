@@ -55,10 +55,14 @@ class ExactSearch:
         size = len(self.vectors)
         items = np.full((len(queries), min(k, size)), NOT_RANKED, np.int32)
         scores = np.zeros(items.shape, np.float32)
-        for row, near in self._near_scores(queries, exclude, passing):
-            place = size - items.shape[1]
-            least = np.partition(near, place)[place] if place else -np.inf
+        for row, near in self._near_scores(queries, exclude):
+            # Of a filter's items only, since many equal scores of others would slow the selection down.
+            positions = None if passing is None else np.flatnonzero(passing.passes(row))
+            near = near if positions is None else near[positions]
+            place = len(near) - items.shape[1]
+            least = np.partition(near, place)[place] if place > 0 else -np.inf
             possible = np.flatnonzero((near >= least - 2 * self.margin) & (near > -np.inf))
+            possible = possible if positions is None else positions[possible]
             exact = exact_scores(self.vectors, possible, queries[row])
             best = best_first(possible[np.newaxis], exact[np.newaxis], items.shape[1])
             items[row, : best.depth], scores[row, : best.depth] = best.items[0], best.scores[0]
@@ -82,7 +86,8 @@ class ExactSearch:
             passing: which items pass the filter of each query; wanted ones that do not get -1. None if all do.
         """
         ranks = np.full(len(wanted.values), NOT_RANKED, np.int32)
-        for row, near in self._near_scores(queries, exclude, passing):
+        for row, near in self._near_scores(queries, exclude):
+            near = near if passing is None else np.where(passing.passes(row), near, np.float32(-np.inf))
             begin, end = wanted.offsets[row], wanted.offsets[row + 1]
             ranks[begin:end] = self._ranks(near, queries[row], wanted.values[begin:end], k)
         return wanted.with_values(ranks)
@@ -121,17 +126,15 @@ class ExactSearch:
         return place[np.searchsorted(unsure, positions)] - counted
 
     def _near_scores(
-        self, queries: np.ndarray, exclude: Sequence[np.ndarray] | None, passing: FilterRanges | None
+        self, queries: np.ndarray, exclude: Sequence[np.ndarray] | None
     ) -> Iterator[tuple[int, np.ndarray]]:
-        """Row and float32 scores of all items, -inf for those that must not be ranked, of each query that is not zero."""
+        """Row and float32 scores of all items, -inf for excluded ones, of each query that is not zero."""
         step = max(1, _SCORES_AT_ONCE // len(self.vectors))
         for start in range(0, len(queries), step):
             block = queries[start : start + step]
             for row, near in enumerate(block @ self.vectors.T, start):
                 if exclude is not None:
                     near[exclude[row]] = -np.inf
-                if passing is not None:
-                    near[~passing.passes(row)] = -np.inf
                 if queries[row].any():
                     yield row, near
 
