@@ -79,6 +79,10 @@ class Degraded(Wrapper):
             if share is not None and not 0 <= share <= 1:
                 raise ValueError(f"{name} is a share from 0 to 1, or None to leave it to difficulty, not {share!r}")
         self._columns: FilterTable | None = None
+        self._placed: np.ndarray | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_placed": None}
 
     def __repr__(self) -> str:
         stated = "".join(f", {name}={getattr(self, name)}" for name in WORST if getattr(self, name) is not None)
@@ -100,7 +104,7 @@ class Degraded(Wrapper):
             ValueError: it is not a whole number from 0 to 100.
         """
         other = copy.copy(self)
-        other.difficulty = _checked(difficulty)
+        other.difficulty, other._placed = _checked(difficulty), None
         return other
 
     def rank(
@@ -147,7 +151,9 @@ class Degraded(Wrapper):
 
     def _fit(self, catalog: Catalog, histories: Ragged | None) -> Self:
         inner = self._fitted(catalog, histories)
-        return fitted_copy(self, catalog, _inner=inner, _size=len(catalog), _columns=FilterTable.of(catalog))
+        return fitted_copy(
+            self, catalog, _inner=inner, _size=len(catalog), _columns=FilterTable.of(catalog), _placed=None
+        )
 
     def _first_depth(self, k: int) -> int:
         """Places that will most often do for k results: the share that is left, and those that may fall out of them."""
@@ -176,7 +182,8 @@ class Degraded(Wrapper):
             The items of each query, best first; and whether they are all there are, bool [n].
         """
         faults = self.faults
-        keys = {name: self._keys(name, queries) for name in ("drop", "noise", "swap", "shuffle", "fall", "partial")}
+        keys = {name: self._keys(name, queries) for name in ("drop", "noise", "swap", "shuffle", "fall")}
+        lost = self._lost(queries)
         listed = items != NOT_RANKED
         lengths = listed.sum(axis=1)
         is_final = (lengths < depth) | (depth >= self._size)
@@ -185,10 +192,10 @@ class Degraded(Wrapper):
         order = np.argsort(np.where(listed, places, np.inf), axis=1, kind="stable")
         ordered, places = np.take_along_axis(items, order, 1), np.take_along_axis(places, order, 1)
         swapped = shares(keys["noise"], ordered) < faults["noise"]
-        chosen = np.where(swapped, self._noise(keys, ordered, swapped), ordered)
+        chosen = np.where(swapped, self._noise(keys, lost, ordered, swapped), ordered)
         # An item that is not fetched yet may come before those that fell below the last place.
         stays = (ordered != NOT_RANKED) & (is_final[:, np.newaxis] | (places < depth)) & (chosen != NOT_RANKED)
-        stays &= self._is_known(keys["partial"], ordered)
+        stays &= ~np.take_along_axis(lost, self._shards[ordered].astype(np.int64), 1)
         stays &= shares(keys["drop"], ordered) >= faults["drop"]
         spoilt = []
         for row in range(len(queries)):
@@ -200,13 +207,16 @@ class Degraded(Wrapper):
             spoilt.append(left if passing is None else left[passing.passes(row, left)])
         return spoilt, is_final
 
-    def _noise(self, keys: Mapping[str, np.ndarray], items: np.ndarray, swapped: np.ndarray) -> np.ndarray:
+    def _noise(
+        self, keys: Mapping[str, np.ndarray], lost: np.ndarray, items: np.ndarray, swapped: np.ndarray
+    ) -> np.ndarray:
         """What each item is swapped for, int32 as `items`; -1 where there is nothing.
 
         Only items that are themselves ranked if they match can be noise: then leaving one out takes no other one away.
 
         Args:
             keys: of the faults, uint64 [n, 1].
+            lost: see `_lost`.
             items: int32 [n, m].
             swapped: which of them are swapped, bool [n, m].
         """
@@ -221,22 +231,29 @@ class Degraded(Wrapper):
             fits = (
                 (shares(flat["noise"], candidates) >= self.faults["noise"])
                 & (shares(flat["drop"], candidates) >= self.faults["drop"])
-                & self._is_known(flat["partial"], candidates)
+                & ~lost[rows, self._shards[candidates]]
             )
             noise[rows[fits], columns[fits]] = candidates[fits]
             rows, columns = rows[~fits], columns[~fits]
             flat = {name: key[~fits] for name, key in flat.items()}
         return noise
 
-    def _is_known(self, partial: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Which items the engine holds, has in stock, and reaches for the query whose key is `partial`, bool."""
-        faults = self.faults
-        shard = (shares(hashed(self.seed, "shard"), items) * _SHARDS).astype(np.int64)
-        return (
-            (items < round(self._size * (1 - faults["stale"])))
-            & (shares(hashed(self.seed, "stock"), items) >= faults["out_of_stock"])
-            & (shares(partial, shard) >= faults["partial"])
-        )
+    def _lost(self, queries: Sequence[str]) -> np.ndarray:
+        """Which shards do not answer each query, bool [n, shards + 1]; the last holds what the engine does not have."""
+        lost = np.ones((len(queries), _SHARDS + 1), bool)
+        lost[:, :-1] = shares(self._keys("partial", queries), np.arange(_SHARDS)) < self.faults["partial"]
+        return lost
+
+    @property
+    def _shards(self) -> np.ndarray:
+        """The shard of each item, or their number for one that the engine does not know or have in stock, uint8."""
+        if self._placed is None:
+            faults, items = self.faults, np.arange(self._size)
+            shard = (shares(hashed(self.seed, "shard"), items) * _SHARDS).astype(np.uint8)
+            shard[shares(hashed(self.seed, "stock"), items) < faults["out_of_stock"]] = _SHARDS
+            shard[round(self._size * (1 - faults["stale"])) :] = _SHARDS
+            self._placed = shard
+        return self._placed
 
     def _keys(self, fault: str, queries: Sequence[str]) -> np.ndarray:
         """What the draws of a fault depend on beside the item, uint64 [n, 1]."""
