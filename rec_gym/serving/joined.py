@@ -25,6 +25,8 @@ def join_outcomes(parts: Sequence[Outcomes]) -> Outcomes:
             columns[field.name] = _join_ragged(values)
         elif field.name == "_lists":
             columns[field.name] = None if any(value is None for value in values) else _JoinedLists(values)
+        elif values[0] is None:  # a column that the task's outcomes do not have
+            columns[field.name] = None
         elif isinstance(values[0], dict):
             columns[field.name] = {name: np.concatenate([value[name] for value in values]) for name in values[0]}
         elif isinstance(values[0], np.ndarray):
