@@ -30,6 +30,9 @@ _BUILT_IN = {
     "hybrid": "rec_gym.recommenders.hybrid:Hybrid",
     "rerank": "rec_gym.recommenders.rerank:Rerank",
     "item-knn": "rec_gym.recommenders.item_knn:ItemKNN",
+    "recording": "rec_gym.recommenders.recording:Recording",
+    "cached": "rec_gym.recommenders.cached:Cached",
+    "degraded": "rec_gym.recommenders.degraded:Degraded",
 }
 
 RECOMMENDERS: Registry[Callable[..., Recommender]] = Registry(RECOMMENDER, _BUILT_IN)

@@ -92,7 +92,7 @@ def test_the_width_is_that_of_the_terminal():
 
 
 def test_only_those_with_a_text():
-    assert ids_of("cornershop") == [*card_of(SHOP).ids, *card_of("RecR1-CornerShopHistory-BM25-v0").ids]
+    assert ids_of("cornershop") == [name for name in ids_of() if "CornerShop" in name]
     assert ids_of("next item") == [name for name in ids_of() if card_of(name).content["task"] == "next item"]
     assert ids_of("furniture") == card_of("RecR1-WANDS-BM25-v0").ids
     assert ids_of("nope") == []
