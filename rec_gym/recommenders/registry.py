@@ -29,6 +29,7 @@ _BUILT_IN = {
     "dense": "rec_gym.recommenders.dense:Dense",
     "hybrid": "rec_gym.recommenders.hybrid:Hybrid",
     "rerank": "rec_gym.recommenders.rerank:Rerank",
+    "sqlite": "rec_gym.recommenders.engines.sqlite:SQLite",
     "item-knn": "rec_gym.recommenders.item_knn:ItemKNN",
 }
 

@@ -278,6 +278,7 @@ OPTIONS = {
         "dtype": "bf16",
         "batch_size": 8,
     },
+    "sqlite": {"fields": ["title"], "weights": [2.0], "language": "none", "stop_words": False, "file": "shop.sqlite"},
     "item-knn": {"neighbours": 9, "shrink": 0.5, "decay": 0.9},
 }
 
@@ -288,7 +289,7 @@ def fit(recommender, catalog):
 
 
 @pytest.mark.parametrize("name", sorted(RECOMMENDERS))
-def test_fitting_keeps_every_option_and_those_that_a_subclass_adds(name, catalog):
+def test_fitting_keeps_every_option_and_those_that_a_subclass_adds(name, catalog, tmp_path, monkeypatch):
     base = RECOMMENDERS[name]
     assert set(OPTIONS[name]) == set(inspect.signature(base).parameters)
 
@@ -297,7 +298,10 @@ def test_fitting_keeps_every_option_and_those_that_a_subclass_adds(name, catalog
             super().__init__(**options)
             self.added = added
 
+    monkeypatch.chdir(tmp_path)
     unfitted = Sub(added="kept", **OPTIONS[name])
+    if hasattr(unfitted, "push"):
+        unfitted.push(catalog)
     fitted = fit(unfitted, catalog)
     assert type(fitted) is Sub
     settings = {key for key in vars(unfitted) if not key.startswith("_")} - {"fitted", "fitted_to"}
