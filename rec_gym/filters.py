@@ -269,7 +269,9 @@ class FilterTable:
                 rows.append(None)
                 continue
             values = [self._values[column] for column, _, _ in own]
-            ends = [(_plain(of[int(low)]), _plain(of[int(high)])) for of, (_, low, high) in zip(values, own, strict=True)]
+            ends = [
+                (_plain(of[int(low)]), _plain(of[int(high)])) for of, (_, low, high) in zip(values, own, strict=True)
+            ]
             rows.append(tuple(Bound(names[int(row[0])], *end) for row, end in zip(own, ends, strict=True)))
         return rows
 

@@ -30,6 +30,7 @@ _BUILT_IN = {
     "hybrid": "rec_gym.recommenders.hybrid:Hybrid",
     "rerank": "rec_gym.recommenders.rerank:Rerank",
     "sqlite": "rec_gym.recommenders.engines.sqlite:SQLite",
+    "postgres": "rec_gym.recommenders.engines.postgres:Postgres",
     "item-knn": "rec_gym.recommenders.item_knn:ItemKNN",
 }
 

@@ -1,8 +1,10 @@
 """Search engines as recommenders.
 
-`base` is what all of them share, and what a custom one extends; each engine is a file of its own.
+`base` is what all of them share, `remote` what those share that are asked over a connection; a custom one extends either.
+Each engine is a file of its own.
 """
 
 from rec_gym.recommenders.engines.base import Hits, Question, SearchEngine
+from rec_gym.recommenders.engines.remote import RemoteEngine, UnavailableError
 
-__all__ = ["Hits", "Question", "SearchEngine"]
+__all__ = ["Hits", "Question", "RemoteEngine", "SearchEngine", "UnavailableError"]

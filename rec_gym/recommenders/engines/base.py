@@ -32,7 +32,7 @@ class Question(NamedTuple):
     """What an engine is asked for one query.
 
     Attributes:
-        terms: words to search for, distinct, in lower case, without punctuation; an item that holds one of them matches.
+        terms: words to search for, in lower case, without punctuation; an item that holds one of them matches.
         exclude: positions of items that must not be ranked.
         bounds: the values that a ranked item must have, one range for each column.
     """
@@ -67,12 +67,14 @@ class SearchEngine(ABC):
         query_language: what a prompt may say of it.
         filters_items: whether `search` honours `Question.bounds`; a subclass that does sets it.
         lower_is_better: whether the engine's scores are distances, of which the lowest is the best.
-        max_words: distinct words of a query that are searched for; the others are ignored, and the query is `clipped`.
+        counts_repeats: whether a word that is repeated in a query is sent as often; it is sent once otherwise.
+        max_words: words of a query that are sent; the others are ignored, and the query is `clipped`.
     """
 
     query_language = "bag of words"
     filters_items = False
     lower_is_better = False
+    counts_repeats = False
     max_words = 256
     fitted_to: str | None = None
 
@@ -126,9 +128,9 @@ class SearchEngine(ABC):
         return fitted_copy(self, catalog, _columns=FilterTable.of(catalog), _size=len(catalog), **state)
 
     def terms(self, query: str) -> list[str]:
-        """All distinct words of a query that are worth searching for, in their order."""
-        distinct = dict.fromkeys(words(query))
-        return [word for word in distinct if not (self.stop_words and word in ENGLISH_STOP_WORDS)]
+        """All words of a query that are worth searching for, in their order."""
+        all_words = words(query) if self.counts_repeats else dict.fromkeys(words(query))
+        return [word for word in all_words if not (self.stop_words and word in ENGLISH_STOP_WORDS)]
 
     def searched(self, queries: Sequence[str]) -> list[str]:
         """The words of each query that the engine is asked for."""
@@ -234,7 +236,9 @@ class SearchEngine(ABC):
         order = np.lexsort((positions, -values))
         ranked, sizes = np.unique(positions, return_counts=True)
         if (sizes > 1).any():
-            raise self._error([question], f"it ranked an item twice (positions {first_few(ranked[sizes > 1].tolist())})")
+            raise self._error(
+                [question], f"it ranked an item twice (positions {first_few(ranked[sizes > 1].tolist())})"
+            )
         hidden = np.intersect1d(ranked, np.array(question.exclude, np.int64))
         if hidden.size:
             raise self._error([question], f"it ranked items that are excluded (positions {first_few(hidden.tolist())})")

@@ -5,14 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import sqlite3
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from weakref import finalize
 
 import pyarrow as pa
 
@@ -22,6 +18,7 @@ from rec_gym.columns import is_text
 from rec_gym.progress import Bar
 from rec_gym.recommenders.base import RecommenderError
 from rec_gym.recommenders.engines.base import Hits, Question, SearchEngine
+from rec_gym.recommenders.engines.pool import Pool
 from rec_gym.tables import unknown
 
 FORMAT = 1
@@ -30,7 +27,6 @@ TOKENIZERS = {"english": "porter unicode61", "none": "unicode61"}
 _FILE = "index.sqlite"
 _ITEMS_AT_ONCE = 8192
 _logger = logging.getLogger(__name__)
-_inherited: list[object] = []  # connections of a parent process: neither used nor closed here
 
 
 class SQLite(SearchEngine):
@@ -76,7 +72,7 @@ class SQLite(SearchEngine):
 
     def _forget(self) -> None:
         super()._forget()
-        self._live_pool: _Connections | None = None
+        self._live_pool: Pool[sqlite3.Connection] = Pool()
 
     def attach(self, catalog: Catalog) -> dict[str, Any]:
         """Opens the file of the index; without `file` it is built first if it is missing, stale or damaged.
@@ -135,13 +131,15 @@ class SQLite(SearchEngine):
             RecommenderError: SQLite failed; the message holds its own words.
         """
         answers = []
-        with self._connections().one() as connection:
+        path = self._path
+        assert path is not None
+        with self._live_pool.one(lambda: _connect(path, fixed=not self.file)) as connection:
             for question in questions:
                 statement, values = self._statement(question, k)
                 try:
                     rows = connection.execute(statement, values).fetchall()
                 except sqlite3.Error as error:
-                    problem = f"SQLite says {str(error)!r} of {self._path}; {self._remedy()}"
+                    problem = f"SQLite says {str(error)!r} of {path}; {self._remedy()}"
                     raise self._error([question], problem) from error
                 answers.append(Hits([row[0] - 1 for row in rows], [row[1] for row in rows]))
         return answers
@@ -169,55 +167,13 @@ class SQLite(SearchEngine):
     def _remedy(self) -> str:
         return "push the catalogue again" if self.file else "fit the recommender again"
 
-    def _connections(self) -> _Connections:
-        assert self._path is not None
-        with self._live_lock:
-            pool = self._live_pool
-            if pool is None or pool.process != os.getpid():
-                if pool is not None:
-                    _inherited.append(pool)
-                self._live_pool = pool = _Connections(self._path, fixed=not self.file)
-            return pool
 
-
-class _Connections:
-    """Connections of one process to a file, each used by one thread at a time; closed when nothing refers to this.
+def _connect(path: Path, fixed: bool) -> sqlite3.Connection:
+    """A connection that reads.
 
     Args:
         path: the file.
         fixed: whether it never changes, so that SQLite needs no locks.
-    """
-
-    def __init__(self, path: Path, fixed: bool) -> None:
-        self._path, self._fixed = path, fixed
-        self.process = os.getpid()
-        self._idle: list[sqlite3.Connection] = []
-        self._lock = threading.Lock()
-        finalize(self, _close, self._idle, self.process)
-
-    @contextmanager
-    def one(self) -> Iterator[sqlite3.Connection]:
-        """A connection for the time of a block."""
-        with self._lock:
-            connection = self._idle.pop() if self._idle else None
-        connection = connection or _connect(self._path, self._fixed)
-        try:
-            yield connection
-        except BaseException:
-            connection.close()
-            raise
-        with self._lock:
-            self._idle.append(connection)
-
-
-def _close(connections: list[sqlite3.Connection], process: int) -> None:
-    if process == os.getpid():
-        for connection in connections:
-            connection.close()
-
-
-def _connect(path: Path, fixed: bool) -> sqlite3.Connection:
-    """A connection that reads.
 
     Raises:
         RecommenderError: the file cannot be opened.
@@ -258,7 +214,9 @@ def _write(path: Path, catalog: Catalog, fields: Sequence[str], made_from: dict[
             for batch in catalog.table.select(names).to_batches(max_chunksize=_ITEMS_AT_ONCE):
                 values = {name: [_stored(v, kind) for v in batch.column(name).to_pylist()] for name, kind in columns}
                 places = range(position + 1, position + 1 + batch.num_rows)
-                connection.executemany(f"insert into items values ({marks})", zip(places, *values.values(), strict=True))
+                connection.executemany(
+                    f"insert into items values ({marks})", zip(places, *values.values(), strict=True)
+                )
                 texts = [values[field] for field in fields]
                 connection.executemany(
                     f"insert into texts(rowid, {_list('f', len(fields))}) values ({text_marks})",
@@ -277,7 +235,9 @@ def _create(connection: sqlite3.Connection, columns: int, fields: int, tokenizer
     connection.execute(f"create table items (position integer primary key, {_list('c', columns)})")
     connection.execute("create table made_from (settings text)")
     try:
-        connection.execute(f"create virtual table texts using fts5({_list('f', fields)}, content='', tokenize='{tokenizer}')")
+        connection.execute(
+            f"create virtual table texts using fts5({_list('f', fields)}, content='', tokenize='{tokenizer}')"
+        )
     except sqlite3.OperationalError as error:
         raise RuntimeError(
             f"this Python's SQLite ({sqlite3.sqlite_version}) has no full-text search ({error}); choose bm25, or use a "
