@@ -48,7 +48,11 @@ HISTORIES = Ragged.from_rows([[1, 2, 3], [2, 3, 9], [5, 1], [0, 59, 2]], np.int3
 NEEDED = {"rerank": {"scorer": "rec_gym.recommenders.rerank:shared_words"}}  # settings without a default
 
 
-@pytest.fixture(params=sorted(RECOMMENDERS))
+SERVERS = {"postgres"}  # tested in tests/recommenders/engines/, where there is a server
+AT_HAND = sorted(set(RECOMMENDERS) - SERVERS)
+
+
+@pytest.fixture(params=AT_HAND)
 def recommender(request, catalog):
     return make_recommender(request.param, NEEDED.get(request.param, {}), catalog, HISTORIES)
 
@@ -288,7 +292,7 @@ def fit(recommender, catalog):
     return recommender.fit_histories(catalog, HISTORIES) if reads_histories(recommender) else recommender.fit(catalog)
 
 
-@pytest.mark.parametrize("name", sorted(RECOMMENDERS))
+@pytest.mark.parametrize("name", AT_HAND)
 def test_fitting_keeps_every_option_and_those_that_a_subclass_adds(name, catalog, tmp_path, monkeypatch):
     base = RECOMMENDERS[name]
     assert set(OPTIONS[name]) == set(inspect.signature(base).parameters)
@@ -312,7 +316,7 @@ def test_fitting_keeps_every_option_and_those_that_a_subclass_adds(name, catalog
     assert (unfitted.fitted_to, fitted.fitted_to) == (None, catalog.content_hash)
 
 
-@pytest.mark.parametrize("name", sorted(RECOMMENDERS))
+@pytest.mark.parametrize("name", AT_HAND)
 def test_one_that_is_not_fitted_or_to_another_catalogue_is_refused(name, catalog):
     history = Dataset.from_requests(
         catalog, [{"id": "a", "split": "train", "history": ["i1", "i2"], "targets": ["i3"]}]

@@ -77,17 +77,17 @@ select n::int, position, score from ranked where place <= %(k)s
 class Postgres(RemoteEngine):
     """BM25 in PostgreSQL (k1 1.2, b 0.75), with its text search's words: those of its parser, stemmed by its dictionary.
 
-    `push` writes a catalogue into a schema of its own, `rec_gym_NAME`; a task whose catalogue is another one is refused.
+    `push` writes a catalogue into a schema of its own, `rec_gym_VERSION`; a task whose catalogue is another one is refused.
     All questions of a batch are one statement; those with filters are one statement per filter, sent as one pipeline.
     Filters and exclusions are conditions of the statement, so they are exact.
 
     Args:
         url_env: the name of the environment variable that holds the URL, `postgresql://user:password@host/database`.
-        name: names the schema: lower-case letters, digits and `_`.
+        version: names the schema: lower-case letters, digits and `_`.
         fields: text columns that are searched; empty for all.
         language: a text search configuration of PostgreSQL, such as `"english"` or `"simple"`.
         stop_words: whether Lucene's 33 English stop words are dropped from queries; PostgreSQL drops its own in any case.
-        timeout: seconds that one request may take.
+        timeout: seconds that one request may take; to connect, 2 are always granted.
         deadline: seconds that one batch may take, with all retries.
         retries: how often a request is sent again, at most.
         in_flight: requests of this process that are under way at once, at most.
@@ -103,7 +103,7 @@ class Postgres(RemoteEngine):
     def __init__(
         self,
         url_env: str = "REC_GYM_POSTGRES",
-        name: str = "shop",
+        version: str = "shop",
         fields: Sequence[str] = (),
         language: str = "english",
         stop_words: bool = True,
@@ -114,11 +114,11 @@ class Postgres(RemoteEngine):
         per_request: int = 256,
     ) -> None:
         super().__init__(url_env, stop_words, timeout, deadline, retries, in_flight, per_request)
-        if not re.fullmatch(r"[a-z0-9_]{1,40}", name):
-            raise ValueError(f"name must be 1 to 40 lower-case letters, digits and _, not {name!r}")
+        if not re.fullmatch(r"[a-z0-9_]{1,40}", version):
+            raise ValueError(f"version must be 1 to 40 lower-case letters, digits and _, not {version!r}")
         if not re.fullmatch(r"[a-z_]+", language):
             raise ValueError(f"language must be a text search configuration, such as 'english', not {language!r}")
-        self.name, self.fields, self.language = name, tuple(fields), language
+        self.version, self.fields, self.language = version, tuple(fields), language
         self._made_from: dict[str, Any] = {}
         self._names: tuple[str, ...] = ()
 
@@ -129,7 +129,7 @@ class Postgres(RemoteEngine):
     @property
     def schema(self) -> str:
         """The schema that holds the catalogue."""
-        return _PREFIX + self.name
+        return _PREFIX + self.version
 
     def attach(self, catalog: Catalog) -> dict[str, Any]:
         """Checks that the server holds the catalogue, and that it answers.
@@ -139,7 +139,7 @@ class Postgres(RemoteEngine):
             ValueError: it holds no catalogue of this name, another one, or one that was written with other settings.
         """
         wanted = self._description(catalog)
-        how = f"write it with Postgres(name={self.name!r}, ...).push(catalog), with the settings of this recommender"
+        how = f"write it with Postgres(version={self.version!r}, ...).push(catalog), with the settings of this recommender"
         where = f"the schema {self.schema} of the database in {self.url_env}"
         actual = self.patiently(self._what_is_stored, self._failure)
         if actual is None:
@@ -193,7 +193,7 @@ class Postgres(RemoteEngine):
         run("select pg_advisory_xact_lock(hashtext(%s))", self.schema)  # one push at a time
         taken = run("select 1 from pg_namespace where nspname = %s", self.schema).fetchone()
         if taken and self._stored(connection) is None:
-            raise ValueError(f"the schema {self.schema} was not written by push(); choose another name=")
+            raise ValueError(f"the schema {self.schema} was not written by push(); choose another version=")
         kinds = [f"c{place} {_type(field.type)}" for place, field in enumerate(catalog.table.schema)]
         columns = ", ".join(["position int primary key", "searched text", *kinds])
         run(f"drop schema if exists {new} cascade; create schema {new}")

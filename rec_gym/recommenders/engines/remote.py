@@ -189,4 +189,5 @@ class RemoteEngine(SearchEngine):
                         f"it failed, and the deadline of {self.deadline:g} s leaves no time to retry: {problem}"
                     )
                 time.sleep(pause)
-        raise error(f"it failed {self.retries + 1} times; its last words: {problem}")
+        attempts = f"{self.retries + 1} times" if self.retries else "once, and retries is 0"
+        raise error(f"it failed {attempts}; its last words: {problem}")
