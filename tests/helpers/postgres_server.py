@@ -39,7 +39,10 @@ class PostgresServer:
         with open(self.folder / "initdb.log", "wb") as log:
             subprocess.run(
                 [*run, "--locale=C", f"--pwfile={self.folder / 'password'}", "--no-sync"],
-                **self._as_user(), check=True, stdout=log, stderr=log,
+                **self._as_user(),
+                check=True,
+                stdout=log,
+                stderr=log,
             )
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -65,7 +68,9 @@ class PostgresServer:
         with open(self.folder / "server.log", "ab") as log:
             self.process = subprocess.Popen(
                 [self.bin / "postgres", "-D", self.folder / "data", "-p", str(self.port), *options],
-                **self._as_user(), stdout=log, stderr=log,
+                **self._as_user(),
+                stdout=log,
+                stderr=log,
             )
         for _ in range(300):
             ready = subprocess.run(

@@ -66,6 +66,8 @@ class SearchEngine(ABC):
     Attributes:
         query_language: what a prompt may say of it.
         filters_items: whether `search` honours `Question.bounds`; a subclass that does sets it.
+        excludes_items: whether `search` honours `Question.exclude`; a subclass that does sets it. One that does not is asked
+            for that many items more, and they are left out here.
         lower_is_better: whether the engine's scores are distances, of which the lowest is the best.
         counts_repeats: whether a word that is repeated in a query is sent as often; it is sent once otherwise.
         max_words: words of a query that are sent; the others are ignored, and the query is `clipped`.
@@ -73,6 +75,7 @@ class SearchEngine(ABC):
 
     query_language = "bag of words"
     filters_items = False
+    excludes_items = False
     lower_is_better = False
     counts_repeats = False
     max_words = 256
@@ -204,17 +207,23 @@ class SearchEngine(ABC):
         """
         lists: list[tuple[np.ndarray, np.ndarray]] = [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(questions)
         left, limit = list(range(len(questions))), depth + _MORE
+        if not self.excludes_items:
+            limit += max((len(question.exclude) for question in questions), default=0)
         while left:
             limit = min(limit, self._size)
             asked = [questions[place] for place in left]
+            if not self.excludes_items:
+                asked = [question._replace(exclude=()) for question in asked]
             answers = list(self.search(asked, limit))
             if len(answers) != len(asked):
                 raise self._error(asked, f"{len(answers)} answers came for {len(asked)} questions")
             again = []
-            for place, hits in zip(left, answers, strict=True):
-                items, scores = self._ordered(questions[place], hits, limit)
-                lists[place] = items[:depth], scores[:depth]
-                if depth < len(items) == limit < self._size and scores[depth - 1] == scores[-1]:
+            for place, question, hits in zip(left, asked, answers, strict=True):
+                items, scores = self._ordered(question, hits, limit)
+                shown = np.isin(items, questions[place].exclude, invert=True)
+                best = scores[shown][:depth]
+                lists[place] = items[shown][:depth], best
+                if len(best) == depth and len(items) == limit < self._size and best[-1] == scores[-1]:
                     again.append(place)
             left, limit = again, limit * 2
         return lists

@@ -98,6 +98,7 @@ class Postgres(RemoteEngine):
     """
 
     filters_items = True
+    excludes_items = True
     counts_repeats = True
 
     def __init__(
@@ -260,7 +261,7 @@ class Postgres(RemoteEngine):
 
     def _description(self, catalog: Catalog) -> dict[str, Any]:
         """What decides about the content of the schema."""
-        next(catalog.texts(self.fields, 1))  # refuses a field that is no text column
+        next(catalog.texts(self.fields, 1))  # refuses a field that is not a text column
         fields = list(self.fields or catalog.text_columns)
         return {"catalog": catalog.content_hash, "fields": fields, "language": self.language, "format": FORMAT}
 
@@ -315,6 +316,7 @@ class Postgres(RemoteEngine):
             options=f"-c statement_timeout={milliseconds} -c jit=off",
             application_name="rec_gym",
             autocommit=True,
+            prepare_threshold=None,  # poolers of connections do not pass prepared statements on
         )
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         return connection

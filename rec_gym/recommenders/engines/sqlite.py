@@ -50,6 +50,7 @@ class SQLite(SearchEngine):
     """
 
     filters_items = True
+    excludes_items = True
     lower_is_better = True  # bm25() is negative, the best lowest
 
     def __init__(
@@ -111,7 +112,7 @@ class SQLite(SearchEngine):
             _write(path, catalog, self._searched_fields(catalog), self._made_from(catalog))
 
     def _searched_fields(self, catalog: Catalog) -> tuple[str, ...]:
-        next(catalog.texts(self.fields, 1))  # refuses a field that is no text column
+        next(catalog.texts(self.fields, 1))  # refuses a field that is not a text column
         return self.fields or catalog.text_columns
 
     def _made_from(self, catalog: Catalog) -> dict[str, Any]:

@@ -61,7 +61,9 @@ def test_it_gives_up_with_the_words_of_the_engine(catalog):
     assert len(engine.sent) == 3
 
 
-@pytest.mark.parametrize("error", [ValueError("syntax error at 'lamp'"), KeyError("hits"), RecommenderError("no rights")])
+@pytest.mark.parametrize(
+    "error", [ValueError("syntax error at 'lamp'"), KeyError("hits"), RecommenderError("no rights")]
+)
 def test_what_will_not_pass_is_not_sent_again(catalog, error):
     engine = fitted(catalog, error)
     with pytest.raises(RecommenderError, match="asked 'lamp': .*(syntax error at 'lamp'|hits|no rights)"):
@@ -149,7 +151,8 @@ def test_an_address_that_is_not_set_is_said(monkeypatch, catalog):
 
 
 @pytest.mark.parametrize(
-    "options", [{"timeout": 0}, {"deadline": float("nan")}, {"timeout": float("inf")}, {"retries": -1}, {"in_flight": 0}]
+    "options",
+    [{"timeout": 0}, {"deadline": float("nan")}, {"timeout": float("inf")}, {"retries": -1}, {"in_flight": 0}],
 )
 def test_settings_out_of_range_are_refused(options):
     with pytest.raises(ValueError, match="got "):

@@ -30,6 +30,7 @@ class Scan(SearchEngine):
     """Counts words; among equal scores it returns the highest positions first, which is what the contract forbids."""
 
     filters_items = True
+    excludes_items = True
 
     def __init__(self, answer_ids=False, stop_words=True):
         super().__init__(stop_words)
@@ -67,7 +68,17 @@ class Distances(Scan):
         return [Hits(items, [-score for score in scores]) for items, scores in super().search(questions, k)]
 
 
-@pytest.mark.parametrize("engine", [Scan(), Scan(answer_ids=True), Distances()])
+class ShowsAll(Scan):
+    """Cannot exclude."""
+
+    excludes_items = False
+
+    def search(self, questions, k):
+        assert not any(question.exclude for question in questions)
+        return super().search(questions, k)
+
+
+@pytest.mark.parametrize("engine", [Scan(), Scan(answer_ids=True), Distances(), ShowsAll()])
 def test_an_engine_that_orders_ties_its_own_way_keeps_the_contract(engine, shop):
     check_recommender(engine, shop)
     fitted = engine.fit(shop)
@@ -81,12 +92,23 @@ def test_an_engine_that_orders_ties_its_own_way_keeps_the_contract(engine, shop)
 def test_it_asks_for_more_only_where_the_cut_is_among_equals(shop):
     fitted = Scan().fit(shop)
     fitted.rank(["lamp", "zzzz", "lamp desk rug chair sofa"], 3)
-    assert [count for count, _ in fitted.asked][0] == 3
+    assert fitted.asked[0] == (3, 11)
     assert fitted.asked[-1][1] <= ITEMS
     assert len(fitted.asked) > 1
     few = Scan().fit(Catalog.from_columns({"item_id": ["a", "b"], "title": ["lamp", "lamp lamp"]}))
     few.rank(["lamp"], 1)
     assert few.asked == [(1, 2)]
+
+
+def test_one_that_cannot_exclude_ranks_as_one_that_can(shop):
+    able, unable = Scan().fit(shop), ShowsAll().fit(shop)
+    queries = ["lamp desk", "rug", "zzzz"]
+    for count in (1, 30, ITEMS - 1, ITEMS):
+        exclude = [np.arange(start, start + count, dtype=np.int32) % ITEMS for start in (0, 50, 100)]
+        for k in (1, 5, ITEMS):
+            expected, actual = able.rank(queries, k, exclude), unable.rank(queries, k, exclude)
+            np.testing.assert_array_equal(actual.items, expected.items)
+            np.testing.assert_array_equal(actual.scores, expected.scores)
 
 
 def test_scores_that_are_equal_as_float32_are_ties(shop):
@@ -111,8 +133,18 @@ def test_equal_questions_are_asked_once(shop):
 
 def test_no_syntax_is_left_of_a_query(shop):
     fitted = Scan().fit(shop)
-    hostile = ['lamp" OR "desk', "title:lamp -desk +rug lamp* a~2^3", "NEAR(lamp desk)\0", "\ud83d lamp; drop table items;--"]
-    assert fitted.searched(hostile) == ["lamp desk", "title lamp desk rug a 2 3".replace(" a ", " "), "near lamp desk", "lamp drop table items"]
+    hostile = [
+        'lamp" OR "desk',
+        "title:lamp -desk +rug lamp* a~2^3",
+        "NEAR(lamp desk)\0",
+        "\ud83d lamp; drop table items;--",
+    ]
+    assert fitted.searched(hostile) == [
+        "lamp desk",
+        "title lamp desk rug a 2 3".replace(" a ", " "),
+        "near lamp desk",
+        "lamp drop table items",
+    ]
 
 
 def test_a_query_of_ten_thousand_words_is_cut_and_says_so(shop):
@@ -162,7 +194,9 @@ def test_an_engine_without_filters_refuses_them_and_a_task_that_needs_them(shop,
 
     fitted = Plain().fit(shop)
     fitted.rank(["lamp"], 3, filters=[None])
-    with pytest.raises(ValueError, match="Plain does not take filters; choose a recommender whose filters_items is true"):
+    with pytest.raises(
+        ValueError, match="Plain does not take filters; choose a recommender whose filters_items is true"
+    ):
         fitted.rank(["lamp"], 3, filters=[(("price", "<=", 3),)])
     with pytest.raises(ValueError, match="Plain cannot filter"):
         Task(dataset, Plain().fit(dataset.catalog), action="structured")

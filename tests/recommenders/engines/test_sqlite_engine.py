@@ -78,7 +78,9 @@ def test_a_damaged_index_is_built_again_and_damage_while_in_use_is_an_error(shop
     content = bytearray(index.read_bytes())
     content[4096:] = bytes(len(content) - 4096)
     index.write_bytes(content)
-    with pytest.raises(RecommenderError, match="asked 'lamp': SQLite says .* of .*index.sqlite; fit the recommender again"):
+    with pytest.raises(
+        RecommenderError, match="asked 'lamp': SQLite says .* of .*index.sqlite; fit the recommender again"
+    ):
         pickle.loads(pickle.dumps(engine)).rank(["lamp"], 9)
     again = SQLite(["title"]).fit(shop)
     assert "is rebuilt: its file index.sqlite is damaged" in caplog.text
@@ -97,9 +99,13 @@ def test_a_file_is_searched_if_it_holds_the_catalogue(catalog, shop, tmp_path):
     engine.push(catalog)
     fitted = make_recommender("sqlite", {"fields": ["title"], "file": file}, catalog)
     assert fitted.rank(["blue chairs"], 2).ids(catalog) == [["chair-b", "lamp-b"]]
-    with pytest.raises(ValueError, match=r"shop.sqlite holds another catalogue \(hash .*\) than the dataset's .*" + how):
+    with pytest.raises(
+        ValueError, match=r"shop.sqlite holds another catalogue \(hash .*\) than the dataset's .*" + how
+    ):
         engine.fit(shop)
-    with pytest.raises(ValueError, match=r"was written with other settings: language 'english' instead of 'none'; " + how):
+    with pytest.raises(
+        ValueError, match=r"was written with other settings: language 'english' instead of 'none'; " + how
+    ):
         SQLite(["title"], language="none", file=file).fit(catalog)
     (tmp_path / "shop.sqlite").write_bytes(b"something else" * 100)
     with pytest.raises(ValueError, match="is not an index that push"):
