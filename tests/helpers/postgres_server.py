@@ -38,7 +38,14 @@ class PostgresServer:
         run = [self.bin / "initdb", "-D", self.folder / "data", "-A", "scram-sha-256", "-U", "gym", "-E", "UTF8"]
         with open(self.folder / "initdb.log", "wb") as log:
             subprocess.run(
-                [*run, "--locale=C", f"--pwfile={self.folder / 'password'}", "--no-sync"],
+                [
+                    *run,
+                    "--locale-provider=icu",
+                    "--icu-locale=en-US",
+                    "--locale=C.UTF-8",
+                    f"--pwfile={self.folder / 'password'}",
+                    "--no-sync",
+                ],
                 **self._as_user(),
                 check=True,
                 stdout=log,

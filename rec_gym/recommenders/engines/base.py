@@ -25,7 +25,7 @@ from rec_gym.words import words
 
 Self = TypeVar("Self", bound="SearchEngine")
 
-_MORE = 8  # places beyond k that are asked for, so that most ties at the cut are seen whole at once
+_MORE = 32  # places beyond k that are asked for, so that most ties at the cut are seen whole at once
 
 
 class Question(NamedTuple):

@@ -180,6 +180,8 @@ class Postgres(RemoteEngine):
             problem = ""
         except UnavailableError as error:
             problem = str(error)
+        finally:
+            self._live_pool.clear()  # the statements of this connection have no time-out
         if problem:
             raise self._failure(problem)
 

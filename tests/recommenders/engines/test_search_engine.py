@@ -92,7 +92,7 @@ def test_an_engine_that_orders_ties_its_own_way_keeps_the_contract(engine, shop)
 def test_it_asks_for_more_only_where_the_cut_is_among_equals(shop):
     fitted = Scan().fit(shop)
     fitted.rank(["lamp", "zzzz", "lamp desk rug chair sofa"], 3)
-    assert fitted.asked[0] == (3, 11)
+    assert fitted.asked[0] == (3, 3 + 32)
     assert fitted.asked[-1][1] <= ITEMS
     assert len(fitted.asked) > 1
     few = Scan().fit(Catalog.from_columns({"item_id": ["a", "b"], "title": ["lamp", "lamp lamp"]}))
@@ -167,7 +167,7 @@ def test_a_query_of_ten_thousand_words_is_cut_and_says_so(shop):
         (Hits([3], [float("nan")]), "a score is not finite"),
         (Hits([3], [1e39]), "a score is not finite, or does not fit float32"),
         (Hits([3, 4], [1]), "it answered 2 items and 1 scores"),
-        (Hits(range(50), range(50)), "it answered 50 items and 50 scores, asked for 11 at most"),
+        (Hits(range(50), range(50)), "it answered 50 items and 50 scores, asked for 35 at most"),
     ],
 )
 def test_an_answer_that_is_no_ranking_is_an_error_that_says_what_was_asked(shop, hits, message):
