@@ -50,7 +50,7 @@ NAMES = (*WORST, EVERY_WORD, LIKE_WORDS)
 
 
 def worst_for(catalog: Catalog) -> dict[str, Callable[[random.Random], str]]:
-    """What makes each of the worst texts anew, those that are bad because of what the catalogue holds included."""
+    """A function that makes a new one of each of the worst texts; some are bad because of what the catalogue holds."""
     words = sorted({word for texts in catalog.texts() for word in words_of("\n".join(texts))})
 
     def like_words(draw: random.Random) -> str:

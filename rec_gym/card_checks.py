@@ -12,7 +12,16 @@ from rec_gym.tables import check_arguments, check_keys, checked, read_fields, un
 TASKS = ("search", "next item")
 
 # Settings of recommenders that name recommenders, and what they are where they are not given.
-INNER: dict[str, dict[str, Any]] = {"hybrid": {"parts": ("bm25", "dense")}, "rerank": {"first": "bm25"}}
+INNER: dict[str, dict[str, Any]] = {
+    "hybrid": {"parts": ("bm25", "dense")},
+    "rerank": {"first": "bm25"},
+    "recording": {"recommender": "bm25"},
+    "cached": {"recommender": "bm25"},
+    "degraded": {"recommender": "bm25"},
+}
+
+# Settings of recommenders that name files, which need not be there yet.
+FILES: dict[str, tuple[str, ...]] = {"recording": ("record", "replay")}
 
 _Table = Mapping[str, Any]
 

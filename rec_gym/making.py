@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rec_gym.card_checks import INNER, task_keywords
+from rec_gym.card_checks import FILES, INNER, task_keywords
 from rec_gym.cards import Card, card_of, find_id
 from rec_gym.resolving import absolute, located
 from rec_gym.tables import unknown
@@ -199,7 +199,8 @@ def _recommender(card: Card, spec: str | Mapping[str, Any], options: Mapping[str
     """Name and settings; the card's settings for that recommender lie under those that were given.
 
     A `[[variant]]` of the card holds settings of recommenders for certain options, such as another language's stemmer.
-    The same goes for recommenders within one: the `parts` of a hybrid, the `first` stage of a re-ranker.
+    The same goes for recommenders within one: the `parts` of a hybrid, the `first` stage of a re-ranker, what is
+    recorded, cached or degraded.
     """
     from rec_gym.recommenders import recommender_name
 
@@ -217,5 +218,8 @@ def _recommender(card: Card, spec: str | Mapping[str, Any], options: Mapping[str
     settings |= given
     for key, default in INNER.get(name, {}).items():
         inner = settings.get(key, default)
-        settings[key] = complete(inner) if key == "first" else [complete(part) for part in inner]
+        settings[key] = [complete(part) for part in inner] if isinstance(inner, list | tuple) else complete(inner)
+    for key in FILES.get(name, ()):
+        if settings.get(key) is not None:  # the task may be rebuilt from its settings in another folder
+            settings[key] = str(Path(settings[key]).expanduser().absolute())
     return name, settings

@@ -160,11 +160,15 @@ def columns_of_one(task: Task, outcome: Outcome) -> dict[str, float | str]:
     """The columns of one completion, see `columns_of`."""
     measures, terms, stats = outcome.measures, outcome.terms, outcome.text_stats
     columns: dict[str, float | str] = {"score": outcome.reward, "measure": measures[str(task.reward.measure)]}
-    columns |= {flag: float(getattr(outcome, flag)) for flag in Outcomes.FLAGS}
-    columns |= {key: terms.get(name, 0.0) for name, key in _TERM_KEYS}
-    columns[OTHER_TERMS] = sum((value for name, value in terms.items() if name not in TERMS), start=0.0)
-    columns |= {key: stats[name] for name, key in _TEXT_KEYS}
-    asked_for = [str(measure) for measure in task.measures if measure not in task.reward.measures]
-    columns |= {f"measure/{name}": measures[name] for name in asked_for}
+    for flag in Outcomes.FLAGS:
+        columns[flag] = float(getattr(outcome, flag))
+    for name, key in _TERM_KEYS:
+        columns[key] = terms.pop(name, 0.0)
+    columns[OTHER_TERMS] = sum(terms.values(), start=0.0)
+    for name, key in _TEXT_KEYS:
+        columns[key] = stats[name]
+    for measure in task.measures:
+        if measure not in task.reward.measures:
+            columns[f"measure/{measure}"] = measures[str(measure)]
     columns["parse"] = outcome.parse
     return columns

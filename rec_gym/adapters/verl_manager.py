@@ -12,8 +12,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
 
 from rec_gym.adapters.verl import compute_score_async
 
@@ -45,8 +47,8 @@ class GatherRewardManager(RewardManagerBase):
     ) -> None:
         super().__init__(config, tokenizer, compute_score)
         # verl passes its own function if none is set; that one knows nothing of these rows.
-        is_custom = compute_score is not None and compute_score is not default_compute_score
-        self.compute_score: Callable[..., Any] = compute_score if is_custom else compute_score_async
+        self._is_custom = compute_score is not None and compute_score is not default_compute_score
+        self.compute_score: Callable[..., Any] = compute_score if self._is_custom else compute_score_async
         self._is_coroutine = inspect.iscoroutinefunction(self.compute_score)
         self._more: dict[str, Any] = {}
         # verl makes so many objects for a sample that the garbage collector soon walks through everything that torch and the
@@ -71,19 +73,25 @@ class GatherRewardManager(RewardManagerBase):
         Raises:
             Exception: what the reward function raises.
         """
-        # Of NumPy's views: every call into torch costs more than the sum itself.
+        # Of NumPy's views: every call into torch costs more than the count itself.
         responses, mask = (data.batch[key].numpy()[-1] for key in ("responses", "attention_mask"))
-        length = int(mask[-len(responses) :].sum())
+        length = int(np.count_nonzero(mask[-len(responses) :]))
         text = self.tokenizer.decode(responses[:length].tolist(), skip_special_tokens=True)
-        rows = {key: values[-1] for key, values in data.non_tensor_batch.items()}
-        # verl notes further values in the row itself; this leaves the row as it is.
-        extra_info = {**(rows.get("extra_info") or {}), **dict(rows.get("tool_extra_fields") or {})}
-        extra_info["num_turns"] = rows.get("__num_turns__")
-        extra_info["rollout_reward_scores"] = rows.get("reward_scores", {})
+        rows = data.non_tensor_batch
+        extra_info = _last(rows, "extra_info") or {}
+        more = _last(rows, "tool_extra_fields")
+        if more is not None or self._is_custom:
+            # verl notes these in the row itself; this leaves the row as it is.
+            extra_info = {
+                **extra_info,
+                **dict(more or {}),
+                "num_turns": _last(rows, "__num_turns__"),
+                "rollout_reward_scores": _last(rows, "reward_scores") or {},
+            }
         sample = {
-            "data_source": rows["data_source"],
+            "data_source": rows["data_source"][-1],
             "solution_str": text,
-            "ground_truth": rows["reward_model"]["ground_truth"],
+            "ground_truth": rows["reward_model"][-1]["ground_truth"],
             "extra_info": extra_info,
             **self._more,
         }
@@ -93,4 +101,10 @@ class GatherRewardManager(RewardManagerBase):
             result = await asyncio.to_thread(self.compute_score, **sample)
         if not isinstance(result, dict):
             return {"reward_score": result, "reward_extra_info": {"acc": result}}
-        return {"reward_score": result["score"], "reward_extra_info": dict(result)}
+        return {"reward_score": result["score"], "reward_extra_info": result}
+
+
+def _last(rows: Mapping[str, Any], key: str) -> Any:
+    """The last value of a column, or None where there is none."""
+    values = rows.get(key)
+    return None if values is None else values[-1]

@@ -13,7 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-KINDS = {"downloads": "download", "datasets": "data set", "indexes": "index", "kernels": "compiled code"}
+KINDS = {
+    "downloads": "download",
+    "datasets": "data set",
+    "indexes": "index",
+    "kernels": "compiled code",
+    "answers": "answers",
+}
 _PARTIAL, _PARTS = "partial", ".parts"  # names of a download and of an index of vectors that are not whole yet
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,8 +72,9 @@ def load(data_dir: str, domain: str = "lecture", folds: int = 5, fold: int = 0) 
     with its number in the file, its domain is the document, and a filter keeps its ranking within that document. Its
     relevant items are the sentences that caused it, gain 1 each; the first of them is the oracle's query.
 
-    The documents are dealt into folds in an order that is drawn from their ids. One fold is test, the next one val and
-    the others train, so that no document is in two splits.
+    The documents are dealt into folds of about as many queries each: those with most queries first, and otherwise in an
+    order that is drawn from their ids. One fold is test, the next one val and the others train, so that no document is in
+    two splits.
 
     Args:
         data_dir: the folder of the repository, or one that holds it unpacked.
@@ -103,7 +104,8 @@ def load(data_dir: str, domain: str = "lecture", folds: int = 5, fold: int = 0) 
     unused = {path.stem for path in files_in(folder / layout.sources, "*.json")} - requests.keys()
     notes["documents without a file of queries, left out"] += len(unused)
     catalog = catalog_of(table.table(), str(folder / layout.sources), notes)
-    split_of = _split_documents([name for name, rows in requests.items() if rows], domain, folds, fold, folder)
+    sizes = {name: len(rows) for name, rows in requests.items() if rows}
+    split_of = _split_documents(sizes, domain, folds, fold, folder)
     in_splits = ({**row, "split": split_of[name]} for name, rows in requests.items() for row in rows)
     return dataset_of(catalog, in_splits, str(folder / layout.queries), notes)
 
@@ -192,13 +194,28 @@ def _targets(record: dict, layout: _Domain, size: int, where: str) -> list[int]:
     return [value - first for value in values]
 
 
-def _split_documents(names: list[str], domain: str, folds: int, fold: int, folder: Path) -> dict[str, str]:
-    """The split of each document: dealt into folds in a drawn order, whose sizes so differ by at most one."""
+def _split_documents(queries: Mapping[str, int], domain: str, folds: int, fold: int, folder: Path) -> dict[str, str]:
+    """The split of each document: those with most queries first, each goes to the fold with the fewest queries so far.
+
+    Documents with as many queries are in a drawn order.
+
+    Args:
+        queries: how many each document has, at least one.
+        domain: part of the key of the order.
+        folds: how many there are.
+        fold: the one that is test.
+        folder: for messages.
+    """
+    names = sorted(queries)
     if len(names) < folds:
         raise ValueError(
             f"{folder} has queries on {len(names)} documents of the domain {domain}, too few for {folds} folds"
         )
-    order = seeded_order(len(names), "documents of backtracing", domain, *sorted(names))
-    splits: dict[int, str] = {fold: TEST, (fold + 1) % folds: VAL}
-    dealt = {int(document): place % folds for place, document in enumerate(order)}
-    return {name: splits.get(dealt[rank], TRAIN) for rank, name in enumerate(sorted(names))}
+    order = seeded_order(len(names), "documents of backtracing", domain, *names)
+    splits = {fold: TEST, (fold + 1) % folds: VAL}
+    sizes, split_of = [0] * folds, {}
+    for name in sorted((names[place] for place in order), key=lambda name: -queries[name]):
+        smallest = sizes.index(min(sizes))
+        sizes[smallest] += queries[name]
+        split_of[name] = splits.get(smallest, TRAIN)
+    return split_of

@@ -32,6 +32,9 @@ _BUILT_IN = {
     "sqlite": "rec_gym.recommenders.engines.sqlite:SQLite",
     "postgres": "rec_gym.recommenders.engines.postgres:Postgres",
     "item-knn": "rec_gym.recommenders.item_knn:ItemKNN",
+    "recording": "rec_gym.recommenders.recording:Recording",
+    "cached": "rec_gym.recommenders.cached:Cached",
+    "degraded": "rec_gym.recommenders.degraded:Degraded",
 }
 
 RECOMMENDERS: Registry[Callable[..., Recommender]] = Registry(RECOMMENDER, _BUILT_IN)

@@ -11,6 +11,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -223,7 +224,9 @@ class Batcher(Generic[Item, Result]):
             self._started[thread] = time.monotonic()
             self._is_collecting = False
             if self._queue:
-                self._start_collecting()
+                # Where no thread can be started, since the interpreter is shutting down, this one goes on by itself.
+                with suppress(RuntimeError):
+                    self._start_collecting()
         return calls
 
     def _seconds_left(self) -> float:

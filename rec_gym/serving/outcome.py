@@ -23,6 +23,7 @@ class _Columns:
     measures: dict[str, list[float]]
     terms: dict[str, list[float]]
     text_stats: dict[str, list[float]]
+    filters: list[str] | list[None]
 
 
 class Outcome:
@@ -89,9 +90,16 @@ class Outcome:
         """Statistics of what the policy wrote, by name."""
         return self._row(self._columns.text_stats)
 
+    @property
+    def filters(self) -> str | None:
+        """The filters in the completion, as JSON, see `Outcomes`; None where completions of the task hold no filters."""
+        return self._columns.filters[self._place]
+
     def columns(self) -> dict[str, str | bool | float]:
         """What an environment's info says of the completion: its row of `Outcomes.columns`, under the same keys."""
         values: dict[str, str | bool | float] = {key: getattr(self, key) for key in (*Outcomes.TEXTS, *Outcomes.FLAGS)}
+        if values["filters"] is None:
+            del values["filters"]
         for kind, named in (("measure", self.measures), ("term", self.terms), ("text", self.text_stats)):
             values |= {f"{kind}/{name}": value for name, value in named.items()}
         return values
@@ -142,6 +150,7 @@ def split_outcomes(outcomes: Outcomes) -> list[Outcome]:
         measures={name: values.tolist() for name, values in outcomes.measures.items()},
         terms={name: values.tolist() for name, values in outcomes.terms.items()},
         text_stats={name: values.tolist() for name, values in outcomes.text_stats.items()},
+        filters=[None] * len(outcomes) if outcomes.filters is None else outcomes.filters,
     )
     return [Outcome(columns, place) for place in range(len(outcomes))]
 

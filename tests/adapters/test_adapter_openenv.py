@@ -29,7 +29,7 @@ from starlette.websockets import WebSocketDisconnect  # noqa: E402
 from websockets.exceptions import ConnectionClosed  # noqa: E402
 from websockets.sync.client import connect  # noqa: E402
 
-from rec_gym.adapters.openenv import app_of, make_app, serving  # noqa: E402
+from rec_gym.adapters.openenv import ClientError, RecommenderEnvironment, SharedTasks, app_of, make_app, serving  # noqa: E402
 from rec_gym.adapters.openenv_client import RecommenderAction, RecommenderClient, RecommenderState  # noqa: E402
 from rec_gym.adapters.openenv_guard import MAX_DEPTH, Limits  # noqa: E402
 from rec_gym.cli import app as command_line  # noqa: E402
@@ -169,6 +169,48 @@ def test_sixteen_sessions_side_by_side_do_not_mix(refine_url):
         for turn, result in zip(turns, results, strict=True):
             running, seen, _ = advance(task, running, turn.format(row["text"], row["text"]))
             assert result.observation.model_dump() == seen
+
+
+def test_sessions_that_step_together_are_searched_together(monkeypatch):
+    task = rec_gym.make_task(REFINE, **SMALL)
+    sizes, advance_all = [], task.advance
+
+    def noted(episodes, completions):
+        sizes.append(len(episodes))
+        return advance_all(episodes, completions)
+
+    monkeypatch.setattr(task, "advance", noted)
+
+    async def everyone(url):
+        clients = [RecommenderClient(url) for _ in range(32)]
+        await asyncio.gather(*(client.connect() for client in clients))
+        for _ in range(3):
+            await asyncio.gather(*(client.reset(index=place) for place, client in enumerate(clients)))
+            for turn in ("storage box", "lamp", "wool blanket"):
+                results = await asyncio.gather(*(client.step(turn) for client in clients))
+        await asyncio.gather(*(client.close() for client in clients))
+        return results
+
+    with serving(app_of(task)) as url:
+        results = asyncio.run(everyone(url))
+    assert [result.observation.request_id for result in results] == task.request_ids[:32]
+    assert sum(sizes) == 3 * 3 * 32
+    assert max(sizes) > 4
+    assert len(sizes) < sum(sizes) / 2
+
+
+def test_a_session_without_an_event_loop_plays_alike(task):
+    """OpenEnv's plain HTTP routes and other callers use the methods that are no coroutines."""
+    shared = SharedTasks(task)
+    one, other = RecommenderEnvironment(shared), RecommenderEnvironment(shared)
+    for split in (None, "val"):
+        begun = asyncio.run(other.reset_async(seed=4, split=split, episode_id="e"))
+        assert one.reset(seed=4, split=split, episode_id="e") == begun
+        action = RecommenderAction(text="storage box")
+        assert one.step(action) == asyncio.run(other.step_async(action))
+        assert one.state == other.state
+    with pytest.raises(ClientError, match="no running episode"):
+        one.step(action)
 
 
 def play(client):

@@ -13,6 +13,7 @@ from rec_gym.adapters import rows as rows_module
 from rec_gym.adapters.trl import TaskReward, environment_factory
 from rec_gym.env import RecommenderEnv
 from rec_gym.evaluation import evaluate
+from rec_gym.serving import Gather
 from rec_gym.vector_env import RecommenderVectorEnv
 
 TEXTS = {"q1": "red chair", "q2": "lamp", "q3": "desk"}
@@ -79,7 +80,7 @@ def test_the_adapters_pay_the_same(task, expected, monkeypatch):
     ids, texts = list(TEXTS), list(TEXTS.values())
     assert TaskReward(task)(completions=texts, request_id=ids) == list(expected.values())
     description = json.dumps({"id": "Shop-v0", "settings": {}})
-    monkeypatch.setitem(rows_module._tasks, description, task)
+    monkeypatch.setitem(rows_module._gatherers, description, Gather(task))
     rows = verl.compute_scores(["shop"] * 3, texts, ids, [{"task": description}] * 3)
     assert [row["score"] for row in rows] == list(expected.values())
     assert [row[rows_module.OTHER_TERMS] for row in rows] == pytest.approx([0.4, 0.1, 1.2])

@@ -109,7 +109,7 @@ def test_what_fits_its_column_is_taken(constraint):
         (["price", ["<="], 5], "unknown operator"),
         (["price", "<="], r"a constraint is \[column, operator, value\], not \['price', '<='\]"),
         ("price<=5", r"a constraint is \[column, operator, value\]"),
-        (["price", "<=", object()], "request 'q': a constraint may hold only texts, numbers and booleans"),
+        (["price", "<=", object()], "request 'q': each of the constraints may hold only texts, numbers and booleans"),
     ],
 )
 def test_a_constraint_of_the_wrong_kind_is_refused(constraint, message):

@@ -3,6 +3,7 @@
 import inspect
 import operator
 import pickle
+import tempfile
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from rec_gym.recommenders.base import (
     honours_filters,
     reads_histories,
 )
+from rec_gym.recommenders.degraded import Degraded
 from rec_gym.recommenders.hybrid import Hybrid
 from rec_gym.recommenders.rank_bm25 import RankBM25
 from rec_gym.recommenders.rerank import Rerank
@@ -45,7 +47,12 @@ def catalog():
 
 
 HISTORIES = Ragged.from_rows([[1, 2, 3], [2, 3, 9], [5, 1], [0, 59, 2]], np.int32)
-NEEDED = {"rerank": {"scorer": "rec_gym.recommenders.rerank:shared_words"}}  # settings without a default
+FOLDER = tempfile.TemporaryDirectory()  # of recordings
+NEEDED = {  # settings without a default
+    "rerank": {"scorer": "rec_gym.recommenders.rerank:shared_words"},
+    "recording": {"record": f"{FOLDER.name}/needed.sqlite"},
+}
+ELSEWHERE = {"recording": {"record": f"{FOLDER.name}/elsewhere.sqlite"}}  # a file holds one catalogue
 
 
 SERVERS = {"postgres"}  # tested in tests/recommenders/engines/, where there is a server
@@ -85,8 +92,8 @@ def test_what_is_excluded_is_not_ranked_and_the_rest_moves_up(recommender):
     left = recommender.rank(QUERIES, 60, exclude)
     for before, hidden, after in zip(full.items, exclude, left.items, strict=True):
         expected = [item for item in before[before >= 0] if item not in hidden]
-        # The parts of a hybrid rank without the hidden items, which may move the others past one another.
-        same = sorted if isinstance(recommender, Hybrid) else list
+        # The parts of a hybrid rank without the hidden items, which may move the others past one another; so do faults.
+        same = sorted if isinstance(recommender, Hybrid | Degraded) else list
         assert same(after[after >= 0].tolist()) == same(expected)
 
 
@@ -137,6 +144,11 @@ def test_a_filter_leaves_of_the_whole_ranking_what_passes(recommender, catalog, 
         if isinstance(recommender, Hybrid | Rerank):  # the parts rank fewer items, which may pass one another
             assert set(ranked.items[row][there]) <= set(np.flatnonzero(passes(catalog, own)))
             assert there.sum() == min(k, len(items))
+        elif isinstance(recommender, Degraded):  # an item that does not pass may have been swapped for one that does
+            others = np.flatnonzero(~np.array(passes(catalog, own), bool))
+            hidden = others if exclude is None else np.union1d(others, exclude[row])
+            left = recommender.rank([QUERIES[row]], k, [hidden]).items[0]
+            assert ranked.items[row][there].tolist() == left[left >= 0].tolist()
         else:
             assert ranked.items[row][there].tolist() == items[:k].tolist()
             np.testing.assert_array_equal(ranked.scores[row][there], whole.scores[row][listed][:k])
@@ -284,6 +296,15 @@ OPTIONS = {
     },
     "sqlite": {"fields": ["title"], "weights": [2.0], "language": "none", "stop_words": False, "file": "shop.sqlite"},
     "item-knn": {"neighbours": 9, "shrink": 0.5, "decay": 0.9},
+    # Either of record and replay is None, always.
+    "recording": {"recommender": "random", "record": f"{FOLDER.name}/options.sqlite", "replay": None, "identity": "r"},
+    "cached": {"recommender": "random", "ttl_s": 60.0, "max_mb": 5.0, "identity": "r"},
+    "degraded": {
+        "recommender": "random",
+        "difficulty": 70,
+        "seed": 3,
+        **dict.fromkeys(("drop", "shuffle", "noise", "stale", "partial", "out_of_stock"), 0.2),
+    },
 }
 
 
@@ -332,7 +353,8 @@ def test_one_that_is_not_fitted_or_to_another_catalogue_is_refused(name, catalog
         with pytest.raises(NotFittedError, match=message):
             use()
     titles = {"item_id": [f"i{n}" for n in range(60)], "title": ["red"] * 60, "popularity": [1] * 60}
-    other = fit(unfitted, Catalog.from_columns(titles))
+    elsewhere = new_recommender(name, {**NEEDED.get(name, {}), **ELSEWHERE.get(name, {})})
+    other = fit(elsewhere, Catalog.from_columns(titles))
     Task(history, fit(unfitted, catalog))
     for use in (
         lambda: Task(history, other),
@@ -361,6 +383,9 @@ LONG = "the longest query of all"
 LIMITED = {"dense": {"encoder": Eight()}, "bm25": {}}
 LIMITED["hybrid"] = {"parts": [{"name": "dense", **LIMITED["dense"]}, "random"]}
 LIMITED["rerank"] = {**NEEDED["rerank"], "first": {"name": "dense", **LIMITED["dense"]}}
+LIMITED["degraded"] = {"recommender": {"name": "dense", **LIMITED["dense"]}}
+LIMITED["cached"] = {**LIMITED["degraded"], "identity": "eight"}
+LIMITED["recording"] = {**LIMITED["cached"], "record": f"{FOLDER.name}/limited.sqlite"}
 
 
 class WithoutRanks:

@@ -21,7 +21,7 @@ import rec_gym
 from rec_gym import RecommenderError, Task
 from rec_gym.loop.episode import Episode
 from rec_gym.serving import Gather, Outcome
-from rec_gym.serving.batcher import Batcher
+from rec_gym.serving.batcher import Batcher, _ThreadCall
 
 SHOP, REFINE = "RecR1-CornerShop-BM25-v0", "RecR1-CornerShopRefine-BM25-v0"
 SMALL = {"split": "val", "items": 600}
@@ -457,6 +457,28 @@ class TestLife:
         )
         done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=120)
         assert (done.returncode, done.stdout, done.stderr) == (0, "ok\n", "")
+
+    def test_who_waits_is_answered_even_if_no_further_thread_can_be_started(self, watched):
+        watched.gates["slow"] = threading.Event()
+        gather = Gather(watched, threads=4, max_batch=2, slow_ms=1e6)
+        with ThreadPoolExecutor(4) as pool:
+            futures = [pool.submit(gather.score_one, "q1", "slow")]
+            assert watched.started.acquire(timeout=WAIT)
+
+            def refuse(*arguments):
+                raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+            batcher = gather._scores
+            futures.append(pool.submit(gather.score_one, "q3", "desk"))  # its thread waits for the first
+            while not batcher._is_collecting:
+                time.sleep(0.001)
+            batcher._pool.submit = refuse
+            calls = [_ThreadCall(("q3", "desk")) for _ in range(3)]
+            batcher._put(calls)
+            assert [pool.submit(call.wait).result(WAIT).query for call in calls] == ["desk"] * 3
+            watched.gates["slow"].set()
+            assert [future.result(WAIT).query for future in futures] == ["slow", "desk"]
+        gather.close()
 
     def test_a_pickle_scores_alike(self, shop):
         ids, texts = asked(shop, 20)

@@ -43,8 +43,9 @@ def items():
 
 
 @pytest.mark.parametrize("name", sorted(set(RECOMMENDERS) - {"postgres"}))  # a server, tested by itself
-def test_recommenders(name, items):
-    check_recommender(make_recommender(name, NEEDED.get(name, {}), items, HISTORIES), items)
+def test_recommenders(name, items, tmp_path):
+    needed = {"record": tmp_path / "run.sqlite"} if name == "recording" else NEEDED.get(name, {})
+    check_recommender(make_recommender(name, needed, items, HISTORIES), items)
 
 
 @pytest.mark.parametrize("name", sorted(ACTIONS))

@@ -203,12 +203,14 @@ def rank_keys(postings, size, offsets, terms, weights, excluded_offsets, exclude
         limit = _first_limit(postings, own, own_weights, levels[i])
         own_ranges = ranges_of(ranges, i)
         own_room = room if len(own_ranges.column) > 0 else no_keys
-        query, may_guess = (own, own_weights, out, own_ranges), len(own_room) > 0
-        filled, guessed = _scan(
-            postings, size, query, k, limit, may_guess, own_room, sums, keys, no_keys, no_keys, standing
-        )
-        if filled < k and guessed:
-            filled, _ = _scan(postings, size, query, k, limit, False, own_room, sums, keys, no_keys, no_keys, standing)
+        query, may_guess, filled = (own, own_weights, out, own_ranges), len(own_room) > 0, np.int64(0)
+        for _ in range(2):
+            filled, guessed = _scan(
+                postings, size, query, k, limit, may_guess, own_room, sums, keys, no_keys, no_keys, standing
+            )
+            if filled >= k or not guessed:
+                break
+            may_guess = False  # the guess was too high: again, without one
         if filled > k:
             keep_lowest(keys, filled, k)
             filled = k
