@@ -137,6 +137,14 @@ class FilterRanges:
         return FilterRanges(self.codes, offsets, self.columns[places], self.low[places], self.high[places])
 
 
+class Bound(NamedTuple):
+    """The values of a column that pass: from `low` to `high`, both ends included; both are values of the column."""
+
+    column: str
+    low: Any
+    high: Any
+
+
 class _Range(NamedTuple):
     column: int
     low: int
@@ -234,6 +242,38 @@ class FilterTable:
         numbers = np.array(ranges, np.int32).reshape(len(ranges), 3).T
         codes = np.empty((0, self.table.num_rows), np.int32) if self._codes is None else self._codes
         return FilterRanges(codes, offsets, *map(np.ascontiguousarray, numbers))
+
+    def bounds(
+        self, filters: Sequence[Sequence[Condition] | None], count: int | None = None
+    ) -> list[tuple[Bound, ...] | None]:
+        """The filters of a batch as ranges of values, for a recommender that passes them on to a search engine.
+
+        The ends of a range are values that the catalogue has, whatever the condition says: of the column's own type,
+        comparable without rounding, and valid Unicode.
+
+        Args:
+            filters: as for `ranges`.
+            count: as for `ranges`.
+
+        Returns:
+            For each query its bounds, at most one for each column; empty without a filter, None if no item passes.
+
+        Raises:
+            ValueError: as for `ranges`.
+        """
+        ranges = self.ranges(filters, count)
+        names = {row: name for name, row in self._rows.items()}
+        rows: list[tuple[Bound, ...] | None] = []
+        for own in ranges.rows:
+            if (own[:, 1] > own[:, 2]).any():
+                rows.append(None)
+                continue
+            values = [self._values[column] for column, _, _ in own]
+            ends = [
+                (_plain(of[int(low)]), _plain(of[int(high)])) for of, (_, low, high) in zip(values, own, strict=True)
+            ]
+            rows.append(tuple(Bound(names[int(row[0])], *end) for row, end in zip(own, ends, strict=True)))
+        return rows
 
     def _range(self, condition: Condition) -> _Range:
         """The codes that meet a condition."""

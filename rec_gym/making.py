@@ -103,6 +103,43 @@ def recipe_of_task(task_id: str, *, card: str | None = None, **overrides: Any) -
     return recipe_of(chosen.content["loader"], options)
 
 
+def push_catalog(task_id: str, *, card: str | None = None, **overrides: Any) -> tuple[Dataset, Recommender]:
+    """Writes the catalogue of `make_task(task_id, **overrides)` to the search engine of its recommender.
+
+    Args:
+        task_id: as for `make_task`.
+        card: as for `make_task`.
+        overrides: as for `make_task`; `recommender` names the engine, with the settings that the task will use.
+
+    Returns:
+        The dataset, and the recommender, which is not fitted.
+
+    Raises:
+        ValueError: the recommender has no `push`; or as `make_task`.
+        RecommenderError: the engine failed.
+    """
+    from rec_gym.datasets.store import open_dataset
+    from rec_gym.recommenders import RECOMMENDERS, new_recommender
+
+    task_id = find_id(task_id, card)
+    chosen = card_of(task_id)
+    env = chosen.env(task_id)
+    options, given, _ = _sorted_out(chosen, env, overrides)
+    stated = {**chosen.content.get("settings", {}), **env, **given}
+    name, settings = _recommender(chosen, stated["recommender"], options)
+    recommender = new_recommender(name, settings)
+    push = getattr(recommender, "push", None)
+    if push is None:
+        able = [known for known, engine in RECOMMENDERS.items() if hasattr(engine, "push")]
+        raise ValueError(
+            f"the recommender {name!r} is not a search engine that a catalogue can be written to; set recommender= to one of: "
+            f"{', '.join(able)}"
+        )
+    dataset = open_dataset(chosen.content["loader"], options)
+    push(dataset.catalog)
+    return dataset, recommender
+
+
 def _sorted_out(
     card: Card, env: Mapping[str, Any], overrides: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
-_SHOWN = 12  # choices that are listed; of more, only the nearest are named
+_SHOWN = 16  # choices that are listed; of more, only the nearest are named
 _NEAREST = 3
 _WORDS = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text"}
 

@@ -80,6 +80,30 @@ def test_items_pass_as_python_compares(catalog, filters, data):
         assert taken.passes(place, asked).tolist() == [expected[query][item] for item in asked]
 
 
+@given(shops(), st.lists(st.none() | st.lists(conditions(), max_size=4), max_size=4))
+@settings(max_examples=200, deadline=None)
+def test_bounds_are_values_of_the_columns_and_say_the_same(catalog, filters):
+    table = FilterTable.of(catalog)
+    bounds, ranges = table.bounds(filters), table.ranges(filters)
+    rows = catalog.table.to_pylist()
+    for query, own in enumerate(bounds):
+        expected = ranges.passes(query).tolist()
+        if own is None:
+            assert not any(expected)
+            continue
+        assert len({bound.column for bound in own}) == len(own)
+        for column, low, high in own:
+            values = [row[column] for row in rows]
+            assert low in values
+            assert high in values
+            assert isinstance(low, str) == (column in ("text", "brand"))
+        compared = [
+            all(row[c] is not None and row[c] == row[c] and low <= row[c] <= high for c, low, high in own)
+            for row in rows
+        ]
+        assert compared == expected
+
+
 @given(shops(), st.lists(conditions(), max_size=6))
 @settings(max_examples=100, deadline=None)
 def test_a_conjunction_is_at_most_one_range_of_codes_for_each_column(catalog, filtered):

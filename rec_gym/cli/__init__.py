@@ -8,7 +8,21 @@ from typing import Annotated
 import typer
 
 from rec_gym._version import __version__
-from rec_gym.cli import cache, check, demo, evaluate, export, info, list_ids, new_card, play, prepare, serve, train
+from rec_gym.cli import (
+    cache,
+    check,
+    demo,
+    evaluate,
+    export,
+    info,
+    list_ids,
+    new_card,
+    play,
+    prepare,
+    push,
+    serve,
+    train,
+)
 from rec_gym.cli.errors import OneLineErrors
 
 app = typer.Typer(cls=OneLineErrors, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -33,6 +47,7 @@ def _options(
 app.command("list")(list_ids.list_ids)
 app.command("info")(info.info)
 app.command("prepare")(prepare.prepare)
+app.command("push")(push.push)
 app.add_typer(cache.app, name="cache", help="List what is in the cache folder, or remove it.")
 app.command("check")(check.check)
 app.command("new-card")(new_card.new_card)

@@ -29,6 +29,8 @@ _BUILT_IN = {
     "dense": "rec_gym.recommenders.dense:Dense",
     "hybrid": "rec_gym.recommenders.hybrid:Hybrid",
     "rerank": "rec_gym.recommenders.rerank:Rerank",
+    "sqlite": "rec_gym.recommenders.engines.sqlite:SQLite",
+    "postgres": "rec_gym.recommenders.engines.postgres:Postgres",
     "item-knn": "rec_gym.recommenders.item_knn:ItemKNN",
     "recording": "rec_gym.recommenders.recording:Recording",
     "cached": "rec_gym.recommenders.cached:Cached",

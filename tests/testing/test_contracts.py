@@ -42,7 +42,7 @@ def items():
     )
 
 
-@pytest.mark.parametrize("name", sorted(RECOMMENDERS))
+@pytest.mark.parametrize("name", sorted(set(RECOMMENDERS) - {"postgres"}))  # a server, tested by itself
 def test_recommenders(name, items, tmp_path):
     needed = {"record": tmp_path / "run.sqlite"} if name == "recording" else NEEDED.get(name, {})
     check_recommender(make_recommender(name, needed, items, HISTORIES), items)
