@@ -10,7 +10,7 @@ demo: $(VENV)/.demo
 	$(BIN)/rec-gym demo
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 -m "not release" $(PYTEST_ARGS)
 
 # Under a minute: without the slow tests and the examples of the docs.
 quick: $(VENV)/.test

@@ -36,6 +36,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_an_installed_wheel_registers_every_card(wheel, tmp_path):
     """With its declared dependencies only, in an empty environment, from an empty directory."""
     venv.create(tmp_path / "env", with_pip=True)

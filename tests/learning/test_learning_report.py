@@ -233,6 +233,8 @@ def test_what_is_missing_is_reported(kept, tmp_path):
     assert report.NOT_RUN in report.section(scores.Archive(tmp_path), EXPERIMENTS["words"])
 
 
+@pytest.mark.slow
+@pytest.mark.release
 def test_the_page_is_not_stale():
     archive = scores.Archive(KEPT)
     text = report.PAGE.read_text(encoding="utf-8")
