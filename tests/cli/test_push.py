@@ -1,5 +1,6 @@
 """`rec-gym push`."""
 
+import pytest
 from helpers.command_line import fails, good
 
 import rec_gym
@@ -24,10 +25,15 @@ def test_a_recommender_that_is_no_engine_is_refused():
     assert "set recommender= to one of: sqlite, postgres" in message
 
 
-def test_an_engine_that_cannot_be_written_to_says_why():
+def test_a_file_in_the_cache_cannot_be_written_to():
     assert "SQLite without file= searches a file in the cache folder" in fails(
         "push", SHOP, *SMALL, "--set", "recommender=sqlite"
     )
+
+
+@pytest.mark.engine
+def test_an_engine_whose_address_is_not_set_says_which_variable():
+    pytest.importorskip("psycopg")
     assert "needs the environment variable NOT_SET_ANYWHERE" in fails(
         "push", SHOP, *SMALL, "--set", 'recommender={name="postgres", url_env="NOT_SET_ANYWHERE"}'
     )
