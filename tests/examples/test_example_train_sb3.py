@@ -59,7 +59,9 @@ def test_trained_is_compared_with_raw_on_each_split_and_is_the_saved_policy(fini
     for split in ("test", "ood-type"):
         result = json.loads((finished / f"evaluation-{split}.json").read_text())
         assert result["split"] == split
-        assert result["settings"]["reward"] == "ndcg@10", "the measure itself, not the reward of the training"
+        reward = result["settings"]["reward"]
+        assert reward["measure"] == "ndcg@10", "the measure itself, not the reward of the training"
+        assert (reward["transforms"], reward["terms"]) == ([], [])
         assert [policy["policy"] for policy in result["policies"]] == ["raw", "trained"]
         task = rec_gym.make_task("RecR1-CornerShop-BM25-v0", action="append", items=600, split=split, reward="ndcg@10")
         policy = make_policy(f"rec_gym.adapters.sb3:load_policy:{finished / 'policy'}", task)
