@@ -186,7 +186,9 @@ def hash_column(column: pa.ChunkedArray) -> bytes:
     if is_text(column.type):
         return _hash_strings(column)
     if pa.types.is_float16(column.type):
-        column = column.cast(pa.float32())  # older versions of Arrow cannot fill nulls in 16 bits; the hash is that of 64
+        column = column.cast(
+            pa.float32()
+        )  # older versions of Arrow cannot fill nulls in 16 bits; the hash is that of 64
     missing = hashlib.sha256(np.packbits(column.is_null().to_numpy()).tobytes())
     values = column.fill_null(pa.scalar(0).cast(column.type)).to_numpy().astype(_portable(column.type))
     return hashlib.sha256(str(values.dtype).encode() + missing.digest() + values.tobytes()).digest()
