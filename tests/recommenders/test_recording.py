@@ -675,6 +675,11 @@ class TestDamage:
 
 
 class TestCached:
+    @pytest.fixture(autouse=True)
+    def home(self, tmp_path, monkeypatch):
+        """A cache folder that no earlier run has filled."""
+        monkeypatch.setenv("REC_GYM_HOME", str(tmp_path / "home"))
+
     def test_it_asks_once_and_a_second_process_not_at_all(self, catalog):
         engine = live(catalog)
         cached = Cached(engine, identity="live, asked once").fit(catalog)

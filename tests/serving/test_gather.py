@@ -425,7 +425,7 @@ class TestLife:
                 gather.score_one("q1", "chair")
             watched.gates["slow"].set()
             closing.result(WAIT)
-            assert [future.result(0).query for future in futures] == ["slow", "desk", "desk"]
+            assert [future.result(WAIT).query for future in futures] == ["slow", "desk", "desk"]
         gather.close()  # again
 
     def test_no_thread_is_left_after_closing(self, shop):
