@@ -29,12 +29,4 @@ def _empty(dataset: Dataset, rows: np.ndarray) -> Judged:
     """Empty rankings for the requests."""
     size = len(rows)
     rankings = Rankings(np.empty((size, 0), np.int32), np.empty((size, 0), np.float32))
-    return Listed(
-        rankings.ranks_of(dataset.relevant.take(rows)),
-        dataset.relevant_gains.take(rows),
-        dataset.ideal_gains.take(rows),
-        rankings.lengths,
-        rankings=rankings,
-        dataset=dataset,
-        rows=rows,
-    )
+    return Listed.of(rankings, dataset, rows)

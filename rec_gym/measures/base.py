@@ -65,6 +65,19 @@ class Listed(Judged):
     dataset: Dataset
     rows: np.ndarray
 
+    @classmethod
+    def of(cls, rankings: Rankings, dataset: Dataset, rows: np.ndarray) -> Listed:
+        """Rankings for the requests at `rows`, with the ranks and gains of their relevant items."""
+        return cls(
+            rankings.ranks_of(dataset.relevant.take(rows)),
+            dataset.relevant_gains.take(rows),
+            dataset.ideal_gains.take(rows),
+            rankings.lengths,
+            rankings=rankings,
+            dataset=dataset,
+            rows=rows,
+        )
+
     @property
     def catalog(self) -> Catalog:
         """The items that are ranked."""

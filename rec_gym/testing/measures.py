@@ -42,7 +42,7 @@ def check_measure(measure: str | Measure | Callable[..., np.ndarray], dataset: D
     parsed.check(data)
     rows = np.arange(min(len(data), 200)).repeat(3)
     rankings = _rankings(data, rows, parsed.cutoff or 20)
-    batch = _judged(data, rows, rankings)
+    batch = Listed.of(rankings, data, rows)
     before = [batch.ranks.values.copy(), batch.gains.values.copy(), batch.ideal.values.copy(), rankings.items.copy()]
     values = attempt(f"computing {parsed}", parsed, batch)
     after = [batch.ranks.values, batch.gains.values, batch.ideal.values, rankings.items]
@@ -50,11 +50,11 @@ def check_measure(measure: str | Measure | Callable[..., np.ndarray], dataset: D
     require(unchanged, f"{parsed} changed the arrays that it was given; copy them first")
     require(np.array_equal(values, parsed(batch)), f"{parsed} gives two different values for the same rankings")
     require(
-        parsed(_judged(data, rows[:0], rankings.take(rows[:0]))).shape == (0,), f"{parsed} of no request is no value"
+        parsed(Listed.of(rankings.take(rows[:0]), data, rows[:0])).shape == (0,), f"{parsed} of no request is no value"
     )
     for place in range(0, len(rows), max(1, len(rows) // 40)):
         one = np.array([place])
-        alone = attempt(f"{parsed} of one request", parsed, _judged(data, rows[one], rankings.take(one)))
+        alone = attempt(f"{parsed} of one request", parsed, Listed.of(rankings.take(one), data, rows[one]))
         require(
             np.isclose(alone[0], values[place], 1e-12, 1e-12),
             f"{parsed} is {alone[0]} for a request alone and {values[place]} in a batch; compute each row by itself",
@@ -79,18 +79,6 @@ def _rankings(dataset: Dataset, rows: np.ndarray, depth: int) -> Rankings:
     ideal = relevant[np.argsort(-gains, kind="stable")][:depth]
     items[1, : len(ideal)] = ideal
     return Rankings(items, np.tile(np.linspace(1, 0, depth, dtype=np.float32), (len(rows), 1)))
-
-
-def _judged(dataset: Dataset, rows: np.ndarray, rankings: Rankings) -> Listed:
-    return Listed(
-        rankings.ranks_of(dataset.relevant.take(rows)),
-        dataset.relevant_gains.take(rows),
-        dataset.ideal_gains.take(rows),
-        rankings.lengths,
-        rankings=rankings,
-        dataset=dataset,
-        rows=rows,
-    )
 
 
 def _backwards(batch: Judged) -> Judged:

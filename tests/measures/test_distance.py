@@ -42,17 +42,7 @@ def measured(dataset, ranked, k, measure="distance"):
     )
     rankings = Rankings(items, np.tile(-np.arange(width, dtype=np.float32), (len(ranked), 1)))
     rows = np.arange(len(ranked))
-    return Measure.parse(f"{measure}@{k}")(
-        Listed(
-            rankings.ranks_of(dataset.relevant.take(rows)),
-            dataset.relevant_gains.take(rows),
-            dataset.ideal_gains.take(rows),
-            rankings.lengths,
-            rankings=rankings,
-            dataset=dataset,
-            rows=rows,
-        )
-    )
+    return Measure.parse(f"{measure}@{k}")(Listed.of(rankings, dataset, rows))
 
 
 def slow_distance(documents, places, targets, ranked, k):
